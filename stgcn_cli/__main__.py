@@ -1,0 +1,5 @@
+"""``python -m stgcn_cli`` is the same program as ``stgcn``."""
+
+from stgcn_cli.app import main
+
+main()

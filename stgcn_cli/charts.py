@@ -1,0 +1,98 @@
+"""Pictures of a run: learning curves and a confusion matrix, as PNG."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stgcn_cli.files import written_whole
+
+_MOST_NAMES = 30  # class names that can still be read along an axis
+_BLUE, _ORANGE, _GREY = "#1f6fb2", "#d9822b", "#8a8a8a"
+
+
+def _figure(width: float, height: float) -> Any:
+    """A figure without a window; matplotlib is slow to import, so only here."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=130, layout="constrained")
+
+
+def _save(figure: Any, path: Path) -> None:
+    with written_whole(path) as stream:
+        figure.savefig(stream, format="png")
+
+
+def learning_curve(records: Sequence[dict[str, Any]], path: Path, title: str) -> None:
+    """Loss and accuracy over epochs, from the records of log.jsonl. Nothing is drawn before the first epoch."""
+    epochs = [record for record in records if record["mode"] == "epoch"]
+    if not epochs:
+        return
+    figure = _figure(9, 3.6)
+    left, right = figure.subplots(1, 2)
+    x = [record["epoch"] for record in epochs]
+    mark = "o" if len(x) < 30 else ""
+    left.plot(x, [record["loss"] for record in epochs], color=_BLUE, marker=mark, markersize=3)
+    left.set(title="training loss", xlabel="epoch")
+    right.plot(x, [100 * r["top1_acc"] for r in epochs], color=_BLUE, marker=mark, markersize=3, label="training top-1")
+    checks = [record for record in records if record["mode"] == "val"]
+    for key, style, label in (("top1_acc", "-", "validation top-1"), ("mean_class_accuracy", "--", "validation mean class")):
+        points = [(record["epoch"], 100 * record[key]) for record in checks if key in record]
+        if points:
+            right.plot(*zip(*points, strict=True), style, color=_ORANGE, marker="o", markersize=3, label=label)
+    right.set(title="accuracy in %", xlabel="epoch", ylim=(0, 102))
+    right.legend(loc="lower right", frameon=False)
+    _tidy(figure, [left, right], x, [r["lr"] for r in epochs])
+    figure.suptitle(title)
+    _save(figure, path)
+
+
+def _tidy(figure: Any, axes: Sequence[Any], epochs: Sequence[int], rates: Sequence[float]) -> None:
+    """Grid, whole epochs, and a line where the learning rate changes."""
+    from matplotlib.ticker import MaxNLocator
+
+    changes = [(e, r) for e, r, before in zip(epochs[1:], rates[1:], rates[:-1], strict=True) if r != before]
+    for axis in axes:
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+        for epoch, _ in changes:
+            axis.axvline(epoch, color=_GREY, linewidth=0.8, linestyle=":")
+    for epoch, rate in changes:
+        text = f"learning rate {rate:g}"
+        axes[0].annotate(text, (epoch, 0.97), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right",
+                         fontsize=7, color=_GREY)  # fmt: skip
+
+
+def confusion_matrix(matrix: np.ndarray, names: Sequence[str], path: Path, title: str) -> None:
+    """Rows are labels, columns predictions, each row in % of its clips; classes without a clip are left out.
+
+    `matrix` (classes, classes) holds counts.
+    """
+    shown = np.flatnonzero(matrix.sum(axis=0) + matrix.sum(axis=1))
+    counts = matrix[np.ix_(shown, shown)]
+    share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    named = len(shown) <= _MOST_NAMES
+    size = 3.2 + 0.32 * min(len(shown), _MOST_NAMES)
+    figure = _figure(size + 1.2, size)
+    axis = figure.subplots()
+    picture = axis.imshow(share, cmap="Blues", vmin=0, vmax=100)
+    figure.colorbar(picture, ax=axis, label="% of the class's clips", shrink=0.8)
+    ticks = np.arange(len(shown)) if named else np.arange(0, len(shown), 10)
+    labels = [_short(names[shown[i]]) if named else str(shown[i]) for i in ticks]
+    axis.set_xticks(ticks, labels, rotation=90 if named else 0)
+    axis.set_yticks(ticks, labels)
+    axis.set(xlabel="predicted", ylabel="labelled", title=title)
+    if len(shown) <= 12:
+        for row, column in np.ndindex(counts.shape):
+            if counts[row, column]:
+                color = "white" if share[row, column] > 55 else "black"
+                axis.text(column, row, str(counts[row, column]), ha="center", va="center", color=color, fontsize=8)
+    _save(figure, path)
+
+
+def _short(name: str, length: int = 28) -> str:
+    """The name, cut where it is long; dollar signs would start a formula."""
+    name = name.replace("$", r"\$")
+    return name if len(name) <= length else name[: length - 1] + "…"

@@ -1,0 +1,140 @@
+"""Checkpoints: {"meta", "state_dict"[, "optimizer"]}, read without running what is in them, written whole."""
+
+import contextlib
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stgcn_cli.wording import printable
+from stgcn_cli.errors import CheckpointError
+from stgcn_cli.files import written_whole
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds; `state` without any "module." prefix."""
+
+    path: Path
+    state: dict[str, Tensor]
+    meta: dict[str, Any]
+    optimizer: dict[str, Any] | None
+
+    @property
+    def preset_text(self) -> str | None:
+        """The resolved preset as TOML text, in checkpoints of ours."""
+        text = self.meta.get("preset")
+        return text if isinstance(text, str) else None
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of the head."""
+        return len(self.state["cls_head.fc.weight"])
+
+
+def _numpy_scalars() -> list[Any]:
+    """What real runs keep in `meta` (a best score) beside tensors, under the names of numpy 1 and numpy 2."""
+    scalar = np._core.multiarray.scalar  # type: ignore[attr-defined]
+    dtypes = {type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32", "bool")}
+    return [(scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar"), np.dtype, *dtypes]
+
+
+def read(path: Path) -> Checkpoint:
+    """Read a checkpoint of ours, of MMAction2, or a bare state dict, on the CPU.
+
+    Raises CheckpointError when it is missing, damaged, asks for code to be run, or holds no weights of ours.
+    """
+    path = Path(path)
+    try:
+        with torch.serialization.safe_globals(_numpy_scalars()):
+            value = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"There is no checkpoint {path}.", "See the run folder, or `stgcn train`.") from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(f"{path} is refused: {_reason(error)}", "Nothing in it was run.") from error
+    except Exception as error:  # a damaged archive can raise anything
+        raise CheckpointError(f"{path} is damaged: {_reason(error)}", "Was it cut off in a copy?") from error
+    return _checkpoint(path, value)
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in printable(error).splitlines() if line.strip()]
+    named = next((line for line in lines if "GLOBAL" in line or "global" in line), lines[0] if lines else "")
+    return (named or type(error).__name__)[:200]
+
+
+def _checkpoint(path: Path, value: Any) -> Checkpoint:
+    if not isinstance(value, Mapping):
+        raise CheckpointError(f"{path} holds a {type(value).__name__}, not a checkpoint.")
+    weights = value.get("state_dict", value)
+    if not isinstance(weights, Mapping):
+        raise CheckpointError(f"{path}: its state_dict is a {type(weights).__name__}, not a table of tensors.")
+    state = {str(key).removeprefix("module."): tensor for key, tensor in weights.items() if isinstance(tensor, Tensor)}
+    if "cls_head.fc.weight" not in state or state["cls_head.fc.weight"].ndim != 4:
+        names = ", ".join(printable(key) for key in list(state)[:3]) or "no tensors"
+        raise CheckpointError(f"{path} is no ST-GCN checkpoint: it holds {names}.", "Expected backbone.* and cls_head.fc.*")
+    meta, optimizer = value.get("meta"), value.get("optimizer")
+    return Checkpoint(path, state, dict(meta) if isinstance(meta, Mapping) else {}, optimizer)
+
+
+def load_into(model: nn.Module, checkpoint: Checkpoint) -> None:
+    """Load all weights strictly. Raises CheckpointError listing missing, extra and misshapen entries and the cause."""
+    wanted = model.state_dict()
+    rows = [f"  missing    {key}  {tuple(wanted[key].shape)}" for key in wanted if key not in checkpoint.state]
+    rows += [f"  extra      {printable(key)}  {tuple(t.shape)}" for key, t in checkpoint.state.items() if key not in wanted]
+    rows += [
+        f"  misshapen  {key}  {tuple(tensor.shape)}, expected {tuple(wanted[key].shape)}"
+        for key, tensor in checkpoint.state.items()
+        if key in wanted and tensor.shape != wanted[key].shape
+    ]
+    if rows:
+        more = [f"  and {len(rows) - 8} more"] if len(rows) > 8 else []
+        message = f"{checkpoint.path} does not fit the model:\n" + "\n".join(rows[:8] + more)
+        raise CheckpointError(message, _likely_cause(wanted, checkpoint))
+    model.load_state_dict(checkpoint.state)
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
+    """Load the momenta. Raises CheckpointError when there are none, or they are of another model."""
+    if not isinstance(checkpoint.optimizer, Mapping):
+        raise CheckpointError(
+            f"{checkpoint.path} holds no optimizer state, so a run cannot go on from it.", "Start anew with --load-from."
+        )
+    try:
+        optimizer.load_state_dict(dict(checkpoint.optimizer))
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{checkpoint.path}: its optimizer state does not fit: {printable(error)}.") from error
+
+
+def _likely_cause(wanted: Mapping[str, Tensor], checkpoint: Checkpoint) -> str:
+    width = "backbone.data_bn.weight"
+    if width in checkpoint.state and checkpoint.state[width].shape != wanted[width].shape:
+        found, expected = len(checkpoint.state[width]), len(wanted[width])
+        return f"{found} against {expected} channels: another skeleton (51 = 2-D COCO, 75 = 3-D NTU). Choose the --preset."
+    if checkpoint.num_classes != len(wanted["cls_head.fc.weight"]):
+        return f"It was trained for {checkpoint.num_classes} classes. Use --set model.num_classes={checkpoint.num_classes}"
+    return "It belongs to another model."
+
+
+def save(path: Path, model: nn.Module, meta: dict[str, Any], optimizer: torch.optim.Optimizer | None = None) -> None:
+    """Write a checkpoint whole, in MMAction2's layout. Raises RunError when it cannot be written."""
+    value: dict[str, Any] = {"meta": meta, "state_dict": model.state_dict()}
+    if optimizer is not None:
+        value["optimizer"] = optimizer.state_dict()
+    with written_whole(path) as stream:
+        torch.save(value, stream)
+
+
+def newest(folder: Path) -> Path | None:
+    """The checkpoint a run goes on from, or None before the first."""
+    with contextlib.suppress(OSError):
+        if (folder / "last.pth").is_file():
+            return folder / "last.pth"
+    return None

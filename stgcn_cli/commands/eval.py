@@ -1,0 +1,87 @@
+"""`stgcn eval`: scores and metrics of a checkpoint."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer import Argument, Option
+
+from stgcn_cli import console
+from stgcn_cli.arguments import METRICS
+from stgcn_cli.errors import UsageError
+from stgcn_cli.wording import nearest
+
+if TYPE_CHECKING:
+    from stgcn_cli.evaluation import EvalResult
+
+
+def evaluate(
+    checkpoint: Annotated[str, Argument(help="A checkpoint file.")],
+    data: Annotated[
+        list[Path] | None, Option("--data", help="Data folder or annotation pickle; repeatable. Default: $STGCN_DATA, ./data")
+    ] = None,
+    split: Annotated[str | None, Option(help="Default: the preset's validation split; a bare list is taken whole.")] = None,
+    out: Annotated[Path | None, Option(help="Write the scores: .pkl (as the reference), .json, .csv or .npz.")] = None,
+    metrics: Annotated[
+        str | None, Option("--metrics", "--eval", help=f"One or several of {', '.join(METRICS)}.")
+    ] = None,
+    preset: Annotated[str | None, Option("--preset", "-p", help="When the checkpoint does not say, or against it.")] = None,
+    settings: Annotated[
+        list[str] | None, Option("--set", "--cfg-options", help="Change the preset: --set data.clip_len=100")
+    ] = None,
+    batch_size: Annotated[int | None, Option(help="Clips computed at a time; changes speed only.", min=1)] = None,
+    gpus: Annotated[int, Option(help="Processes on this machine, one a GPU.")] = 1,
+    device: Annotated[str, Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, Option(help="auto (float32), float32, tf32, bf16 or float64.")] = "auto",
+    as_json: Annotated[bool, Option("--json", help="The metrics for scripts.")] = False,
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
+    launcher: Annotated[str | None, Option(hidden=True)] = None,
+    fuse_conv_bn: Annotated[bool, Option("--fuse-conv-bn", hidden=True)] = False,
+    average_clips: Annotated[str | None, Option(hidden=True)] = None,
+    gpu_collect: Annotated[bool, Option("--gpu-collect", hidden=True)] = False,
+    tmpdir: Annotated[str | None, Option(hidden=True)] = None,
+) -> None:
+    """Evaluate a checkpoint: stgcn eval runs/demo/best.pth --out result.pkl"""
+    console.set_quiet(quiet)
+    console.note_unused({
+        "--launcher": launcher, "--fuse-conv-bn": fuse_conv_bn, "--average-clips": average_clips,
+        "--gpu-collect": gpu_collect, "--tmpdir": tmpdir,
+    })  # fmt: skip
+    wanted = _metrics(metrics)
+    from stgcn_cli import evaluating, results
+
+    if out:
+        results.writer_for(out)  # an impossible name is refused before the work
+    wishes = evaluating.Wishes(
+        checkpoint, tuple(data or ()), split, preset, tuple(settings or ()), wanted, batch_size, gpus, device, precision
+    )
+    result = evaluating.evaluate(wishes, console.screen())
+    if result is None:
+        return
+    if out:
+        results.write(result, out)
+    stem = evaluating.place_for_pictures(Path(checkpoint), out, result.split)
+    _render(result, [*([out] if out else []), *results.write_beside(result, stem)], as_json)
+
+
+def _metrics(text: str | None) -> tuple[str, ...]:
+    """The metrics asked for, or () for the preset's."""
+    names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
+    for name in names:
+        if name not in METRICS:
+            raise UsageError(f"There is no metric {name!r}.{nearest(name, METRICS)}", f"Metrics: {', '.join(METRICS)}")
+    return names
+
+
+def _render(result: "EvalResult", written: list[Path], as_json: bool) -> None:
+    clips, labelled = len(result.labels), len(result.labelled.labels)
+    if as_json:
+        files = [str(path) for path in written]
+        console.print_json({"preset": result.preset.name, "split": result.split, "clips": clips, **result.metrics, "files": files})
+        return
+    rows = [["clips", f"{clips:,}"], *([name, f"{100 * value:.2f} %"] for name, value in result.metrics.items())]
+    console.table(f"{result.preset.name} on {result.split}", ["metric", "value"], rows)
+    if labelled < clips:
+        console.note(f"{clips - labelled} clips have no label; they are in the scores, not in the metrics.")
+    for path in written:
+        console.note(f"Wrote {path}")

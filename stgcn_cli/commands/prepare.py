@@ -1,0 +1,145 @@
+"""`stgcn prepare`: raw data sets -> annotation pickles."""
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+from stgcn_cli import console
+from stgcn_cli.errors import DataError, UsageError
+from stgcn_cli.wording import nearest
+
+if TYPE_CHECKING:
+    from stgcn_cli.data.prepare_summary import PrepareSummary
+
+_LISTED = 10  # set-aside files shown; the report has them all
+
+
+def prepare(
+    dataset: Annotated[str, Argument(help="ntu60 or ntu120.")],
+    source: Annotated[
+        list[Path] | None,
+        Option("--source", "-s", help="Zip or folder of raw files; repeatable. Default: the data folder's."),
+    ] = None,
+    out: Annotated[
+        Path | None, Option(help="File to write (a folder for mmaction0x). Default: <data>/<dataset>.pkl")
+    ] = None,
+    data: Annotated[Path, Option(envvar="STGCN_DATA", help="Data folder.")] = Path("data"),
+    workers: Annotated[int | None, Option(help="Processes. Default: one for each CPU core.", min=1)] = None,
+    splits: Annotated[str | None, Option(help="Benchmarks, for instance xsub,xview. Default: all.")] = None,
+    format: Annotated[
+        str, Option(help="single: one file with all splits; mmaction0x: train.pkl and val.pkl.")
+    ] = "single",
+    max_bad: Annotated[float, Option(help="Share of bad files that is an error.", min=0, max=1)] = 0.5,
+    as_json: Annotated[bool, Option("--json", help="The summary for scripts.")] = False,
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
+) -> None:
+    """Make the annotation file of a data set: stgcn prepare ntu60"""
+    console.set_quiet(quiet)
+    if dataset not in _DATASETS:
+        known = list(_DATASETS)
+        raise UsageError(f"There is no data set {dataset!r}.{nearest(dataset, known)}", f"Known: {', '.join(known)}.")
+    find, make = _DATASETS[dataset]
+    target = out or data / (f"{dataset}.pkl" if format == "single" else dataset)
+    benchmarks = None if splits is None else [name.strip() for name in splits.split(",") if name.strip()]
+    job = _Job(dataset, source or find(dataset, data), target, format, workers or _cores(), benchmarks, max_bad)
+    with ExitStack() as stack:
+        summary = make(job, _progress(dataset, stack))
+    _render(summary, as_json)
+
+
+@dataclass(frozen=True)
+class _Job:
+    dataset: str
+    sources: list[Path]
+    out: Path
+    format: str
+    workers: int
+    benchmarks: list[str] | None
+    max_bad: float
+
+
+def _prepare_ntu(job: _Job, progress: Callable[[int, int], None]) -> "PrepareSummary":
+    from stgcn_cli.data.prepare_ntu import prepare_ntu
+
+    return prepare_ntu(
+        job.dataset, job.sources, job.out, format=job.format, workers=job.workers,
+        splits=job.benchmarks, max_bad=job.max_bad, progress=progress,
+    )  # fmt: skip
+
+
+def _find_ntu(dataset: str, data: Path) -> list[Path]:
+    """The official archives in the data folder, else the folder they unpack to; raises DataError saying how to get them."""
+    from stgcn_cli.data.ntu_names import NTU
+
+    archives, folder = [data / name for name in NTU[dataset].archives], data / "nturgb+d_skeletons"
+    if all(path.is_file() for path in archives):
+        return archives
+    if folder.is_dir():
+        return [folder]
+    absent = " and ".join(path.name for path in archives if not path.is_file())
+    hint = (
+        "Request it at https://rose1.ntu.edu.sg/dataset/actionRecognition/ (skeletons only) and put it there,"
+        " or name what you have: --source ZIP_OR_FOLDER"
+    )
+    raise DataError(f"{dataset} is made from {absent} in {data}, or from a folder {folder}; neither is there.", hint)
+
+
+# One line a data set: where its raw files are looked for, and what makes the pickle.
+_Find = Callable[[str, Path], list[Path]]
+_Make = Callable[[_Job, Callable[[int, int], None]], "PrepareSummary"]
+_DATASETS: dict[str, tuple[_Find, _Make]] = {
+    "ntu60": (_find_ntu, _prepare_ntu),
+    "ntu120": (_find_ntu, _prepare_ntu),
+}
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _progress(dataset: str, stack: ExitStack) -> Callable[[int, int], None]:
+    """Opens the display at the first news: it has a thread, and processes are best started before there are any."""
+    advance: Callable[[int], None] | None = None
+    before = 0
+
+    def hear(done: int, total: int) -> None:
+        nonlocal advance, before
+        if advance is None:
+            advance = stack.enter_context(console.progress(f"prepare {dataset}", total))
+        advance(done - before)
+        before = done
+
+    return hear
+
+
+def _render(summary: "PrepareSummary", as_json: bool) -> None:
+    if as_json:
+        console.print_json(summary.as_dict())
+    else:
+        console.table(f"Prepared {summary.dataset}", ["", "here", "official"], _rows(summary))
+        if summary.set_aside:
+            console.table("Set aside", ["file", "reason"], _set_aside(summary))
+    for warning in summary.warnings:
+        console.warn(warning)
+
+
+def _set_aside(summary: "PrepareSummary") -> list[list[str]]:
+    rows = [[place, reason] for place, reason in summary.set_aside[:_LISTED]]
+    more = len(summary.set_aside) - len(rows)
+    return [*rows, [f"and {more:,} more", f"see {summary.report}"]] if more else rows
+
+
+def _rows(summary: "PrepareSummary") -> list[list[str]]:
+    here = {"clips": summary.clips, **summary.split_sizes, "classes": summary.classes, "persons": summary.persons}
+    rows = [[name, f"{count:,}", f"{summary.official[name]:,}"] for name, count in here.items()]
+    dropped, officially = summary.missing_dropped, summary.official["missing_dropped"]
+    rows += [["missing skeletons, dropped", f"{dropped:,}", f"{officially:,}"]]
+    rows += [["frames", f"{summary.frames:,}", ""], ["files set aside", f"{len(summary.set_aside):,}", ""]]
+    rows += [["other setups, left out", f"{summary.left_out:,}", ""]] if summary.left_out else []
+    rows += [["written", path, ""] for path in summary.outputs]
+    return [*rows, ["report", summary.report, ""], ["time", f"{summary.seconds:.1f} s", ""]]

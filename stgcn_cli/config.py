@@ -1,0 +1,206 @@
+"""A preset as typed, frozen values. Unknown keys, wrong types and impossible values are refused by name."""
+
+import dataclasses
+import math
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from stgcn_cli.wording import nearest
+from stgcn_cli.errors import UsageError
+
+MAX_CLASSES, MAX_FRAMES, MAX_PERSONS = 100_000, 100_000, 64
+
+
+def _between(low: float, high: float = math.inf) -> Any:
+    return field(metadata={"range": (low, high)})
+
+
+def _default(value: Any, low: float = -math.inf, high: float = math.inf) -> Any:
+    return field(default=value, metadata={"range": (low, high)})
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which clips, and how a record becomes a clip."""
+
+    dataset: str  # <dataset>.pkl in the data folder
+    train: str  # name of the split trained on
+    val: str  # name of the split evaluated
+    layout: Literal["ntu", "coco", "openpose-18", "openpose-25"]
+    channels: Literal["xyz", "xys"]  # x y z, or x y and the keypoint score
+    num_person: int = _between(1, MAX_PERSONS)  # persons in a clip: more are cut, fewer are padded
+    clip_len: int | None = _default(None, 1, MAX_FRAMES)  # frames; shorter records loop; absent = as stored
+    normalize: Literal["none", "image"] = "none"  # "image": the pixel coordinates over the image size
+    image_size: Literal["reference", "record"] = "reference"  # 1920 x 1080 for all, or each record's img_shape
+    passes: int = _default(1, 1, 1000)  # times every clip is seen in one epoch
+    classes: str | None = None  # name of a list in facts/
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network."""
+
+    num_classes: int = _between(1, MAX_CLASSES)
+    name: Literal["stgcn"] = "stgcn"
+    partition: Literal["uniform", "distance", "spatial", "spatial-corrected"] = "spatial"
+    dropout: float = _default(0.0, 0, 0.99)
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What is minimised."""
+
+    name: Literal["cross-entropy", "cb-focal"] = "cross-entropy"
+    beta: float = _default(0.9999, 0, 0.9999999)
+    gamma: float = _default(2.0, 0, 100)
+    class_counts: tuple[int, ...] | Literal["data"] | None = _default(None, 0)  # training clips per class
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """SGD with steps."""
+
+    lr: float = _default(0.1, 0)
+    momentum: float = _default(0.9, 0, 1)
+    nesterov: bool = True
+    weight_decay: float = _default(1e-4, 0)
+    steps: tuple[int, ...] = _default((), 0)  # 0-based epochs at whose start the rate is multiplied by gamma
+    gamma: float = _default(0.1, 0)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long, and how often to look."""
+
+    batch_size: int = _between(1, 1_000_000)  # clips in a step, over all GPUs together
+    epochs: int = _between(1, 1_000_000)
+    checkpoint_every: int = _default(1, 1)  # epochs
+    validate_every: int = _default(1, 1)  # epochs
+    log_every: int = _default(100, 1)  # iterations
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """What is reported."""
+
+    metrics: tuple[str, ...] = ("top_k_accuracy",)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One experiment: everything that changes its result, and nothing else."""
+
+    name: str
+    description: str
+    data: DataConfig
+    model: ModelConfig
+    train: TrainConfig
+    loss: LossConfig = LossConfig()
+    optim: OptimConfig = OptimConfig()
+    eval: EvalConfig = EvalConfig()
+
+
+def preset_from(values: dict[str, Any], where: str) -> Preset:
+    """The preset that `values` (nested, as TOML gives them) describe; `where` names the file in messages.
+
+    Raises UsageError naming `where`, the key and what was expected.
+    """
+    preset = _build(Preset, values, where, "")
+    _check_together(preset, where)
+    return preset
+
+
+def check_keys(values: dict[str, Any], where: str) -> None:
+    """Raise UsageError, naming `where`, for a key, type or range that is wrong taken by itself."""
+    _build(Preset, values, where, "")
+
+
+def _build(kind: type, values: dict[str, Any], where: str, prefix: str) -> Any:
+    hints, fields = typing.get_type_hints(kind), {f.name: f for f in dataclasses.fields(kind)}
+    for key in values:
+        if key not in fields:
+            known = [prefix + name for name in fields]
+            message = f"{where}: there is no key {prefix + key!r}.{nearest(prefix + key, known)}"
+            raise UsageError(message, "Known keys: " + ", ".join(known))
+    missing = [k for k, f in fields.items() if k not in values and _is_required(f)]
+    if missing:
+        raise UsageError(f"{where}: the key {prefix + missing[0]!r} is missing.")
+    return kind(**{key: _convert(value, hints[key], fields[key], where, prefix + key) for key, value in values.items()})
+
+
+def _is_required(f: dataclasses.Field) -> bool:
+    return f.default is dataclasses.MISSING
+
+
+def _convert(value: Any, hint: Any, f: dataclasses.Field, where: str, key: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise UsageError(f"{where}: {key} = {value!r}, but it is a section.", f"Write [{key}] and its keys below.")
+        return _build(typing.cast(type, hint), value, where, key + ".")
+    for option in _options(hint):
+        try:
+            return _as(value, option, *f.metadata.get("range", (-math.inf, math.inf)))
+        except ValueError:
+            continue
+    raise UsageError(f"{where}: {key} = {value!r}, but it must be {_expected(hint, f)}.")
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
+
+
+def _as(value: Any, kind: Any, low: float, high: float) -> Any:
+    """`value` as `kind`, or ValueError."""
+    if typing.get_origin(kind) is Literal:
+        if value in typing.get_args(kind):
+            return value
+    elif kind is type(None):
+        if value is None:
+            return None
+    elif typing.get_origin(kind) is tuple:
+        if isinstance(value, list | tuple):
+            return tuple(_as(v, typing.get_args(kind)[0], low, high) for v in value)
+    elif kind is float:
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and low <= value <= high:
+            return float(value)
+    elif kind is int:
+        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
+            return value
+    elif isinstance(value, kind):
+        return value
+    raise ValueError
+
+
+def _expected(hint: Any, f: dataclasses.Field) -> str:
+    low, high = f.metadata.get("range", (-math.inf, math.inf))
+    words = " or ".join(_word(kind) for kind in _options(hint))
+    if high < math.inf:
+        return f"{words} from {low:g} to {high:g}"
+    return words + (f" of at least {low:g}" if low > -math.inf else "")
+
+
+def _word(kind: Any) -> str:
+    if typing.get_origin(kind) is Literal:
+        return "one of " + ", ".join(map(repr, typing.get_args(kind)))
+    if typing.get_origin(kind) is tuple:
+        return f"a list, each {_word(typing.get_args(kind)[0])}"
+    return {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "absent"}[kind]
+
+
+def _check_together(preset: Preset, where: str) -> None:
+    counts, classes = preset.loss.class_counts, preset.model.num_classes
+    if preset.loss.name == "cb-focal" and counts is None:
+        raise UsageError(f"{where}: loss.name = 'cb-focal' needs loss.class_counts.", 'Give a list, or "data" to count.')
+    if isinstance(counts, tuple) and len(counts) != classes:
+        raise UsageError(
+            f"{where}: loss.class_counts has {len(counts)} entries, but model.num_classes = {classes}.",
+            'Give one number a class, or loss.class_counts = "data" to count the training clips.',
+        )
+    if isinstance(counts, tuple) and not any(counts):
+        raise UsageError(f"{where}: loss.class_counts holds only zeros.", 'Use loss.class_counts = "data".')
+    if preset.optim.nesterov and preset.optim.momentum == 0:
+        raise UsageError(f"{where}: optim.nesterov = true needs optim.momentum above 0.")
+    if not preset.data.dataset or "/" in preset.data.dataset or "\\" in preset.data.dataset:
+        raise UsageError(f"{where}: data.dataset = {preset.data.dataset!r}, but a preset names a data set, not a path.")

@@ -1,0 +1,141 @@
+"""The only room that knows rich: results on stdout; progress, notes and messages on stderr; plain when piped."""
+
+import contextlib
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from stgcn_cli.screen import Advance, Screen, no_progress, no_words
+from stgcn_cli.wording import printable
+
+_quiet = False
+_UNUSED = {  # options of the reference that are accepted, and why they do nothing
+    "--launcher": "is not needed: the launcher (torchrun, SLURM or our own) is recognised.",
+    "--gpu-ids": "does nothing here: choose the GPUs with CUDA_VISIBLE_DEVICES.",
+    "--fuse-conv-bn": "is not needed: evaluation fuses what it can by itself.",
+    "--average-clips": "does nothing here: a skeleton record is one clip.",
+    "--gpu-collect": "is not needed: results are always collected by the devices.",
+    "--tmpdir": "is not needed: results are not collected through files.",
+}
+
+
+def set_quiet(quiet: bool) -> None:
+    """With `quiet`, notes and progress are not shown; warnings, errors and results still are."""
+    global _quiet
+    _quiet = quiet
+
+
+def screen() -> Screen:
+    """What the lower rooms speak through, as quiet as the user asked for."""
+    return Screen(no_progress, no_words, warn) if _quiet else Screen(progress, note, warn)
+
+
+def note(text: str) -> None:
+    """One line for the user's information, on stderr."""
+    if not _quiet:
+        _say(text, "")
+
+
+def warn(text: str) -> None:
+    """Something the user should look at, on stderr, also when quiet."""
+    _say(f"Warning: {text}", "yellow")
+
+
+def note_unused(given: dict[str, object]) -> None:
+    """One note for each option of the reference that was given and has no meaning here."""
+    for name, value in given.items():
+        if value:
+            note(f"{name} {_UNUSED[name]}")
+
+
+def fail(message: str, hint: str = "") -> None:
+    """The one message an error gives, on stderr."""
+    _say(f"Error: {message}", "bold red")
+    if hint:
+        _say(hint, "")
+
+
+def _say(text: str, style: str) -> None:
+    if not sys.stderr.isatty():
+        print(printable(text), file=sys.stderr, flush=True)
+        return
+    from rich.text import Text
+
+    _stderr().print(Text(printable(text), style=style))
+
+
+def _stderr() -> Any:
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """One line of results, on stdout."""
+    print(printable(text), flush=True)
+
+
+def print_json(value: object) -> None:
+    """A result for scripts, on stdout."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str), flush=True)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table of results on stdout: drawn in a terminal, aligned plain text of any width when piped."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        _draw_table(title, columns, cells)
+    else:
+        print("\n".join(_plain_table(title, columns, cells)), flush=True)
+
+
+def _draw_table(title: str, columns: Sequence[str], rows: list[list[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left")
+    for index, column in enumerate(columns):
+        numeric = bool(rows) and all(_is_number(row[index]) for row in rows)
+        drawn.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*map(Text, row))
+    Console(highlight=False).print(drawn)
+
+
+def _plain_table(title: str, columns: Sequence[str], rows: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [columns, *rows]]
+    return [title, *(line.rstrip() for line in lines)]
+
+
+def _is_number(cell: str) -> bool:
+    return bool(re.fullmatch(r"[-+]?[\d,.]+ ?%?|", cell))
+
+
+@contextlib.contextmanager
+def progress(description: str, total: int | None, shown: bool = True) -> Iterator[Advance]:
+    """Show how far a task of `total` steps is. Yields advance(n=1, **words), whose words stand to the right.
+
+    Nothing is drawn when `shown` is false, stderr is not a terminal, or the user asked for quiet.
+    """
+    if not shown or _quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield lambda n=1, **words: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = [TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn()]
+    columns += [TextColumn("{task.fields[words]}"), TimeRemainingColumn()]
+    with Progress(*columns, console=_stderr(), transient=True) as bar:
+        task = bar.add_task(printable(description), total=total, words="")
+
+        def advance(n: int = 1, **words: object) -> None:
+            text = {"words": " ".join(f"{key} {value}" for key, value in words.items())} if words else {}
+            bar.update(task, advance=n, **text)
+
+        yield advance
+

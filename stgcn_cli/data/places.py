@@ -1,0 +1,73 @@
+"""Where data and working copies lie: one data folder, one cache folder."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from stgcn_cli.data.annotations import split_in_name
+from stgcn_cli.errors import DataError
+
+_BENCHMARK_FOLDERS = {"xset": "xsetup"}  # the 0.x name, where it differs
+_HOW = {
+    "ntu60": "Make it: stgcn prepare ntu60",
+    "ntu120": "Make it: stgcn prepare ntu120",
+    "ntu60-2d": "Make it: stgcn prepare ntu60-2d",
+    "ntu120-2d": "Make it: stgcn prepare ntu120-2d",
+    "babel60": "Make it: stgcn prepare babel60 (the release is at https://babel.is.tue.mpg.de)",
+    "babel120": "Make it: stgcn prepare babel120 (the release is at https://babel.is.tue.mpg.de)",
+    "demo": "Make it: stgcn demo",
+}
+
+
+def data_folder() -> Path:
+    """$STGCN_DATA, else ./data"""
+    return Path(os.environ.get("STGCN_DATA") or "data")
+
+
+def cache_folder() -> Path:
+    """$STGCN_CACHE, else where the platform keeps caches."""
+    if os.environ.get("STGCN_CACHE"):
+        return Path(os.environ["STGCN_CACHE"])
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "stgcn"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "stgcn" / "Cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stgcn"
+
+
+def find_pickles(dataset: str, splits: Sequence[str], given: Sequence[Path]) -> list[Path]:
+    """The annotation pickles for `dataset`: those given, or those a given folder (else the data folder) holds.
+
+    In a folder: <dataset>.pkl, else train.pkl and val.pkl of the benchmark of `splits`, in <dataset>/<benchmark>,
+    <benchmark>, or directly. Raises DataError naming what is missing and what makes it.
+    """
+    found: list[Path] = []
+    for place in given or [data_folder()]:
+        if place.is_file():
+            found.append(place)
+        elif place.is_dir() or not given:
+            found += _in_folder(place, dataset, splits)
+        else:
+            raise DataError(f"There is no {place}.", _hint(dataset, given))
+    if not found:
+        folders = " and ".join(str(place) for place in given or [data_folder()])
+        raise DataError(f"There is no {dataset}.pkl in {folders}.", _hint(dataset, given))
+    return found
+
+
+def _in_folder(folder: Path, dataset: str, splits: Sequence[str]) -> list[Path]:
+    if (folder / f"{dataset}.pkl").is_file():
+        return [folder / f"{dataset}.pkl"]
+    lists = []
+    for split in splits:
+        benchmark, _, part = split.rpartition("_")
+        benchmark = _BENCHMARK_FOLDERS.get(benchmark, benchmark)
+        places = (folder / dataset / benchmark, folder / dataset, folder / benchmark, folder)
+        lists += [place / f"{part}.pkl" for place in places if (place / f"{part}.pkl").is_file()][:1]
+    return [path for path in dict.fromkeys(lists) if split_in_name(path)]
+
+
+def _hint(dataset: str, given: Sequence[Path]) -> str:
+    how = _HOW.get(dataset, "Give the annotation pickle with --data FILE.")
+    return how + ("" if given else " Or give the file, or its folder, with --data (or set STGCN_DATA).")

@@ -1,0 +1,123 @@
+"""What `prepare` did, counted while it runs; for people, for scripts, and for the report beside the output."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from stgcn_cli.data.ntu_names import NtuDataset, parse_name, split_of
+from stgcn_cli.data.ntu_plan import Plan
+from stgcn_cli.data.ntu_record import Outcome
+from stgcn_cli.files import written_whole
+
+_OFFICIAL = ("clips", "classes", "persons", "missing_dropped")
+
+
+@dataclass(frozen=True)
+class PrepareSummary:
+    """Counts of what was written and of what was not, and why."""
+
+    dataset: str
+    clips: int
+    frames: int
+    classes: int  # that occur
+    persons: int  # that occur
+    split_sizes: dict[str, int]
+    missing_dropped: int  # samples whose skeletons are officially missing or incomplete
+    official: dict[str, int]  # what clips, classes, persons, missing_dropped and the splits count in the whole data set
+    left_out: int  # clips of setups after the data set's last
+    set_aside: list[tuple[str, str]] = field(default_factory=list)  # (file, reason)
+    empty_clips: list[str] = field(default_factory=list)  # nobody in any frame; kept
+    outputs: list[str] = field(default_factory=list)
+    report: str = ""
+    seconds: float = 0.0
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know before training on this."""
+        found = []
+        if any(size != self.official[name] for name, size in self.split_sizes.items()):
+            found.append("The counts are not the official ones. That is right only for a part of the data set.")
+        if empty := [name for name, size in self.split_sizes.items() if size == 0]:
+            found.append(f"No clips in {', '.join(empty)}.")
+        if self.set_aside:
+            found.append(f"Files that are not used: {len(self.set_aside):,}. Each with its reason: {self.report}")
+        if self.empty_clips:
+            found.append(f"Nobody is in any frame of {_some(self.empty_clips)}; kept, as zeros.")
+        return found
+
+    def as_dict(self) -> dict[str, object]:
+        """Everything, for JSON."""
+        return {**asdict(self), "warnings": self.warnings}
+
+
+@dataclass
+class Tally:
+    """Counts up to now. `members` holds the clips of each split, in order."""
+
+    kind: NtuDataset
+    plan: Plan
+    outputs: Sequence[Path]
+    report: Path
+    members: dict[str, list[str]] = field(init=False)
+    clips: int = 0
+    frames: int = 0
+    empty_clips: list[str] = field(default_factory=list)
+    classes: set[int] = field(default_factory=set)
+    persons: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.members = {split: [] for split in self.kind.splits}
+
+    def take(self, outcome: Outcome) -> list[str]:
+        """Count one outcome; returns the splits the clip belongs to, none for a bad file."""
+        if outcome.reason:
+            self.plan.set_aside.append((outcome.entry.place, outcome.reason))
+            self.plan.bad += 1
+            return []
+        name = parse_name(outcome.entry.name)
+        assert name is not None  # the plan holds no others
+        splits = [split_of(self.kind, benchmark, name) for benchmark in self.kind.benchmarks]
+        for split in splits:
+            self.members[split].append(outcome.entry.name)
+        self.clips, self.frames = self.clips + 1, self.frames + outcome.frames
+        self.classes.add(name.action)
+        self.persons.add(name.person)
+        if outcome.empty:
+            self.empty_clips.append(outcome.entry.name)
+        return splits
+
+    def summary(self) -> PrepareSummary:
+        """What has been counted."""
+        return PrepareSummary(
+            dataset=self.kind.name,
+            clips=self.clips,
+            frames=self.frames,
+            classes=len(self.classes),
+            persons=len(self.persons),
+            split_sizes={split: len(names) for split, names in self.members.items()},
+            missing_dropped=self.plan.missing_dropped,
+            official={name: self.kind.official[name] for name in (*_OFFICIAL, *self.members)},
+            left_out=self.plan.left_out,
+            set_aside=self.plan.set_aside,
+            empty_clips=self.empty_clips,
+            outputs=[str(path) for path in self.outputs],
+            report=str(self.report),
+        )
+
+
+def report_path(dataset: str, out: Path, is_folder: bool) -> Path:
+    """Beside an output file, inside an output folder."""
+    return out / f"{dataset}.report.json" if is_folder else out.with_name(f"{out.stem}.report.json")
+
+
+def write_report(summary: PrepareSummary) -> None:
+    """The whole summary as JSON at `summary.report`."""
+    with written_whole(Path(summary.report), "w") as stream:
+        json.dump(summary.as_dict(), stream, indent=1)
+        stream.write("\n")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

@@ -1,0 +1,77 @@
+"""What makes a record usable, and what to say of one that is not."""
+
+from typing import Any
+
+import numpy as np
+
+from stgcn_cli.wording import printable
+
+Array = np.ndarray
+
+
+def name_of(record: Any, index: int) -> str:
+    """The record's frame_dir, printable, or its place in the file."""
+    name = record.get("frame_dir") if isinstance(record, dict) else None
+    return printable(name)[:100] if isinstance(name, str) else f"record {index}"
+
+
+def frames_of(record: Any) -> Array:
+    """The record's first total_frames frames (M T V C), with the score as last channel where there is one.
+
+    Raises ValueError with the cause; the caller knows the record's name.
+    """
+    if not isinstance(record, dict):
+        raise ValueError(f"it is a {type(record).__name__}, not a dict")
+    keypoint = _array(record, "keypoint", 4)
+    score = _array(record, "keypoint_score", 3) if record.get("keypoint_score") is not None else None
+    if score is not None:
+        if score.shape != keypoint.shape[:3]:
+            raise ValueError(f"keypoint_score has shape {score.shape}, keypoint {keypoint.shape}")
+        keypoint = np.concatenate([keypoint, score[..., None].astype(keypoint.dtype)], axis=-1)
+    total = _total_frames(record, keypoint.shape[1])
+    frames = np.ascontiguousarray(keypoint[:, :total])
+    if not np.isfinite(frames).all():
+        raise ValueError("it holds NaN or infinite values")
+    return frames
+
+
+def _array(record: dict[str, Any], key: str, dimensions: int) -> Array:
+    value = record.get(key)
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"{key} is {'missing' if value is None else 'a ' + type(value).__name__}, not an array")
+    if value.ndim != dimensions or value.dtype.kind not in "fiu":
+        raise ValueError(f"{key} has shape {value.shape} and type {value.dtype}, expected {'M T V C'[: 2 * dimensions - 1]}")
+    if value.dtype.kind != "f" or not value.dtype.isnative or value.dtype.itemsize > 8:
+        value = value.astype(np.float32)
+    return value
+
+
+def _total_frames(record: dict[str, Any], stored: int) -> int:
+    total = record.get("total_frames", stored)
+    if not isinstance(total, int | np.integer) or isinstance(total, bool):
+        raise ValueError(f"total_frames is {total!r:.40}, not a whole number")
+    if total < 1:
+        raise ValueError(f"total_frames is {total}")
+    if total > stored:
+        raise ValueError(f"total_frames is {total}, but keypoint holds {stored} frames")
+    return int(total)
+
+
+def label_of(record: dict[str, Any]) -> int:
+    """The class index; -1 where the label is hidden (absent or None). Raises ValueError."""
+    label = record.get("label")
+    if label is None:
+        return -1
+    if isinstance(label, bool) or not isinstance(label, int | np.integer):
+        raise ValueError(f"label is {label!r:.40}, not a whole number")
+    if not 0 <= label < 1_000_000:
+        raise ValueError(f"label is {label}")
+    return int(label)
+
+
+def image_size_of(record: dict[str, Any]) -> tuple[int, int]:
+    """(height, width) in pixels; (0, 0) when the record does not say."""
+    shape = record.get("img_shape")
+    if isinstance(shape, tuple | list) and len(shape) == 2 and all(isinstance(n, int | np.integer) and n > 0 for n in shape):
+        return int(shape[0]), int(shape[1])
+    return 0, 0

@@ -1,0 +1,62 @@
+"""The clips of a named split, out of one or several stores."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stgcn_cli.wording import nearest
+from stgcn_cli.data.places import cache_folder
+from stgcn_cli.data.store import Store, open_store
+from stgcn_cli.errors import DataError
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split's name, the store it lies in, and its clips there in file order."""
+
+    name: str
+    store: Store
+    indices: np.ndarray
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(N,) class of each clip, -1 where hidden."""
+        return self.store.labels[self.indices]
+
+    def names(self, clips: Sequence[int]) -> list[str]:
+        """The frame_dir of some clips of this split, by place in it."""
+        return [self.store.names[self.indices[clip]] for clip in clips]
+
+
+def open_stores(pickles: Sequence[Path], progress: Callable[[int], Any] = lambda n: None) -> list[Store]:
+    """The stores of the pickles; built first where they are new."""
+    return [open_store(path, cache_folder(), progress) for path in pickles]
+
+
+def find_split(stores: Sequence[Store], name: str, whole_lists: bool = False) -> Split:
+    """The clips of split `name`; with `whole_lists`, a single file of the list dialect is taken whole.
+
+    Raises DataError naming the splits that are there, or when the split is empty.
+    """
+    for store in stores:
+        indices = store.indices(name)
+        if indices is None and whole_lists and len(stores) == 1 and not store.has_splits:
+            indices = np.arange(len(store))
+        if indices is not None:
+            if len(indices) == 0:
+                raise DataError(f"{store.source}: the split {name!r} has no clips.")
+            return Split(name, store, indices)
+    raise _no_split(stores, name)
+
+
+def _no_split(stores: Sequence[Store], name: str) -> DataError:
+    files = ", ".join(str(store.source) for store in stores)
+    known = [split for store in stores for split in store.splits]
+    if known:
+        hint = f"It has {', '.join(known)}.{nearest(name, known)} Choose one with --set data.train=NAME --set data.val=NAME"
+        return DataError(f"{files}: there is no split {name!r}.", hint)
+    hint = "In lists of records the split comes from the file's name: give a file with train and one with val in its name."
+    return DataError(f"{files}: which clips are the split {name!r} cannot be told.", hint)

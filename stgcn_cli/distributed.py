@@ -1,0 +1,203 @@
+"""One process or many, one machine or many: the same worker function everywhere.
+
+A worker raises and never exits by itself; the parent turns the first failure into the message and the exit code.
+"""
+
+import contextlib
+import logging
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import distributed as dist
+
+from stgcn_cli import errors
+from stgcn_cli.errors import RunError, StgcnError, Terminated, UsageError
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where workers run: `gpus` processes on this machine, `nodes` machines. `device` is "cpu" or "cuda"."""
+
+    device: str
+    gpus: int = 1
+    nodes: int = 1
+    node_rank: int = 0
+    endpoint: str = ""  # host:port of the first machine; empty = this one, a free port
+    max_restarts: int = 0
+
+    @property
+    def world(self) -> int:
+        """Processes in all."""
+        return joined_world() or self.gpus * self.nodes
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among `size`; rank 0 speaks and writes."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the rank that speaks and writes."""
+        return self.rank == 0
+
+
+def resolve_device(device: str, gpus: int) -> str:
+    """"cuda" or "cpu" for the user's `device` ("auto", "cpu", "cuda"); UsageError when `gpus` are not there."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"There is no device {device!r}.", "Use --device auto, cpu or cuda.")
+    if gpus < 1:
+        raise UsageError(f"--gpus {gpus} is not possible.", "Use --gpus 1 or more.")
+    present = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "cpu" or (device == "auto" and present == 0 and gpus == 1):
+        return "cpu"
+    if gpus > present:
+        works = f"--gpus {present}" if present else "--gpus 1 --device cpu"
+        several = f" Or run {gpus} processes on the processor: --gpus {gpus} --device cpu." if gpus > 1 else ""
+        raise UsageError(f"--gpus {gpus} was asked for, but this machine has {present} CUDA GPUs.", f"Use {works}.{several}")
+    return "cuda"
+
+
+def joined_world() -> int | None:
+    """The size of the world that torchrun or SLURM started this process in, or None."""
+    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+        return int(os.environ["WORLD_SIZE"])
+    if "SLURM_PROCID" in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) > 1:
+        return int(os.environ["SLURM_NTASKS"])
+    return None
+
+
+def is_first_process() -> bool:
+    """Whether this process speaks: always when alone, rank 0 in a world that torchrun or SLURM started."""
+    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) if joined_world() else 0) == 0
+
+
+def launch(worker: Callable[[Any, World], Any], argument: Any, place: Place) -> Any:
+    """Run `worker(argument, world)` in every process of `place` and return what rank 0 returned (None elsewhere).
+
+    Raises the first failing worker's StgcnError; KeyboardInterrupt or Terminated when stopped by a signal.
+    """
+    if joined_world():
+        _adopt_slurm()
+        return _work(worker, argument, place.device)
+    if place.gpus * place.nodes == 1:
+        return worker(argument, World(0, 1, torch.device(place.device)))
+    return _launch_elastic(worker, argument, place)
+
+
+def _launch_elastic(worker: Callable[[Any, World], Any], argument: Any, place: Place) -> Any:
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    for name in ("torch.distributed.elastic", "torch.distributed.launcher"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # the first failure is told once, by us
+    config = LaunchConfig(
+        min_nodes=place.nodes,
+        max_nodes=place.nodes,
+        nproc_per_node=place.gpus,
+        rdzv_backend="c10d",
+        rdzv_endpoint=place.endpoint or "localhost:0",
+        rdzv_configs={"is_host": place.node_rank == 0} if place.endpoint else {},
+        run_id=os.environ.get("STGCN_RUN_ID", "stgcn"),
+        max_restarts=place.max_restarts,
+        monitor_interval=0.2,
+        local_addr=None if place.endpoint else "localhost",
+    )
+    threads = os.environ.get("OMP_NUM_THREADS")
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // place.gpus)))
+    try:
+        results = elastic_launch(config, _elastic_worker)(worker, argument, place.device)
+        return results.get(0)
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        raise _first_error(rank, failure.message, failure.exitcode) from None
+    except SignalException as stop:
+        raise (KeyboardInterrupt if stop.sigval == signal.SIGINT else Terminated)() from None
+    finally:
+        if threads is None:
+            os.environ.pop("OMP_NUM_THREADS", None)
+
+
+def _elastic_worker(worker: Callable[[Any, World], Any], argument: Any, device: str) -> Any:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _end_with_parent()
+    return _work(worker, argument, device)
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to end this worker when its launcher dies, so that a killed launcher leaves nothing running."""
+    with contextlib.suppress(Exception):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+def _first_error(rank: int, message: Any, exitcode: int) -> StgcnError:
+    """The error a worker raised, made again from "Type: message" in its error file."""
+    text = message["message"] if isinstance(message, dict) else str(message)
+    kind, _, rest = text.partition(": ")
+    known = getattr(errors, kind, None)
+    if isinstance(known, type) and issubclass(known, StgcnError):
+        said, _, hint = rest.partition("\n\n")
+        return known(said, hint)
+    if exitcode < 0:
+        text = f"it was killed by signal {-exitcode} ({signal.Signals(-exitcode).name})"
+        return RunError(f"Worker {rank} died: {text}.", "Out of memory? Go on from the last checkpoint with --resume.")
+    return RunError(f"Worker {rank} failed: {text}", "Go on from the last checkpoint with --resume.")
+
+
+def _adopt_slurm() -> None:
+    """Give torch the names it reads, from SLURM's."""
+    if "RANK" in os.environ:
+        return
+    port = 20_000 + int(os.environ.get("SLURM_JOB_ID", "0")) % 20_000
+    os.environ |= {
+        "RANK": os.environ["SLURM_PROCID"],
+        "LOCAL_RANK": os.environ.get("SLURM_LOCALID", "0"),
+        "WORLD_SIZE": os.environ["SLURM_NTASKS"],
+        "MASTER_ADDR": os.environ.get("MASTER_ADDR", first_host(os.environ.get("SLURM_NODELIST", "localhost"))),
+        "MASTER_PORT": os.environ.get("MASTER_PORT", str(port)),
+    }
+
+
+def first_host(nodelist: str) -> str:
+    """The first machine of a SLURM node list such as "gpu[03-05,9],x1"."""
+    try:
+        listed = subprocess.run(["scontrol", "show", "hostnames", nodelist], capture_output=True, text=True, check=True)
+        return listed.stdout.split()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        match = re.match(r"([^,\[]+)(?:\[(\d+))?", nodelist)
+        return "".join(part or "" for part in match.groups()) if match else "localhost"
+
+
+def _work(worker: Callable[[Any, World], Any], argument: Any, device: str) -> Any:
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    where = torch.device("cuda", local_rank) if device == "cuda" else torch.device("cpu")
+    if device == "cuda":
+        torch.cuda.set_device(where)
+    with _process_group(where):
+        result = worker(argument, World(dist.get_rank(), dist.get_world_size(), where))
+        return result if dist.get_rank() == 0 else None
+
+
+@contextlib.contextmanager
+def _process_group(where: torch.device) -> Iterator[None]:
+    if where.type == "cuda":
+        dist.init_process_group("nccl", device_id=where)
+    else:
+        dist.init_process_group("gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()

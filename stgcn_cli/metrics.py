@@ -1,0 +1,49 @@
+"""Accuracies from scores (N, classes) and labels (N,): pure numpy, fractions from 0 to 1."""
+
+import numpy as np
+
+Array = np.ndarray
+
+
+def top_k(scores: Array, labels: Array, k: int) -> float:
+    """The share of clips whose label is among the k largest scores (all of them where there are fewer classes)."""
+    best = np.argsort(scores, axis=1)[:, -k:]
+    return float((best == labels[:, None]).any(axis=1).mean())
+
+
+def confusion(predicted: Array, labels: Array, classes: int) -> Array:
+    """(classes, classes) counts: rows are labels, columns predictions."""
+    return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+
+
+def class_accuracy(matrix: Array) -> Array:
+    """(classes,) share of each class's clips predicted right; NaN for a class without a clip."""
+    clips = matrix.sum(axis=1)
+    return np.divide(matrix.diagonal(), clips, out=np.full(len(matrix), np.nan), where=clips > 0)
+
+
+def mean_class(matrix: Array) -> float:
+    """The reference's mean: over labelled and predicted classes, a class predicted but never labelled counting 0."""
+    seen = (matrix.sum(axis=0) + matrix.sum(axis=1)) > 0
+    return float(np.nan_to_num(class_accuracy(matrix)[seen]).mean())
+
+
+def mean_class_labelled(matrix: Array) -> float:
+    """The mean over the classes that have a clip."""
+    return float(np.nanmean(class_accuracy(matrix)))
+
+
+def measure(scores: Array, labels: Array, metrics: tuple[str, ...]) -> dict[str, float]:
+    """The named metrics of the clips: top_k_accuracy gives top1 and top5. Labels are 0 ≤ label < classes."""
+    values: dict[str, float] = {}
+    matrix = confusion(scores.argmax(axis=1), labels, scores.shape[1])
+    for metric in metrics:
+        if metric == "top_k_accuracy":
+            values |= {f"top{k}_acc": top_k(scores, labels, k) for k in (1, 5)}
+        elif metric == "mean_class_accuracy":
+            values[metric] = mean_class(matrix)
+        elif metric == "mean_class_accuracy_labelled":
+            values[metric] = mean_class_labelled(matrix)
+        else:
+            raise ValueError(f"there is no metric {metric!r}")
+    return values

@@ -1,0 +1,14 @@
+"""The networks a preset can name. Importing this package imports torch; nothing above it does."""
+
+from torch import nn
+
+from stgcn_cli.config import Preset
+from stgcn_cli.models.stgcn import STGCN
+
+MODELS = {"stgcn": STGCN}
+
+
+def build_model(preset: Preset) -> nn.Module:
+    """The preset's network with fresh weights, on the CPU in float32."""
+    m = preset.model
+    return MODELS[m.name](preset.data.layout, m.num_classes, partition=m.partition, dropout=m.dropout)

@@ -1,0 +1,115 @@
+"""Seconds before hours: do the data fit the preset? Answered with what was found, what was expected, what to type."""
+
+import dataclasses
+
+import numpy as np
+
+from stgcn_cli import catalog, presets
+from stgcn_cli.config import Preset
+from stgcn_cli.data.splits import Split
+from stgcn_cli.errors import DataError
+from stgcn_cli.skeleton import LAYOUTS
+
+
+def check(preset: Preset, split: Split, *, training: bool) -> list[str]:
+    """Raise DataError when `split` cannot be used with `preset`; returns warnings about what is odd but possible."""
+    _check_skeleton(preset, split)
+    _check_labels(preset, split, training)
+    _check_lengths(preset, split, training)
+    return _warnings(preset, split)
+
+
+def _check_skeleton(preset: Preset, split: Split) -> None:
+    joints, values = split.store.frames.shape[1:]
+    expected = len(LAYOUTS[preset.data.layout].joints)
+    wanted_score = preset.data.channels == "xys"
+    if (joints, values, split.store.has_score) == (expected, 3, wanted_score):
+        return
+    found = f"{joints} joints x {values} values = {joints * values} channels{' with scores' if split.store.has_score else ''}"
+    wants = f"{expected} joints x 3 values = {expected * 3} channels{' with scores' if wanted_score else ''}"
+    raise DataError(
+        f"{split.store.source} has {found}; the preset {preset.name} expects {wants}.{_mix_up(preset, split)}",
+        _better_preset(preset, split),
+    )
+
+
+def _mix_up(preset: Preset, split: Split) -> str:
+    flat = split.store.has_score or split.store.frames.shape[2] == 2
+    if flat == (preset.data.channels == "xys"):
+        return "" if split.store.has_score or not flat else " The keypoint_score is missing."
+    return f" This is a 2-D/3-D mix-up: {'2' if flat else '3'}-D data with a {'3' if flat else '2'}-D preset."
+
+
+def _better_preset(preset: Preset, split: Split) -> str:
+    """The command with a published preset of this skeleton, as near to the asked one as there is."""
+    for entry in catalog.PUBLISHED:
+        other = presets.load(entry.preset).data
+        if (len(LAYOUTS[other.layout].joints), other.channels == "xys") == (
+            split.store.frames.shape[1],
+            split.store.has_score,
+        ):
+            return f"Use --preset {entry.preset} for this file, or another file for {preset.name}."
+    return f"Give a file of the {preset.data.layout} layout."
+
+
+def _check_labels(preset: Preset, split: Split, training: bool) -> None:
+    labels, classes = split.labels, preset.model.num_classes
+    if training and (labels < 0).any():
+        first = split.names([int(np.argmax(labels < 0))])[0]
+        raise DataError(f"{split.store.source}: {(labels < 0).sum()} clips of {split.name!r} have no label, the first is {first}.")
+    if (labels < 0).all():
+        return
+    if labels.max() >= classes:
+        worst = int(labels.argmax())
+        based = " Are the labels counted from 1?" if labels.max() == classes and labels[labels >= 0].min() >= 1 else ""
+        raise DataError(
+            f"{split.store.source}: {split.names([worst])[0]} has label {labels[worst]}, but the model has {classes} classes "
+            f"(labels 0 to {classes - 1}).{based}",
+            f"Use --set model.num_classes={int(labels.max()) + 1}, or correct the labels.",
+        )
+
+
+def _check_lengths(preset: Preset, split: Split, training: bool) -> None:
+    lengths = split.store.lengths[split.indices]
+    if training and preset.data.clip_len is None and lengths.min() != lengths.max():
+        raise DataError(
+            f"{split.store.source}: clips of {split.name!r} have {lengths.min()} to {lengths.max()} frames, "
+            f"but the preset {preset.name} takes clips as long as stored, all alike.",
+            f"Use --set data.clip_len={int(np.median(lengths))}",
+        )
+
+
+def _warnings(preset: Preset, split: Split) -> list[str]:
+    starts, said = split.store.starts[split.indices], []
+    crowded = int((starts[:, preset.data.num_person :] > 0).any(axis=1).sum())
+    if crowded:
+        said.append(f"{crowded} clips of {split.name!r} have more than {preset.data.num_person} persons; the others are dropped.")
+    empty = int((starts == 0).all(axis=1).sum())
+    if empty:
+        said.append(f"{empty} clips of {split.name!r} have no person in any frame.")
+    lost = split.store.missing_names.get(split.name, 0)
+    if lost:
+        said.append(f"{lost} names of the split {split.name!r} have no record in {split.store.source}.")
+    return said
+
+
+def check_pair(train: Split, val: Split) -> list[str]:
+    """Warnings about a training and a validation split taken together."""
+    said = []
+    shared = {train.store.names[i] for i in train.indices} & {val.store.names[i] for i in val.indices}
+    if shared:
+        said.append(f"{len(shared)} clips stand in both {train.name!r} and {val.name!r}, for instance {sorted(shared)[0]}.")
+    if len(np.unique(train.labels)) < 2:
+        said.append(f"All clips of {train.name!r} are of one class.")
+    unseen = sorted(set(val.labels.tolist()) - set(train.labels.tolist()) - {-1})
+    if unseen:
+        said.append(f"{len(unseen)} classes of {val.name!r} have no training clip: {', '.join(map(str, unseen[:10]))}.")
+    return said
+
+
+def with_counts(preset: Preset, train: Split) -> Preset:
+    """The preset with loss.class_counts = "data" replaced by the training clips of each class."""
+    if preset.loss.class_counts != "data":
+        return preset
+    counts = tuple(np.bincount(train.labels, minlength=preset.model.num_classes).tolist())
+    return dataclasses.replace(preset, loss=dataclasses.replace(preset.loss, class_counts=counts))

@@ -1,0 +1,126 @@
+"""Presets by name, published name or path; overrides; and a preset written back as TOML."""
+
+import dataclasses
+import json
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from stgcn_cli.catalog import PUBLISHED, find
+from stgcn_cli.config import Preset, check_keys, preset_from
+from stgcn_cli.wording import nearest
+from stgcn_cli.errors import UsageError
+
+MAX_BYTES = 1_000_000  # far above any preset; a larger file is something else
+
+
+def folder() -> Path:
+    """Where the shipped presets lie: inside the wheel, or in the checkout when installed with -e."""
+    package = Path(__file__).parent
+    inside = package / "_presets"
+    return inside if inside.is_dir() else package.parent / "presets"
+
+
+def names() -> list[str]:
+    """The shipped presets: the published ones in the order of the published page, then the others."""
+    order = [entry.preset for entry in PUBLISHED]
+    shipped = {path.stem for path in folder().glob("*.toml")}
+    return [name for name in order if name in shipped] + sorted(shipped - set(order))
+
+
+def load(name: str, settings: Iterable[str] = ()) -> Preset:
+    """The preset called `name` (a shipped or published name, or a TOML file) with `key=value` settings applied.
+
+    Raises UsageError when there is none, or when a key or value is impossible.
+    """
+    path = _locate(name)
+    try:
+        text = path.read_bytes()[: MAX_BYTES + 1]
+    except OSError as error:
+        raise UsageError(f"The preset {path} cannot be read: {error.strerror}.") from error
+    return from_text(text, str(path), path.stem, settings)
+
+
+def from_text(text: bytes, where: str, name: str, settings: Iterable[str] = ()) -> Preset:
+    """The preset in the TOML `text`; `where` names it in messages."""
+    try:
+        if len(text) > MAX_BYTES:
+            raise UsageError(f"{where} is larger than {MAX_BYTES:,} bytes: this is no preset.")
+        values = tomllib.loads(text.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{where} is not valid TOML: {error}.") from error
+    values.setdefault("name", name)
+    values.setdefault("description", "")
+    for setting in settings:
+        _apply(values, setting)
+        check_keys(values, f"--set {setting}")
+        where += f" --set {setting}"
+    return preset_from(values, where)
+
+
+def _locate(name: str) -> Path:
+    published = find(name)
+    shipped = folder() / f"{published.preset if published else name}.toml"
+    if "/" not in name and shipped.is_file():
+        return shipped
+    if Path(name).suffix == ".toml" or "/" in name:
+        if Path(name).is_file():
+            return Path(name)
+        raise UsageError(f"There is no preset file {name}.", "See `stgcn presets` for the shipped ones.")
+    known = names() + [entry.name for entry in PUBLISHED]
+    raise UsageError(f"There is no preset {name!r}.{nearest(name, known)}", "Presets: " + ", ".join(names()))
+
+
+def _apply(values: dict[str, Any], setting: str) -> None:
+    """Put `section.key=value` into `values`."""
+    where = f"--set {setting}"
+    key, equals, text = setting.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f"{where}: a setting is written key=value.", "For example: --set optim.lr=0.05")
+    *sections, last = key.strip().split(".")
+    target = values
+    for section in sections:
+        target = target.setdefault(section, {})
+        if not isinstance(target, dict):
+            raise UsageError(f"{where}: {section!r} is a value, not a section.")
+    if text.strip() == "none":  # TOML has no null; the key is then absent
+        target.pop(last, None)
+    else:
+        target[last] = _value(text.strip())
+
+
+def _value(text: str) -> Any:
+    """`text` as a TOML value, else as the text itself, so that --set data.train=xview_train needs no quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text
+
+
+def to_toml(preset: Preset) -> str:
+    """The resolved preset as TOML text that `load` reads back to an equal preset; absent values are left out."""
+    return "\n".join(_lines(dataclasses.asdict(preset), "")) + "\n"
+
+
+def _lines(values: dict[str, Any], section: str) -> Iterator[str]:
+    for key, value in values.items():
+        if value is not None and not isinstance(value, dict):
+            yield f"{key} = {json.dumps(value, ensure_ascii=False)}"
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield f"\n[{section}{key}]"
+            yield from _lines(value, section + key + ".")
+
+
+def class_names(preset: Preset) -> list[str]:
+    """The name of every class, from the preset's list of names, else "class 0", "class 1", …"""
+    named = []
+    if preset.data.classes:
+        path = Path(__file__).parent / "facts" / "classes" / f"{Path(preset.data.classes).name}.txt"
+        if not path.is_file():
+            known = sorted(p.stem for p in path.parent.glob("*.txt"))
+            raise UsageError(f"There is no list of class names {preset.data.classes!r}.", f"Known: {', '.join(known)}")
+        named = path.read_text("utf-8").splitlines()
+    count = preset.model.num_classes
+    return named[:count] + [f"class {index}" for index in range(len(named[:count]), count)]

@@ -1,0 +1,185 @@
+"""A training run from the user's wishes to its folder: check in seconds, make the folder, launch, sum up."""
+
+import dataclasses
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stgcn_cli import charts, checkpoint, preflight, presets, runlog
+from stgcn_cli.config import Preset
+from stgcn_cli.data.places import find_pickles
+from stgcn_cli.data.splits import find_split, open_stores
+from stgcn_cli.distributed import Place, is_first_process, launch
+from stgcn_cli.errors import UsageError
+from stgcn_cli.evaluation import EvalPlan, EvalResult, evaluate
+from stgcn_cli.files import written_whole
+from stgcn_cli.screen import Screen
+from stgcn_cli.training import TrainPlan, train
+
+_ONLY_LENGTH = ("epochs", "checkpoint_every", "validate_every", "log_every")  # may change when a run goes on
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user asked for, beside the preset and the place."""
+
+    data: tuple[Path, ...] = ()
+    work_dir: Path | None = None
+    resume: bool = False
+    resume_from: Path | None = None
+    load_from: Path | None = None
+    validate: bool = True
+    seed: int = 0
+    diff_seed: bool = False
+    deterministic: bool = False
+    precision: str = "float32"
+    test: tuple[str, ...] = ()  # "best", "last"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run. `summary` is what training returned; `tests` the final evaluations by name."""
+
+    preset: Preset
+    folder: Path
+    seconds: float
+    summary: dict[str, Any]
+    tests: dict[str, EvalResult]
+    was_finished: bool = False
+
+
+def run(preset: Preset, place: Place, wishes: Wishes, screen: Screen) -> Outcome | None:
+    """Train as wished. None on the ranks of a joined world that do not speak.
+
+    Raises StgcnError: UsageError and DataError before anything is built, RunError later.
+    """
+    began = time.monotonic()
+    check_batch(preset, place, screen)
+    pickles = tuple(find_pickles(preset.data.dataset, (preset.data.train, preset.data.val), wishes.data))
+    preset = check_data(preset, pickles, wishes.validate, screen)
+    folder = folder_of_run(preset, wishes) if is_first_process() else _joined_folder(preset, wishes)
+    if done := _finished(preset, folder, wishes):
+        return dataclasses.replace(done, seconds=time.monotonic() - began)
+    if is_first_process():
+        _describe(folder, preset, place, wishes, pickles)
+        screen.note(f"Run folder: {folder}")
+    plan = TrainPlan(
+        preset, pickles, folder, wishes.validate, wishes.seed, wishes.diff_seed, wishes.deterministic, wishes.precision,
+        wishes.resume_from, wishes.load_from, screen,
+    )  # fmt: skip
+    summary = launch(train, plan, place)
+    if summary is None:
+        return None
+    charts.learning_curve(runlog.read_log(folder / "log.jsonl"), folder / "learning_curve.png", preset.name)
+    tests = {which: _test(which, preset, folder, pickles, wishes, place, screen) for which in wishes.test}
+    return Outcome(preset, folder, time.monotonic() - began, summary, tests)
+
+
+def check_batch(preset: Preset, place: Place, screen: Screen) -> None:
+    """Refuse a global batch that the processes do not divide; say how it is split."""
+    batch, world = preset.train.batch_size, place.world
+    if batch % world:
+        fitting = max(n for n in range(1, world + 1) if batch % n == 0)
+        per_gpu = -(-batch // world)
+        raise UsageError(
+            f"The global batch of {batch} clips cannot be split evenly over {world} GPUs.",
+            f"Use --gpus {fitting}, or change the recipe: --set train.batch_size={per_gpu * world}",
+        )
+    if world > 1 and is_first_process():
+        screen.note(
+            f"Global batch {batch} = {world} GPUs x {batch // world} clips; the learning rate stays {preset.optim.lr:g}; "
+            f"BatchNorm sees {batch // world} clips at a time."
+        )
+
+
+def check_data(preset: Preset, pickles: tuple[Path, ...], validate: bool, screen: Screen) -> Preset:
+    """Open (or first build) the stores and check them against the preset; returns it with class counts resolved."""
+    with screen.progress("read the annotations", None, shown=is_first_process()) as advance:
+        stores = open_stores(pickles, advance)
+    train_split = find_split(stores, preset.data.train)
+    warnings = preflight.check(preset, train_split, training=True)
+    if validate:
+        val_split = find_split(stores, preset.data.val)
+        warnings += preflight.check(preset, val_split, training=False) + preflight.check_pair(train_split, val_split)
+    for warning in warnings if is_first_process() else ():
+        screen.warn(warning)
+    return preflight.with_counts(preset, train_split)
+
+
+def folder_of_run(preset: Preset, wishes: Wishes) -> Path:
+    """The folder to train in: that of the run to go on with, or a new one."""
+    if wishes.resume:
+        folder = wishes.work_dir or runlog.newest_folder(preset.name)
+        if folder and runlog.is_run(folder):
+            _check_same(preset, folder)
+            return folder
+    return runlog.new_folder(wishes.work_dir, preset.name)
+
+
+def _joined_folder(preset: Preset, wishes: Wishes) -> Path:
+    """The folder on a rank that did not make it: in a world that torchrun or SLURM started it must be named."""
+    if wishes.work_dir is None:
+        raise UsageError("Under torchrun or SLURM all processes need the same folder.", "Name it with --work-dir.")
+    return wishes.work_dir
+
+
+def _check_same(preset: Preset, folder: Path) -> None:
+    """A run goes on with the preset it began with; only its length may change."""
+    before = presets.load(str(folder / "preset.toml"))
+    ours, theirs = _flat(preset), _flat(before)
+    changed = [k for k in ours if ours[k] != theirs[k] and k not in ("name", "description")]
+    changed = [k for k in changed if k.removeprefix("train.") not in _ONLY_LENGTH]
+    if changed:
+        told = ", ".join(f"{k} = {ours[k]} (was {theirs[k]})" for k in changed[:3])
+        raise UsageError(
+            f"The run in {folder} began with other settings: {told}.",
+            "Give the same settings to go on with it, or start a new run without --resume.",
+        )
+
+
+def _flat(preset: Preset) -> dict[str, Any]:
+    flat = {}
+    for key, value in dataclasses.asdict(preset).items():
+        flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
+    return flat
+
+
+def _finished(preset: Preset, folder: Path, wishes: Wishes) -> Outcome | None:
+    """The outcome of a run that has all its epochs already, when it is to be resumed."""
+    last = checkpoint.newest(folder) if wishes.resume else None
+    meta = checkpoint.read(last).meta if last else {}
+    if not last or int(meta.get("epoch", 0)) < preset.train.epochs:
+        return None
+    summary = {"best": meta.get("best"), "last": {}, "epochs": meta["epoch"]}
+    return Outcome(preset, folder, 0.0, summary, {}, was_finished=True)
+
+
+def _describe(folder: Path, preset: Preset, place: Place, wishes: Wishes, pickles: tuple[Path, ...]) -> None:
+    """Write what decides the result (preset.toml) and where it was computed (environment.json)."""
+    settings = {
+        "gpus": place.gpus, "nodes": place.nodes, "device": place.device, "seed": wishes.seed,
+        "precision": wishes.precision, "deterministic": wishes.deterministic, "data": [str(path) for path in pickles],
+    }  # fmt: skip
+    with written_whole(folder / "preset.toml", "w") as stream:
+        stream.write(presets.to_toml(preset))
+    with written_whole(folder / "environment.json", "w") as stream:
+        json.dump(runlog.environment(settings), stream, indent=2)
+
+
+def _test(
+    which: str, preset: Preset, folder: Path, pickles: tuple[Path, ...], wishes: Wishes, place: Place, screen: Screen
+) -> EvalResult:
+    """Evaluate best.pth or last.pth on the validation split and write the result beside it."""
+    from stgcn_cli import results
+
+    weights = folder / f"{which}.pth"
+    if which == "best" and not weights.is_file():
+        raise UsageError("--test-best needs a best checkpoint, and there is none.", "Train with --validate.")
+    plan = EvalPlan(preset, weights, pickles, preset.data.val, wishes.precision, screen=screen)
+    result = evaluate(plan, Place(place.device))
+    assert result is not None  # one process
+    results.write(result, folder / f"{which}.result.pkl")
+    results.write_beside(result, folder / which)
+    return result

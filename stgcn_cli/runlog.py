@@ -1,0 +1,143 @@
+"""What a run leaves in its folder beside checkpoints: log.jsonl, results.csv, preset.toml, environment.json."""
+
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+from stgcn_cli import __version__
+from stgcn_cli.errors import UsageError
+from stgcn_cli.files import disk_error, written_whole
+
+_EPOCH_COLUMNS = ("epoch", "lr", "loss", "top1_acc", "top5_acc")
+
+
+class NullLog:
+    """The log of a rank that does not speak."""
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def results(self) -> None:
+        """Nothing."""
+
+
+class RunLog(NullLog):
+    """Appends to log.jsonl and keeps results.csv in step with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.path = folder, folder / "log.jsonl"
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Append one record. Raises RunError when it cannot be written."""
+        try:
+            with open(self.path, "a", encoding="utf-8") as stream:
+                stream.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise disk_error(error, self.path) from error
+
+    def results(self) -> None:
+        """Write results.csv, one line an epoch, out of log.jsonl."""
+        import pandas
+
+        rows: dict[int, dict[str, Any]] = {}
+        for record in read_log(self.path):
+            row = rows.setdefault(record["epoch"], {})
+            if record["mode"] == "epoch":
+                row |= {key: record[key] for key in (*_EPOCH_COLUMNS, "time")}
+            elif record["mode"] == "val":
+                row |= {f"val_{key}": value for key, value in record.items() if key not in ("mode", "epoch", "iter", "lr")}
+        frame = pandas.DataFrame([row for row in rows.values() if "loss" in row])
+        with written_whole(self.folder / "results.csv", "w") as stream:
+            frame.to_csv(stream, index=False, lineterminator="\n")
+
+    def cut_back(self, epochs: int) -> None:
+        """Drop what was logged after the first `epochs` epochs: a resumed run writes it again."""
+        kept = [record for record in read_log(self.path) if record["epoch"] <= epochs]
+        if self.path.exists():
+            with written_whole(self.path, "w") as stream:
+                stream.writelines(json.dumps(record) + "\n" for record in kept)
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The records of a log.jsonl; a last line cut off by a crash is left out."""
+    records = []
+    if path.is_file():
+        for line in path.read_text("utf-8").splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(record, dict) and isinstance(record.get("epoch"), int) and "mode" in record:
+                records.append(record)
+    return records
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a run has begun in `folder`."""
+    return any((folder / name).exists() for name in ("preset.toml", "log.jsonl", "last.pth"))
+
+
+def new_folder(work_dir: Path | None, preset: str) -> Path:
+    """Make the folder of a new run: `work_dir`, else ./runs/<preset> with the first free counting suffix.
+
+    Raises UsageError when `work_dir` holds a run already.
+    """
+    if work_dir is not None:
+        if is_run(work_dir):
+            raise UsageError(
+                f"{work_dir} holds a run already; it is not overwritten.", "Add --resume to go on with it, or choose another --work-dir."
+            )
+        return _made(work_dir)
+    for count in range(1, 100_000):
+        folder = Path("runs") / (preset if count == 1 else f"{preset}-{count}")
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise disk_error(error, folder) from error
+    raise UsageError("There are 100,000 runs of this preset in ./runs.", "Choose a --work-dir.")
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(error, folder) from error
+    return folder
+
+
+def newest_folder(preset: str) -> Path | None:
+    """The preset's run in ./runs with the highest suffix, or None."""
+    runs = {1: Path("runs") / preset} if is_run(Path("runs") / preset) else {}
+    for folder in Path("runs").glob(f"{preset}-*"):
+        suffix = folder.name[len(preset) + 1 :]
+        if suffix.isdigit() and is_run(folder):
+            runs[int(suffix)] = folder
+    return runs[max(runs)] if runs else None
+
+
+def environment(settings: dict[str, Any]) -> dict[str, Any]:
+    """Versions, machine and settings of a run, for environment.json."""
+    import numpy
+    import torch
+
+    cuda = torch.cuda.is_available()
+    return {
+        "stgcn": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "cuda": torch.version.cuda if cuda else None,
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if cuda else [],
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "command": sys.argv,
+        **settings,
+    }

@@ -1,0 +1,95 @@
+"""What tests share: one verb that runs the program, and where the real data lie."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a user would see of one call of the program."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def stgcn(tmp_path):
+    """stgcn("eval", "x.pth", …) runs the program in an empty folder and returns its exit code, stdout and stderr."""
+
+    def call(*words: object, env: dict[str, str] | None = None, cwd: Path = tmp_path, timeout: float = 300) -> Said:
+        done = subprocess.run(
+            [sys.executable, "-m", "stgcn_cli", *map(str, words)],
+            capture_output=True, text=True, timeout=timeout, cwd=cwd, env=environment(tmp_path) | (env or {}),
+        )  # fmt: skip
+        assert "Traceback" not in done.stderr, done.stderr
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+def environment(tmp_path: Path) -> dict[str, str]:
+    """The test's own environment: no settings of the user's, a cache of its own, one thread."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("STGCN_", "SLURM_"))}
+    return kept | {"STGCN_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """No test touches the user's cache or data folder."""
+    monkeypatch.setenv("STGCN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("STGCN_DATA", raising=False)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real skeletons and all reference figures, or a skip that says so."""
+    place = os.environ.get("STGCN_TEST_DATA")
+    if not place:
+        pytest.skip("STGCN_TEST_DATA is not set: the folder with real skeletons and reference figures")
+    return Path(place)
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Small reference figures that lie in the checkout."""
+    return GOLDEN
+
+
+def make_records(clips: int = 12, classes: int = 3, joints: int = 25, persons: int = 1, seed: int = 0, **more) -> list[dict]:
+    """Small valid annotation records, each class with a movement of its own, so that there is something to learn."""
+    rng = np.random.default_rng(seed)
+    records = []
+    for index in range(clips):
+        label, frames = index % classes, int(rng.integers(8, 14))
+        wave = np.sin(np.arange(frames) * (label + 1))[None, :, None, None]
+        keypoint = (rng.normal(0, 0.05, (persons, frames, joints, 3)) + wave).astype(np.float32)
+        records.append({"frame_dir": f"clip{index:03d}", "label": label, "total_frames": frames, "keypoint": keypoint, **more})
+    return records
+
+
+SMALL = ("--set", "data.clip_len=8", "--set", "data.num_person=1", "--set", "model.num_classes=3",
+         "--set", "train.batch_size=4", "--set", "train.epochs=2", "--set", "optim.lr=0.01", "--device", "cpu")  # fmt: skip
+
+
+@pytest.fixture
+def small_data(tmp_path) -> Path:
+    """A data folder with ntu60.pkl: 12 training and 6 validation clips of 3 classes."""
+    import pickle
+
+    records = make_records(18)
+    names = [record["frame_dir"] for record in records]
+    folder = tmp_path / "data"
+    folder.mkdir()
+    splits = {"xsub_train": names[:12], "xsub_val": names[12:]}
+    (folder / "ntu60.pkl").write_bytes(pickle.dumps({"split": splits, "annotations": records}))
+    return folder

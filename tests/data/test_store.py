@@ -1,0 +1,140 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from stgcn_cli.data import annotations
+from stgcn_cli.data.places import find_pickles
+from stgcn_cli.data.splits import find_split, open_stores
+from stgcn_cli.data.store import open_store
+from stgcn_cli.errors import DataError
+from tests.conftest import make_records
+
+
+def write(path, value):
+    path.write_bytes(pickle.dumps(value))
+    return path
+
+
+def test_a_store_is_built_once_and_again_when_the_pickle_changes(tmp_path):
+    path = write(tmp_path / "x.pkl", make_records(4))
+    first = open_store(path, tmp_path / "cache")
+    built = (first.path / "meta.json").stat().st_mtime_ns
+    assert (open_store(path, tmp_path / "cache").path / "meta.json").stat().st_mtime_ns == built
+    assert len(open_store(write(path, make_records(5)), tmp_path / "cache")) == 5
+
+
+def test_a_store_lies_beside_what_prepare_made_and_in_the_cache_else(tmp_path):
+    path = write(tmp_path / "x.pkl", make_records(4))
+    assert open_store(path, tmp_path / "cache").path.parent == tmp_path / "cache" / "stores"
+    (tmp_path / "x.report.json").write_text("{}")
+    assert open_store(path, tmp_path / "cache").path == tmp_path / "x.store"
+
+
+def test_both_dialects_give_their_splits(tmp_path):
+    records = make_records(4)
+    both = write(tmp_path / "both.pkl", {"split": {"a_train": ["clip002", "clip000"], "a_val": ["clip003"]}, "annotations": records})
+    train, val = write(tmp_path / "train.pkl", records[:3]), write(tmp_path / "my-val.pkl", records[3:])
+    assert find_split(open_stores([both]), "a_train").indices.tolist() == [0, 2]
+    stores = open_stores([train, val])
+    assert len(find_split(stores, "xsub_train").indices) == 3
+    assert find_split(stores, "val").names([0]) == ["clip003"]
+
+
+def test_a_missing_split_is_told_with_those_that_are_there(tmp_path):
+    path = write(tmp_path / "x.pkl", {"split": {"xsub_train": ["clip000"], "none": []}, "annotations": make_records(2)})
+    with pytest.raises(DataError, match="no split 'xsub_val'") as refused:
+        find_split(open_stores([path]), "xsub_val")
+    assert "xsub_train" in refused.value.hint
+    with pytest.raises(DataError, match="has no clips"):
+        find_split(open_stores([path]), "none")
+    with pytest.raises(DataError, match="cannot be told"):
+        find_split(open_stores([write(tmp_path / "mine.pkl", make_records(2))]), "val")
+    assert len(find_split(open_stores([tmp_path / "mine.pkl"]), "val", whole_lists=True).indices) == 2
+
+
+def broken(**changes):
+    record = make_records(1)[0]
+    return {key: value for key, value in (record | changes).items() if value is not None or key == "label"}
+
+
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        (broken(keypoint=None), "keypoint is missing"),
+        (broken(keypoint=[1, 2]), "a list, not an array"),
+        (broken(keypoint=np.zeros((3, 25, 3))), "expected M T V C"),
+        (broken(keypoint=np.array([["a"]])), "type <U1"),
+        (broken(keypoint=np.full((1, 4, 25, 3), np.nan), total_frames=4), "NaN"),
+        (broken(total_frames=99), "total_frames is 99, but keypoint holds"),
+        (broken(total_frames=0), "total_frames is 0"),
+        (broken(total_frames="7"), "not a whole number"),
+        (broken(label="walk"), "label is 'walk'"),
+        (broken(label=-3), "label is -3"),
+        (broken(keypoint=np.zeros((1, 4, 17, 3), np.float32), total_frames=4), "17 joints"),
+        (broken(keypoint_score=np.zeros((1, 2, 25))), "keypoint_score has shape"),
+        ("text", "not a dict"),
+    ],
+)
+def test_a_record_that_cannot_be_used_is_named(tmp_path, record, told):
+    path = write(tmp_path / "x.pkl", [*make_records(2), record])
+    with pytest.raises(DataError) as refused:
+        open_store(path, tmp_path / "cache")
+    assert "1 of 3 records" in refused.value.message and told in refused.value.message
+    assert not list((tmp_path / "cache" / "stores").glob("*"))
+
+
+def test_unusual_types_and_byte_orders_are_read(tmp_path):
+    records = make_records(3)
+    records[0]["keypoint"] = records[0]["keypoint"].astype(">f4")
+    records[1]["keypoint"] = (records[1]["keypoint"] * 100).astype(np.int16)
+    records[2]["label"], records[2]["keypoint"] = np.int64(2), np.asfortranarray(records[2]["keypoint"].astype(np.float64))
+    store = open_store(write(tmp_path / "x.pkl", records), tmp_path / "cache")
+    for index, record in enumerate(records):
+        start = store.starts[index, 0]
+        np.testing.assert_array_equal(store.frames[start : start + store.lengths[index]], record["keypoint"][0].astype(np.float32))
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_every_pickle_protocol_is_read(tmp_path, protocol):
+    path = tmp_path / "x.pkl"
+    path.write_bytes(pickle.dumps(make_records(2), protocol=protocol))
+    assert len(annotations.read(path).records) == 2
+
+
+class Hostile:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_a_pickle_that_asks_for_anything_else_is_refused_and_not_run(tmp_path):
+    path = write(tmp_path / "x.pkl", [Hostile(tmp_path / "ran")])
+    with pytest.raises(DataError, match=r"is refused: it asks for (io|_io|builtins).open"):
+        annotations.read(path)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", pickle.dumps(make_records(2))[:-200], b"\x80\x04K\x01."])
+def test_what_is_no_annotation_pickle_is_told(tmp_path, content):
+    (tmp_path / "x.pkl").write_bytes(content)
+    with pytest.raises(DataError, match=r"x\.pkl"):
+        annotations.read(tmp_path / "x.pkl")
+
+
+def test_data_are_found_in_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"no ntu60\.pkl in data") as refused:
+        find_pickles("ntu60", ("xsub_train", "xsub_val"), [])
+    assert "stgcn prepare ntu60" in refused.value.hint
+    (tmp_path / "old" / "xsub").mkdir(parents=True)
+    for part in ("train", "val"):
+        write(tmp_path / "old" / "xsub" / f"{part}.pkl", make_records(2))
+    found = find_pickles("ntu60", ("xsub_train", "xsub_val"), [tmp_path / "old"])
+    assert [path.name for path in found] == ["train.pkl", "val.pkl"]
+    monkeypatch.setenv("STGCN_DATA", str(tmp_path / "elsewhere"))
+    (tmp_path / "elsewhere").mkdir()
+    write(tmp_path / "elsewhere" / "ntu60.pkl", make_records(2))
+    assert find_pickles("ntu60", (), [])[0].parent.name == "elsewhere"
