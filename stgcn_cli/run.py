@@ -15,6 +15,7 @@ from stgcn_cli.distributed import Place, is_first_process, launch
 from stgcn_cli.errors import UsageError
 from stgcn_cli.evaluation import EvalPlan, EvalResult, evaluate
 from stgcn_cli.files import written_whole
+from stgcn_cli.models import build_model
 from stgcn_cli.screen import Screen
 from stgcn_cli.training import TrainPlan, train
 
@@ -59,6 +60,7 @@ def run(preset: Preset, place: Place, wishes: Wishes, screen: Screen) -> Outcome
     check_batch(preset, place, screen)
     pickles = tuple(find_pickles(preset.data.dataset, (preset.data.train, preset.data.val), wishes.data))
     preset = check_data(preset, pickles, wishes.validate, screen)
+    check_weights(preset, wishes)
     folder = folder_of_run(preset, wishes) if is_first_process() else _joined_folder(preset, wishes)
     if done := _finished(preset, folder, wishes):
         return dataclasses.replace(done, seconds=time.monotonic() - began)
@@ -106,6 +108,12 @@ def check_data(preset: Preset, pickles: tuple[Path, ...], validate: bool, screen
     for warning in warnings if is_first_process() else ():
         screen.warn(warning)
     return preflight.with_counts(preset, train_split)
+
+
+def check_weights(preset: Preset, wishes: Wishes) -> None:
+    """Refuse a checkpoint to start from that cannot be used, before there is a run folder."""
+    for path in filter(None, (wishes.resume_from, wishes.load_from)):
+        checkpoint.load_into(build_model(preset), checkpoint.read(path))
 
 
 def folder_of_run(preset: Preset, wishes: Wishes) -> Path:
@@ -174,10 +182,7 @@ def _test(
     """Evaluate best.pth or last.pth on the validation split and write the result beside it."""
     from stgcn_cli import results
 
-    weights = folder / f"{which}.pth"
-    if which == "best" and not weights.is_file():
-        raise UsageError("--test-best needs a best checkpoint, and there is none.", "Train with --validate.")
-    plan = EvalPlan(preset, weights, pickles, preset.data.val, wishes.precision, screen=screen)
+    plan = EvalPlan(preset, folder / f"{which}.pth", pickles, preset.data.val, wishes.precision, screen=screen)
     result = evaluate(plan, Place(place.device))
     assert result is not None  # one process
     results.write(result, folder / f"{which}.result.pkl")

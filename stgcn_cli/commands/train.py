@@ -57,6 +57,8 @@ def train(
     from stgcn_cli.run import Wishes, run
 
     _check_together(resume, resume_from, load_from, nnodes, rdzv_endpoint)
+    if test_best and not validate:
+        raise UsageError("--test-best needs a best checkpoint, which --no-validate never makes.", "Use --test-last.")
     recipe = presets.load(preset, [*(settings or []), *([f"train.epochs={epochs}"] if epochs else [])])
     where = resolve_device(device, gpus)
     place = Place(where, gpus, nnodes, node_rank, rdzv_endpoint, max_restarts)

@@ -115,4 +115,4 @@ class _Lines:
 
 def _shown(words: bytes) -> str:
     """File contents fit for a message: short, and without control characters."""
-    return repr(words[:40])[1:] + ("..." if len(words) > 40 else "")
+    return repr(words[:24])[1:] + ("..." if len(words) > 24 else "")

@@ -119,6 +119,11 @@ def _find_bodies(text: bytes, words: np.ndarray) -> tuple[int, np.ndarray, np.nd
     return frames, 2 + frame + np.arange(len(frame)) * _BODY_SPAN, np.stack([place, frame])
 
 
+def _have_25_joints(char: np.ndarray, count: np.ndarray) -> bool:
+    """Whether "25" stands at each of these places."""
+    return bool(((char[count] == 50) & (char[count + 1] == 53) & (char[count + 2] <= 32)).all())
+
+
 def _to_numbers(text: bytes, char: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray | None:
     """float64 of the words at char[start:end], to the bit what float() gives; None when one is too long.
 

@@ -28,7 +28,7 @@ def map_in_order(
 
     Close the iterator (or use it up) to end the processes. Raises RunError when one of them dies.
     """
-    if workers == 1:
+    if workers <= 1:
         yield from map(function, chunks)
         return
     remaining, waiting = iter(chunks), deque[Future[Result]]()

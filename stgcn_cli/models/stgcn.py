@@ -1,15 +1,18 @@
 """ST-GCN: spatial-temporal graph convolution over skeletons (Yan et al. 2018).
 
 Shapes: N clips, C channels, T frames, V joints, M persons, K partitions, B = N*M bodies.
-Inside the network features are (B, C, T, V) with the channels last in memory, so that every 1x1 convolution is one
-matrix product and nothing is ever copied into another order. Module names are those of the published weights.
+Inside the network features are (B, C, V, T) with the channels last in memory: the sum over joints and the 1x1
+convolutions are plain matrix products, a temporal convolution runs along rows, and nothing is copied into another order.
+Module names, order and shapes are those of the published weights, whose temporal kernels are (9, 1).
 """
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stgcn_cli.models.aggregate import AggregateAndMix
+from stgcn_cli.models.bodies import batch_norm, distinct_bodies
 from stgcn_cli.models.graph import adjacency
 from stgcn_cli.skeleton import LAYOUTS
 
@@ -20,8 +23,8 @@ TEMPORAL_KERNEL = 9  # frames
 class STGCN(nn.Module):
     """Skeleton clips (N, C, T, V, M), of any strides and float type, to logits (N, num_classes).
 
-    `layout` is a name in `skeleton.LAYOUTS`, `partition` one in `graph.PARTITIONS`. The state dict has the names, order
-    and shapes of MMAction2 0.24.1.
+    `layout` is a name in `skeleton.LAYOUTS`, `partition` one in `graph.PARTITIONS`. The state dict is that of
+    MMAction2 0.24.1, so that published weights load strictly.
     """
 
     def __init__(
@@ -32,13 +35,13 @@ class STGCN(nn.Module):
         self.cls_head = Head(BLOCKS[-1][0], num_classes)
 
     def forward(self, x_NCTVM: Tensor) -> Tensor:
-        persons = x_NCTVM.shape[-1]
-        features = self.backbone(x_NCTVM).mean((2, 3))
-        return self.cls_head(features.unflatten(0, (-1, persons)).mean(1))
+        """Logits; in training mode BatchNorm's buffers are updated."""
+        bodies = self.backbone(x_NCTVM)
+        return self.cls_head(bodies.unflatten(0, (len(x_NCTVM), -1)).mean(1))
 
 
 class Head(nn.Module):
-    """Features (N, C) to logits (N, num_classes)."""
+    """Features (N, C) to logits (N, num_classes), in the precision of its weights."""
 
     def __init__(self, channels: int, num_classes: int) -> None:
         super().__init__()
@@ -47,13 +50,15 @@ class Head(nn.Module):
         nn.init.zeros_(self.fc.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.fc.weight.flatten(1), self.fc.bias)
+        """Logits; never in reduced precision, where autocast would round them."""
+        with torch.autocast(x.device.type, enabled=False):
+            return F.linear(x, self.fc.weight.flatten(1), self.fc.bias)
 
 
 class Backbone(nn.Module):
-    """Clips (N, C, T, V, M) to features (B, 256, T/4, V)."""
+    """Clips (N, C, T, V, M) to the mean features of each body, (N*M, 256)."""
 
-    def __init__(self, a: "numpy.ndarray", channels: int, dropout: float) -> None:  # noqa: F821
+    def __init__(self, a: np.ndarray, channels: int, dropout: float) -> None:
         super().__init__()
         self.register_buffer("A", torch.tensor(a, dtype=torch.float32))
         partitions, joints, _ = self.A.shape
@@ -64,33 +69,33 @@ class Backbone(nn.Module):
             for i, (c_in, (c_out, stride)) in enumerate(zip(widths, BLOCKS, strict=False))
         )
         self.edge_importance = nn.ParameterList(nn.Parameter(torch.ones_like(self.A)) for _ in BLOCKS)
+        self.copies_are_equal = dropout == 0
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 nn.init.zeros_(module.bias)
 
     def forward(self, x_NCTVM: Tensor) -> Tensor:
-        n, c, t, v, m = x_NCTVM.shape
-        x = x_NCTVM.permute(0, 4, 2, 3, 1).to(self.A.dtype).reshape(n * m * t, v * c)
-        x = self.data_bn(x).view(n * m, t, v, c).transpose(1, 2).contiguous().permute(0, 3, 1, 2)
+        """Mean features; the input is cast to the float type of the weights."""
+        x_BTVC = x_NCTVM.permute(0, 4, 2, 3, 1).to(self.A.dtype).flatten(0, 1)
+        distinct, copies = self.find_copies(x_BTVC), 1
+        x_BTVC = self.data_bn(x_BTVC.flatten(0, 1).flatten(1)).view(x_BTVC.shape)
+        if distinct:
+            kept, place, copies = distinct
+            x_BTVC = x_BTVC[kept]
+        x = x_BTVC.transpose(1, 2).contiguous().permute(0, 3, 1, 2)
         for block, importance in zip(self.st_gcn_networks, self.edge_importance, strict=True):
-            x = block(x, self.A * importance)
-        return x
+            x = block(x, self.A * importance, copies)
+        x = x.mean((2, 3), dtype=self.A.dtype)
+        return x[place] if distinct else x
 
+    def find_copies(self, x_BTVC: Tensor) -> tuple[Tensor, Tensor, int] | None:
+        """See `distinct_bodies`; None where copies differ (dropout), where one gradient each is asked for, on a GPU.
 
-class GraphConvolution(nn.Module):
-    """Sum over partitions of A[k] times a 1x1 convolution: (B, C_in, V, T) to (B, C_out, V, T)."""
-
-    def __init__(self, c_in: int, c_out: int, partitions: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(c_in, c_out * partitions, 1)
-
-    def forward(self, x: Tensor, a: Tensor) -> Tensor:
-        weight = self.conv.weight.view(len(a), -1, x.shape[1])
-        bias = a.sum(1).T @ self.conv.bias.view(len(a), -1)  # (V, C_out): what A[k] hands joint w of the bias of k
-        dtype = compute_dtype(x)
-        y = AggregateAndMix.apply(x.permute(0, 2, 3, 1).to(dtype), a.to(dtype), weight.to(dtype), bias.to(dtype))
-        return y.permute(0, 3, 1, 2)
+        Counting on a GPU would make the host wait for it at every step.
+        """
+        equal = self.copies_are_equal or not self.training
+        return distinct_bodies(x_BTVC) if equal and not x_BTVC.requires_grad and not x_BTVC.is_cuda else None
 
 
 class Block(nn.Module):
@@ -107,27 +112,55 @@ class Block(nn.Module):
             nn.Dropout(dropout, inplace=True),
         )
         self.residual = None
-        if residual:
-            same = c_in == c_out and stride == 1
-            self.residual = nn.Identity() if same else nn.Sequential(
-                nn.Conv2d(c_in, c_out, 1, (stride, 1)), nn.BatchNorm2d(c_out)
-            )
+        if residual and c_in == c_out and stride == 1:
+            self.residual = nn.Identity()
+        elif residual:
+            self.residual = nn.Sequential(nn.Conv2d(c_in, c_out, 1, (stride, 1)), nn.BatchNorm2d(c_out))
 
-    def forward(self, x: Tensor, a: Tensor) -> Tensor:
-        norm, relu, conv, norm2, dropout = self.tcn
-        y = dropout(norm2(convolve(conv, relu(norm(self.gcn(x, a))))))
-        if self.residual is not None:
-            if isinstance(self.residual, nn.Identity):
-                y = y.add_(x)
-            else:
-                y = y.add_(self.residual[1](convolve(self.residual[0], x)))
-        return F.relu_(y)
-
-
-def convolve(conv, x):
-    return F.conv2d(x, conv.weight.transpose(2, 3), conv.bias, conv.stride[::-1], conv.padding[::-1])
+    def forward(self, x: Tensor, a: Tensor, copies: int) -> Tensor:
+        """x (B, C_in, V, T), a (K, V, V) weighted by importance -> (B, C_out, V, T / stride)."""
+        norm, relu, conv, conv_norm, dropout = self.tcn
+        y = relu(self.gcn(x, a, norm, copies))
+        y = dropout(convolve_frames(conv, conv_norm, y, copies))
+        if isinstance(self.residual, nn.Identity):
+            y = y.add_(x)
+        elif self.residual is not None:
+            y = y.add_(convolve_frames(*self.residual, x, copies))
+        return relu(y)
 
 
-def compute_dtype(x):
-    device = x.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+class GraphConvolution(nn.Module):
+    """Sum over partitions of A[k] times a 1x1 convolution, then `norm`: (B, C_in, V, T) to (B, C_out, V, T)."""
+
+    def __init__(self, c_in: int, c_out: int, partitions: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(c_in, c_out * partitions, 1)
+
+    def forward(self, x: Tensor, a: Tensor, norm: nn.BatchNorm2d, copies: int) -> Tensor:
+        """x and result in channels-last memory; in evaluation `norm` is folded into the convolution."""
+        weight = self.conv.weight.view(len(a), -1, x.shape[1])
+        bias = a.sum(1).T @ self.conv.bias.view(len(a), -1)  # (V, C_out): what joint w receives of every k's bias
+        if not norm.training:
+            scale, shift = scale_and_shift(norm)
+            weight, bias = weight * scale[:, None], bias * scale + shift
+        device = x.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+        y = AggregateAndMix.apply(*(each.to(dtype) for each in (x.permute(0, 2, 3, 1), a, weight, bias)))
+        y = y.permute(0, 3, 1, 2)
+        return batch_norm(norm, y, copies) if norm.training else y
+
+
+def convolve_frames(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor, copies: int) -> Tensor:
+    """`norm` of `conv` over x (B, C, V, T); `conv` is published for (B, C, T, V). In evaluation norm is folded in."""
+    weight, bias = conv.weight, conv.bias
+    if not norm.training:
+        scale, shift = scale_and_shift(norm)
+        weight, bias = weight * scale[:, None, None, None], bias * scale + shift
+    y = F.conv2d(x, weight.transpose(2, 3), bias, conv.stride[::-1], conv.padding[::-1])
+    return batch_norm(norm, y, copies) if norm.training else y
+
+
+def scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """What BatchNorm does in evaluation, per channel (C,): y = x * scale + shift."""
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    return scale, norm.bias - norm.running_mean * scale

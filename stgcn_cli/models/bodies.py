@@ -1,0 +1,77 @@
+"""Bodies that are the same in every clip, computed once.
+
+Shapes: B bodies, V joints, T frames, C channels.
+Four fifths of the NTU clips have one person; the other is the same constant (all zeros in 3-D) in each of them, so its
+features are the same, too. One such body stands for all of them: exact in evaluation, and exact in training when it
+counts as often in the statistics of BatchNorm, forward and backward.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+def distinct_bodies(x: Tensor) -> tuple[Tensor, Tensor, int] | None:
+    """Which bodies of x (B, ...) to compute: indices `kept`, `place` of each body among them (B,), and `copies`.
+
+    The last kept body stands for `copies` bodies that hold one and the same constant per channel (the last axis of x).
+    None where fewer than two, or all, of the bodies are such.
+    """
+    flat = x.flatten(1, -2)
+    still = (flat == flat[:, :1]).all(2).all(1)
+    empty = still & (flat[:, 0] == flat[still.int().argmax(), 0]).all(1)
+    copies = int(empty.sum())
+    if copies < 2 or copies == len(x):
+        return None
+    kept = torch.cat([(~empty).nonzero()[:, 0], empty.nonzero()[:1, 0]])
+    place = torch.where(empty, len(kept) - 1, (~empty).cumsum(0) - 1)
+    return kept, place, copies
+
+
+def batch_norm(norm: nn.BatchNorm2d, x: Tensor, copies: int) -> Tensor:
+    """`norm` in training mode on x (B, C, V, T), with the last body counted `copies` times."""
+    if copies == 1:
+        return norm(x)
+    mean, var, count = _statistics(norm, x.detach(), copies)
+    with torch.no_grad():
+        norm.num_batches_tracked.add_(1)
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(var * (count / (count - 1)), norm.momentum)
+    return CountedNorm.apply(x, norm.weight, norm.bias, mean, var, norm.eps, count, copies)
+
+
+def _statistics(norm: nn.BatchNorm2d, x: Tensor, copies: int) -> tuple[Tensor, Tensor, int]:
+    # Mean and biased variance (C,) over both groups, from those of each (Chan et al. 1983), and the number of values.
+    # The buffers only say that statistics of bfloat16 features are wanted in float32; with momentum 0 they stay as is.
+    per_body = x[0, 0].numel()
+    one_each, last = (len(x) - 1) * per_body, copies * per_body
+    mean_1, var_1 = torch.batch_norm_update_stats(x[:-1], norm.running_mean, norm.running_var, 0.0)
+    mean_2, var_2 = torch.batch_norm_update_stats(x[-1:], norm.running_mean, norm.running_var, 0.0)
+    share, apart = last / (one_each + last), mean_2 - mean_1
+    return mean_1 + share * apart, torch.lerp(var_1, var_2, share) + share * (1 - share) * apart**2, one_each + last
+
+
+class CountedNorm(torch.autograd.Function):
+    """BatchNorm of x (B, C, V, T) with given statistics, whose last body's gradient is that of all its copies."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, mean, var, eps, count, copies):
+        """`mean` and `var` (C,) are taken as they are; `count` values went into them."""
+        ctx.save_for_backward(x, weight, mean, var)
+        ctx.eps, ctx.count, ctx.copies = eps, count, copies
+        return torch.native_batch_norm(x, weight, bias, mean, var, False, 0.0, eps)[0]
+
+    @staticmethod
+    def backward(ctx, dy):
+        """dy of the last body is summed over its copies already, and so is dx."""
+        x, weight, mean, var = ctx.saved_tensors
+        dx, dweight, dbias = torch.ops.aten.native_batch_norm_backward(
+            dy, x, weight, mean, var, None, None, False, ctx.eps, [True, True, True]
+        )
+        # What is left is the gradient through mean and variance: linear in x, per channel, the same for each copy.
+        scale = torch.rsqrt(var + ctx.eps)
+        slope = -weight * scale**2 * dweight / ctx.count
+        offset = -weight * scale * dbias / ctx.count - slope * mean
+        for part, part_x, times in ((dx[:-1], x[:-1], 1), (dx[-1:], x[-1:], ctx.copies)):
+            slope_x, offset_x = ((times * s).to(dx.dtype)[:, None, None] for s in (slope, offset))
+            part.addcmul_(part_x, slope_x).add_(offset_x)
+        return dx, dweight, dbias, None, None, None, None, None

@@ -1,0 +1,220 @@
+"""The main job as a user runs it, on a handful of clips: real files, real processes."""
+
+import json
+import pickle
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import SMALL, make_records
+
+TRAIN = ("train", "--preset", "ntu60-xsub-3d", *SMALL)
+
+
+@pytest.fixture
+def run(stgcn, small_data, tmp_path):
+    """A finished run of two epochs."""
+    said = stgcn(*TRAIN, "--test-best", "--test-last")
+    assert said.code == 0, said.err
+    return tmp_path / "runs" / "ntu60-xsub-3d"
+
+
+def test_a_run_leaves_everything_in_its_folder(run):
+    names = {path.name for path in run.iterdir()}
+    assert {
+        "preset.toml", "environment.json", "log.jsonl", "results.csv", "epoch_2.pth", "last.pth", "learning_curve.png",
+        "best.pth", "best.result.pkl", "last.result.pkl", "best.confusion.png", "best.per_class.csv",
+    } <= names  # fmt: skip
+    assert not [name for name in names if name.endswith(".part")]
+    modes = [json.loads(line)["mode"] for line in (run / "log.jsonl").read_text().splitlines()]
+    assert modes == ["train", "epoch", "train", "epoch", "val"]  # validated at the end: the interval is 3
+    record = json.loads((run / "log.jsonl").read_text().splitlines()[0])
+    assert {"epoch", "iter", "lr", "loss", "top1_acc", "top5_acc", "time", "data_time", "memory"} <= set(record)
+    assert (run / "results.csv").read_text().startswith("epoch,lr,loss,top1_acc,top5_acc")
+
+
+def test_eval_needs_nothing_but_the_checkpoint(run, stgcn, tmp_path):
+    said = stgcn("eval", run / "best.pth", "--out", "result.pkl", "--device", "cpu")
+    assert said.code == 0, said.err
+    assert "top1_acc" in said.out
+    scores = pickle.loads((tmp_path / "result.pkl").read_bytes())
+    assert isinstance(scores, list) and len(scores) == 6 and scores[0].shape == (3,) and scores[0].dtype == np.float32
+    assert (tmp_path / "result.per_class.csv").exists() and (tmp_path / "result.confusion.png").exists()
+
+
+def test_every_result_format_tells_the_same(run, stgcn, tmp_path):
+    stgcn("eval", run / "best.pth", "--out", "r.pkl")
+    logits = np.stack(pickle.loads((tmp_path / "r.pkl").read_bytes()))
+    for name in ("r.json", "r.csv", "r.npz"):
+        assert stgcn("eval", run / "best.pth", "--out", name).code == 0
+    clips = json.loads((tmp_path / "r.json").read_text())["clips"]
+    np.testing.assert_allclose([clip["scores"] for clip in clips], logits, atol=1e-5)
+    with np.load(tmp_path / "r.npz") as arrays:
+        np.testing.assert_allclose(arrays["scores"], logits, rtol=1e-6)
+        assert arrays["names"].tolist() == [clip["name"] for clip in clips]
+    assert (tmp_path / "r.csv").read_text().splitlines()[1].startswith(clips[0]["name"] + ",")
+
+
+def test_the_references_spelling_is_understood(run, stgcn):
+    said = stgcn("eval", "--eval", "top_k_accuracy", "mean_class_accuracy", run / "best.pth", "--json",
+                 "--cfg-options", "data.clip_len=8", "data.num_person=1", "--fuse-conv-bn", "--average-clips", "prob")  # fmt: skip
+    assert said.code == 0, said.err
+    assert {"top1_acc", "top5_acc", "mean_class_accuracy"} <= set(json.loads(said.out))
+    assert said.err.count("--fuse-conv-bn") == said.err.count("--average-clips") == 1
+
+
+def test_batch_size_and_dialect_change_no_score(run, stgcn, small_data, tmp_path):
+    stgcn("eval", run / "best.pth", "--out", "a.pkl")
+    whole = pickle.loads((small_data / "ntu60.pkl").read_bytes())
+    val = [r for r in whole["annotations"] if r["frame_dir"] in whole["split"]["xsub_val"]]
+    (tmp_path / "mine.pkl").write_bytes(pickle.dumps(val))
+    assert stgcn("eval", run / "best.pth", "--out", "b.pkl", "--data", "mine.pkl", "--batch-size", "1").code == 0
+    a, b = (np.stack(pickle.loads((tmp_path / name).read_bytes())) for name in ("a.pkl", "b.pkl"))
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_runs_are_counted_and_never_overwritten(run, stgcn, tmp_path):
+    before = (run / "log.jsonl").read_bytes()
+    assert stgcn(*TRAIN, "--no-validate").code == 0
+    assert (tmp_path / "runs" / "ntu60-xsub-3d-2" / "last.pth").exists()
+    said = stgcn(*TRAIN, "--work-dir", run)
+    assert said.code == 2 and "holds a run already" in said.err and "--resume" in said.err
+    assert (run / "log.jsonl").read_bytes() == before
+
+
+def weights(path):
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def test_a_resumed_run_equals_one_never_broken(run, stgcn, tmp_path):
+    """One epoch, then --resume to two: the same tensors to the bit, the same log in all but time."""
+    folder = tmp_path / "broken"
+    assert stgcn(*TRAIN, "--epochs", "1", "--work-dir", folder).code == 0
+    assert stgcn(*TRAIN, "--work-dir", folder, "--resume").code == 0
+    one, two = weights(run / "last.pth"), weights(folder / "last.pth")
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    losses = [[json.loads(line).get("loss") for line in (f / "log.jsonl").read_text().splitlines() if '"epoch"' in line and '"val"' not in line] for f in (run, folder)]  # fmt: skip
+    assert losses[0] == losses[1]
+
+
+def test_resuming_a_finished_run_says_so(run, stgcn):
+    said = stgcn(*TRAIN, "--resume")
+    assert said.code == 0 and "nothing to do" in said.err
+    said = stgcn(*TRAIN, "--resume", "--set", "optim.lr=0.02")
+    assert said.code == 2 and "optim.lr = 0.02 (was 0.01)" in said.err
+
+
+def test_resuming_before_the_first_checkpoint_starts(stgcn, small_data, tmp_path):
+    assert stgcn(*TRAIN, "--epochs", "1", "--resume", "--work-dir", "new").code == 0
+    assert (tmp_path / "new" / "last.pth").exists()
+
+
+def test_going_on_from_a_checkpoint_and_starting_from_its_weights(run, stgcn, tmp_path):
+    assert stgcn(*TRAIN, "--epochs", "3", "--resume-from", run / "last.pth", "--work-dir", "on").code == 0
+    epochs = {json.loads(line)["epoch"] for line in (tmp_path / "on" / "log.jsonl").read_text().splitlines()}
+    assert epochs == {3}
+    assert stgcn(*TRAIN, "--epochs", "1", "--load-from", run / "last.pth", "--work-dir", "anew").code == 0
+    said = stgcn(*TRAIN, "--resume", "--load-from", run / "last.pth")
+    assert said.code == 2 and "exclude each other" in said.err
+
+
+def test_two_processes_train_and_evaluate(stgcn, small_data, tmp_path):
+    said = stgcn(*TRAIN, "--gpus", "2", "--epochs", "1", "--work-dir", "two", "--launcher", "pytorch")
+    assert said.code == 0, said.err
+    assert "Global batch 4 = 2 GPUs x 2 clips" in said.err and "--launcher is not needed" in said.err
+    assert stgcn("eval", "two/last.pth", "--out", "one.pkl").code == 0
+    assert stgcn("eval", "two/last.pth", "--out", "two.pkl", "--gpus", "2", "--device", "cpu").code == 0
+    one, two = (np.stack(pickle.loads((tmp_path / f"{name}.pkl").read_bytes())) for name in ("one", "two"))
+    np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
+
+
+def test_a_world_that_is_already_there_is_joined(stgcn, small_data, tmp_path):
+    """What torchrun does: one process, told its place by the environment."""
+    world = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29631"}
+    said = stgcn(*TRAIN, "--epochs", "1", "--work-dir", "joined", env=world)
+    assert said.code == 0, said.err
+    assert (tmp_path / "joined" / "last.pth").exists()
+
+
+@pytest.mark.parametrize("gpus", [1, 2])
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_clips(stgcn, small_data, tmp_path, gpus):
+    said = stgcn(*TRAIN, "--set", "optim.lr=1e30", "--set", "train.log_every=1", "--gpus", gpus, "--work-dir", "x")
+    assert said.code == 6
+    assert re.search(r"not a finite number at epoch 1, iteration \d\. Clips of that step: clip0\d\d", said.err), said.err
+
+
+def test_a_loss_that_stays_at_chance_is_warned_about(stgcn, small_data):
+    words = ("--set", "optim.lr=0", "--set", "train.log_every=1", "--no-validate", "--set", "data.passes=20")
+    said = stgcn(*TRAIN, *words, "--epochs", "2", "--set", "train.batch_size=2")
+    assert said.code == 0
+    assert said.err.count("that of guessing among 3 classes") >= 1, said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("--gpus", "3"), 2, "--gpus 2"),
+        (("--gpus", "8", "--device", "cuda"), 2, "CUDA GPUs"),
+        (("--gpus", "0"), 2, "--gpus 1"),
+        (("--device", "tpu"), 2, "auto, cpu or cuda"),
+        (("--precision", "int8"), 2, "bf16"),
+        (("--data", "nowhere.pkl"), 3, "There is no nowhere.pkl"),
+        (("--set", "data.train=xview_train"), 3, "It has xsub_train, xsub_val"),
+        (("--set", "model.num_classes=2"), 3, "--set model.num_classes=3"),
+        (("--set", "data.clip_len=none"), 3, "--set data.clip_len="),
+        (("--load-from", "nowhere.pth"), 4, "There is no checkpoint nowhere.pth"),
+        (("--resume-from", "data/ntu60.pkl"), 4, "data/ntu60.pkl"),
+        (("--nnodes", "2"), 2, "--rdzv-endpoint"),
+        (("--preset", "ntu60-xsub-2d", "--set", "data.dataset=ntu60"), 3, "2-D/3-D mix-up"),
+        (("--test-best", "--no-validate"), 2, "--test-best"),
+    ],
+)
+def test_what_cannot_work_is_told_before_anything_is_built(stgcn, small_data, tmp_path, words, code, told):
+    said = stgcn(*TRAIN, *words)
+    assert (said.code, told in said.err) == (code, True), said.err
+    assert not list(tmp_path.glob("runs/*/*.pth"))
+
+
+def test_a_missing_file_is_named_with_the_command_that_makes_it(stgcn):
+    said = stgcn("train", "--preset", "ntu60-xsub-3d")
+    assert said.code == 3 and "no ntu60.pkl in data" in said.err and "stgcn prepare ntu60" in said.err
+    said = stgcn("train", "--preset", "babel60-wfl", "--gpus", "8", "--device", "cpu")
+    assert said.code == 3 and "babel60.pkl" in said.err and "babel.is.tue.mpg.de" in said.err
+
+
+def test_the_mix_up_of_2d_and_3d_names_both_and_the_way_out(stgcn, small_data):
+    said = stgcn("train", "--preset", "ntu60-xsub-2d", "--data", small_data / "ntu60.pkl", "--device", "cpu")
+    assert said.code == 3
+    assert "75" in said.err and "51" in said.err and "--preset ntu60-xsub-3d" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("nowhere.pth",), 4, "There is no checkpoint nowhere.pth"),
+        (("data/ntu60.pkl",), 4, "data/ntu60.pkl"),
+        (("runs/x.pth", "--out", "r.yaml"), 2, ".json"),
+        (("runs/x.pth", "--metrics", "top_k"), 2, "Did you mean 'top_k_accuracy'"),
+        ((), 2, "Missing argument"),
+    ],
+)
+def test_what_eval_cannot_use_is_told(stgcn, small_data, words, code, told):
+    said = stgcn("eval", *words)
+    assert (said.code, told in said.err) == (code, True), said.err
+
+
+def test_a_checkpoint_of_another_size_is_told_with_its_cause(run, stgcn):
+    said = stgcn("eval", run / "best.pth", "--set", "model.num_classes=7")
+    assert said.code == 4 and "cls_head.fc.weight" in said.err and "trained for 3 classes" in said.err
+    assert stgcn("eval", run / "best.pth", "--split", "xview_val").code == 3
+
+
+def test_hidden_labels_are_scored_but_not_measured(run, stgcn, tmp_path):
+    records = make_records(4)
+    for record in records[:3]:
+        record["label"] = None
+    (tmp_path / "test.pkl").write_bytes(pickle.dumps(records))
+    said = stgcn("eval", run / "best.pth", "--data", "test.pkl", "--out", "r.npz")
+    assert said.code == 0 and "3 clips have no label" in said.err, said.err
