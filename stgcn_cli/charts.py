@@ -37,7 +37,10 @@ def learning_curve(records: Sequence[dict[str, Any]], path: Path, title: str) ->
     left.set(title="training loss", xlabel="epoch")
     right.plot(x, [100 * r["top1_acc"] for r in epochs], color=_BLUE, marker=mark, markersize=3, label="training top-1")
     checks = [record for record in records if record["mode"] == "val"]
-    for key, style, label in (("top1_acc", "-", "validation top-1"), ("mean_class_accuracy", "--", "validation mean class")):
+    for key, style, label in (
+        ("top1_acc", "-", "validation top-1"),
+        ("mean_class_accuracy", "--", "validation mean class"),
+    ):
         points = [(record["epoch"], 100 * record[key]) for record in checks if key in record]
         if points:
             right.plot(*zip(*points, strict=True), style, color=_ORANGE, marker="o", markersize=3, label=label)

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stgcn_cli.wording import printable
 from stgcn_cli.errors import CheckpointError
 from stgcn_cli.files import written_whole
+from stgcn_cli.wording import printable
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,9 @@ def _checkpoint(path: Path, value: Any) -> Checkpoint:
     state = {str(key).removeprefix("module."): tensor for key, tensor in weights.items() if isinstance(tensor, Tensor)}
     if "cls_head.fc.weight" not in state or state["cls_head.fc.weight"].ndim != 4:
         names = ", ".join(printable(key) for key in list(state)[:3]) or "no tensors"
-        raise CheckpointError(f"{path} is no ST-GCN checkpoint: it holds {names}.", "Expected backbone.* and cls_head.fc.*")
+        raise CheckpointError(
+            f"{path} is no ST-GCN checkpoint: it holds {names}.", "Expected backbone.* and cls_head.fc.*"
+        )
     meta, optimizer = value.get("meta"), value.get("optimizer")
     return Checkpoint(path, state, dict(meta) if isinstance(meta, Mapping) else {}, optimizer)
 
@@ -88,7 +90,9 @@ def load_into(model: nn.Module, checkpoint: Checkpoint) -> None:
     """Load all weights strictly. Raises CheckpointError listing missing, extra and misshapen entries and the cause."""
     wanted = model.state_dict()
     rows = [f"  missing    {key}  {tuple(wanted[key].shape)}" for key in wanted if key not in checkpoint.state]
-    rows += [f"  extra      {printable(key)}  {tuple(t.shape)}" for key, t in checkpoint.state.items() if key not in wanted]
+    rows += [
+        f"  extra      {printable(key)}  {tuple(t.shape)}" for key, t in checkpoint.state.items() if key not in wanted
+    ]
     rows += [
         f"  misshapen  {key}  {tuple(tensor.shape)}, expected {tuple(wanted[key].shape)}"
         for key, tensor in checkpoint.state.items()
@@ -105,7 +109,8 @@ def load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> 
     """Load the momenta. Raises CheckpointError when there are none, or they are of another model."""
     if not isinstance(checkpoint.optimizer, Mapping):
         raise CheckpointError(
-            f"{checkpoint.path} holds no optimizer state, so a run cannot go on from it.", "Start anew with --load-from."
+            f"{checkpoint.path} holds no optimizer state, so a run cannot go on from it.",
+            "Start anew with --load-from.",
         )
     try:
         optimizer.load_state_dict(dict(checkpoint.optimizer))
@@ -117,9 +122,13 @@ def _likely_cause(wanted: Mapping[str, Tensor], checkpoint: Checkpoint) -> str:
     width = "backbone.data_bn.weight"
     if width in checkpoint.state and checkpoint.state[width].shape != wanted[width].shape:
         found, expected = len(checkpoint.state[width]), len(wanted[width])
-        return f"{found} against {expected} channels: another skeleton (51 = 2-D COCO, 75 = 3-D NTU). Choose the --preset."
+        return (
+            f"{found} against {expected} channels: another skeleton (51 = 2-D COCO, 75 = 3-D NTU). Choose the --preset."
+        )
     if checkpoint.num_classes != len(wanted["cls_head.fc.weight"]):
-        return f"It was trained for {checkpoint.num_classes} classes. Use --set model.num_classes={checkpoint.num_classes}"
+        return (
+            f"It was trained for {checkpoint.num_classes} classes. Use --set model.num_classes={checkpoint.num_classes}"
+        )
     return "It belongs to another model."
 
 

@@ -7,8 +7,8 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from stgcn_cli.wording import nearest
 from stgcn_cli.errors import UsageError
+from stgcn_cli.wording import nearest
 
 MAX_CLASSES, MAX_FRAMES, MAX_PERSONS = 100_000, 100_000, 64
 
@@ -163,7 +163,12 @@ def _as(value: Any, kind: Any, low: float, high: float) -> Any:
         if isinstance(value, list | tuple):
             return tuple(_as(v, typing.get_args(kind)[0], low, high) for v in value)
     elif kind is float:
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and low <= value <= high:
+        if (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and math.isfinite(value)
+            and low <= value <= high
+        ):
             return float(value)
     elif kind is int:
         if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
@@ -192,7 +197,9 @@ def _word(kind: Any) -> str:
 def _check_together(preset: Preset, where: str) -> None:
     counts, classes = preset.loss.class_counts, preset.model.num_classes
     if preset.loss.name == "cb-focal" and counts is None:
-        raise UsageError(f"{where}: loss.name = 'cb-focal' needs loss.class_counts.", 'Give a list, or "data" to count.')
+        raise UsageError(
+            f"{where}: loss.name = 'cb-focal' needs loss.class_counts.", 'Give a list, or "data" to count.'
+        )
     if isinstance(counts, tuple) and len(counts) != classes:
         raise UsageError(
             f"{where}: loss.class_counts has {len(counts)} entries, but model.num_classes = {classes}.",

@@ -138,4 +138,3 @@ def progress(description: str, total: int | None, shown: bool = True) -> Iterato
             bar.update(task, advance=n, **text)
 
         yield advance
-

@@ -43,7 +43,9 @@ def show(folder: Path, epochs: int | None, seed: int, device: str, screen: Scree
     summary = prepare_ntu("ntu60", [raw], annotations, format="single", splits=["xsub"])
     screen.note("3/4  train (about a minute on two cores)")
     preset = presets.load("demo", [f"train.epochs={epochs}"] if epochs else [])
-    wishes = Wishes((annotations,), _free(folder), seed=seed, precision=resolve_precision("auto", device, training=True))
+    wishes = Wishes(
+        (annotations,), _free(folder), seed=seed, precision=resolve_precision("auto", device, training=True)
+    )
     outcome = run(preset, Place(device), wishes, screen)
     if outcome is None:
         raise RunError("The demonstration is one process; it does not run under torchrun.")

@@ -52,7 +52,7 @@ class World:
 
 
 def resolve_device(device: str, gpus: int) -> str:
-    """"cuda" or "cpu" for the user's `device` ("auto", "cpu", "cuda"); UsageError when `gpus` are not there."""
+    """ "cuda" or "cpu" for the user's `device` ("auto", "cpu", "cuda"); UsageError when `gpus` are not there."""
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"There is no device {device!r}.", "Use --device auto, cpu or cuda.")
     if gpus < 1:
@@ -63,7 +63,9 @@ def resolve_device(device: str, gpus: int) -> str:
     if gpus > present:
         works = f"--gpus {present}" if present else "--gpus 1 --device cpu"
         several = f" Or run {gpus} processes on the processor: --gpus {gpus} --device cpu." if gpus > 1 else ""
-        raise UsageError(f"--gpus {gpus} was asked for, but this machine has {present} CUDA GPUs.", f"Use {works}.{several}")
+        raise UsageError(
+            f"--gpus {gpus} was asked for, but this machine has {present} CUDA GPUs.", f"Use {works}.{several}"
+        )
     return "cuda"
 
 

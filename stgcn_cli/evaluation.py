@@ -19,7 +19,7 @@ from stgcn_cli.data.splits import Split, find_split, open_stores
 from stgcn_cli.distributed import Place, World, launch
 from stgcn_cli.models import build_model
 from stgcn_cli.precision import computing, dtype_of, set_up
-from stgcn_cli.screen import Screen
+from stgcn_cli.screen import SILENT, Screen
 
 FRAMES_IN_BATCH = {"cpu": 16 * 300, "cuda": 128 * 300}  # person-free frames of a batch when the user names no size
 
@@ -76,7 +76,7 @@ class EvalPlan:
     split: str
     precision: str
     batch_size: int | None = None
-    screen: Screen = Screen()
+    screen: Screen = SILENT
 
 
 @dataclass(frozen=True)

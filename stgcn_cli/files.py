@@ -52,5 +52,7 @@ def disk_error(error: OSError, path: Path) -> RunError | DataError:
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         return RunError(f"{path} cannot be written: {error.strerror}.", "Choose a folder of your own.")
     if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
-        return RunError(f"{path} cannot be written: {error.strerror}.", "A file stands where a folder is needed, or the reverse.")
+        return RunError(
+            f"{path} cannot be written: {error.strerror}.", "A file stands where a folder is needed, or the reverse."
+        )
     return RunError(f"{path} could not be written: {error.strerror or error}.")

@@ -56,7 +56,9 @@ def _check_labels(preset: Preset, split: Split, training: bool) -> None:
     labels, classes = split.labels, preset.model.num_classes
     if training and (labels < 0).any():
         first = split.names([int(np.argmax(labels < 0))])[0]
-        raise DataError(f"{split.store.source}: {(labels < 0).sum()} clips of {split.name!r} have no label, the first is {first}.")
+        raise DataError(
+            f"{split.store.source}: {(labels < 0).sum()} clips of {split.name!r} have no label, the first is {first}."
+        )
     if (labels < 0).all():
         return
     if labels.max() >= classes:
@@ -83,7 +85,9 @@ def _warnings(preset: Preset, split: Split) -> list[str]:
     starts, said = split.store.starts[split.indices], []
     crowded = int((starts[:, preset.data.num_person :] > 0).any(axis=1).sum())
     if crowded:
-        said.append(f"{crowded} clips of {split.name!r} have more than {preset.data.num_person} persons; the others are dropped.")
+        said.append(
+            f"{crowded} clips of {split.name!r} have more than {preset.data.num_person} persons; the others are dropped."
+        )
     empty = int((starts == 0).all(axis=1).sum())
     if empty:
         said.append(f"{empty} clips of {split.name!r} have no person in any frame.")
@@ -98,7 +102,9 @@ def check_pair(train: Split, val: Split) -> list[str]:
     said = []
     shared = {train.store.names[i] for i in train.indices} & {val.store.names[i] for i in val.indices}
     if shared:
-        said.append(f"{len(shared)} clips stand in both {train.name!r} and {val.name!r}, for instance {sorted(shared)[0]}.")
+        said.append(
+            f"{len(shared)} clips stand in both {train.name!r} and {val.name!r}, for instance {sorted(shared)[0]}."
+        )
     if len(np.unique(train.labels)) < 2:
         said.append(f"All clips of {train.name!r} are of one class.")
     unseen = sorted(set(val.labels.tolist()) - set(train.labels.tolist()) - {-1})

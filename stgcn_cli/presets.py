@@ -9,8 +9,8 @@ from typing import Any
 
 from stgcn_cli.catalog import PUBLISHED, find
 from stgcn_cli.config import Preset, check_keys, preset_from
-from stgcn_cli.wording import nearest
 from stgcn_cli.errors import UsageError
+from stgcn_cli.wording import nearest
 
 MAX_BYTES = 1_000_000  # far above any preset; a larger file is something else
 

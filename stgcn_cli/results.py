@@ -45,7 +45,12 @@ def _json(result: EvalResult) -> bytes:
         "metrics": result.metrics,
         "classes": presets.class_names(result.preset),
         "clips": [
-            {"name": name, "label": int(label), "predicted": int(scores.argmax()), "scores": [round(float(s), 6) for s in scores]}
+            {
+                "name": name,
+                "label": int(label),
+                "predicted": int(scores.argmax()),
+                "scores": [round(float(s), 6) for s in scores],
+            }
             for name, label, scores in zip(result.names, result.labels, result.scores, strict=True)
         ],
     }
@@ -66,7 +71,9 @@ def _csv(result: EvalResult) -> bytes:
 def _npz(result: EvalResult) -> bytes:
     stream = io.BytesIO()
     classes = np.array(presets.class_names(result.preset))
-    np.savez_compressed(stream, scores=result.scores, labels=result.labels, names=np.array(result.names), classes=classes)
+    np.savez_compressed(
+        stream, scores=result.scores, labels=result.labels, names=np.array(result.names), classes=classes
+    )
     return stream.getvalue()
 
 
@@ -98,6 +105,10 @@ def write_beside(result: EvalResult, stem: Path) -> list[Path]:
     table, picture = stem.with_name(stem.name + ".per_class.csv"), stem.with_name(stem.name + ".confusion.png")
     with written_whole(table, "w") as stream:
         pandas.DataFrame(per_class(result)).to_csv(stream, index=False, lineterminator="\n")
-    title = f"{result.preset.name}, {result.split}: top-1 {100 * result.metrics['top1_acc']:.2f} %" if "top1_acc" in result.metrics else result.preset.name
+    title = (
+        f"{result.preset.name}, {result.split}: top-1 {100 * result.metrics['top1_acc']:.2f} %"
+        if "top1_acc" in result.metrics
+        else result.preset.name
+    )
     charts.confusion_matrix(result.confusion, presets.class_names(result.preset), picture, title)
     return [table, picture]

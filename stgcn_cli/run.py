@@ -148,7 +148,7 @@ def _check_same(preset: Preset, folder: Path) -> None:
 
 
 def _flat(preset: Preset) -> dict[str, Any]:
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in dataclasses.asdict(preset).items():
         flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
     return flat

@@ -48,7 +48,9 @@ class RunLog(NullLog):
             if record["mode"] == "epoch":
                 row |= {key: record[key] for key in (*_EPOCH_COLUMNS, "time")}
             elif record["mode"] == "val":
-                row |= {f"val_{key}": value for key, value in record.items() if key not in ("mode", "epoch", "iter", "lr")}
+                row |= {
+                    f"val_{key}": value for key, value in record.items() if key not in ("mode", "epoch", "iter", "lr")
+                }
         frame = pandas.DataFrame([row for row in rows.values() if "loss" in row])
         with written_whole(self.folder / "results.csv", "w") as stream:
             frame.to_csv(stream, index=False, lineterminator="\n")
@@ -88,7 +90,8 @@ def new_folder(work_dir: Path | None, preset: str) -> Path:
     if work_dir is not None:
         if is_run(work_dir):
             raise UsageError(
-                f"{work_dir} holds a run already; it is not overwritten.", "Add --resume to go on with it, or choose another --work-dir."
+                f"{work_dir} holds a run already; it is not overwritten.",
+                "Add --resume to go on with it, or choose another --work-dir.",
             )
         return _made(work_dir)
     for count in range(1, 100_000):

@@ -28,3 +28,6 @@ class Screen:
     progress: Callable[..., Any] = no_progress
     note: Callable[[str], None] = no_words
     warn: Callable[[str], None] = no_words
+
+
+SILENT = Screen()

@@ -23,7 +23,7 @@ from stgcn_cli.models import build_model
 from stgcn_cli.precision import computing, dtype_of, set_up
 from stgcn_cli.runlog import NullLog, RunLog
 from stgcn_cli.schedules import learning_rate
-from stgcn_cli.screen import Screen
+from stgcn_cli.screen import SILENT, Screen
 from stgcn_cli.watch import Watch
 
 BUCKET_MB = 4  # three buckets for 3.1 M parameters, so that their reduction overlaps with the backward pass
@@ -43,7 +43,7 @@ class TrainPlan:
     precision: str = "float32"
     resume_from: Path | None = None
     load_from: Path | None = None
-    screen: Screen = Screen()
+    screen: Screen = SILENT
 
 
 @dataclass
@@ -89,13 +89,14 @@ def start(plan: TrainPlan, world: World) -> State:
     """Fresh weights from the seed, or those to go on from: last.pth of the run, else --resume-from or --load-from."""
     torch.manual_seed(plan.seed)
     model = build_model(plan.preset).to(dtype_of(plan.precision))
-    found = checkpoint.newest(plan.folder) or plan.resume_from
+    going_on = checkpoint.newest(plan.folder) or plan.resume_from
+    found = going_on or plan.load_from
     read = checkpoint.read(found) if found else None
-    if read or plan.load_from:
-        checkpoint.load_into(model, read or checkpoint.read(plan.load_from))
+    if read:
+        checkpoint.load_into(model, read)
     model.to(world.device)
     state = State(model, build_optimizer(plan.preset, model))
-    if read:
+    if read and going_on:
         checkpoint.load_optimizer(state.optimizer, read)
         state.epoch, best = int(read.meta.get("epoch", 0)), read.meta.get("best")
         state.best = dict(best) if best else None
@@ -176,9 +177,7 @@ def build_loss_of(preset: Preset):
     return build_loss(preset.loss.name, counts, preset.loss.beta, preset.loss.gamma)
 
 
-def validate(
-    plan: TrainPlan, world: World, state: State, split: Split, clips: Clips, log: NullLog
-) -> dict[str, float]:
+def validate(plan: TrainPlan, world: World, state: State, split: Split, clips: Clips, log: NullLog) -> dict[str, float]:
     """Metrics on the validation split, shared by all ranks; logged by rank 0."""
     began = time.perf_counter()
     with plan.screen.progress("validate", len(clips), shown=world.is_first) as advance:

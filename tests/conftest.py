@@ -65,7 +65,9 @@ def golden() -> Path:
     return GOLDEN
 
 
-def make_records(clips: int = 12, classes: int = 3, joints: int = 25, persons: int = 1, seed: int = 0, **more) -> list[dict]:
+def make_records(
+    clips: int = 12, classes: int = 3, joints: int = 25, persons: int = 1, seed: int = 0, **more
+) -> list[dict]:
     """Small valid annotation records, each class with a movement of its own, so that there is something to learn."""
     rng = np.random.default_rng(seed)
     records = []
@@ -73,7 +75,9 @@ def make_records(clips: int = 12, classes: int = 3, joints: int = 25, persons: i
         label, frames = index % classes, int(rng.integers(8, 14))
         wave = np.sin(np.arange(frames) * (label + 1))[None, :, None, None]
         keypoint = (rng.normal(0, 0.05, (persons, frames, joints, 3)) + wave).astype(np.float32)
-        records.append({"frame_dir": f"clip{index:03d}", "label": label, "total_frames": frames, "keypoint": keypoint, **more})
+        records.append(
+            {"frame_dir": f"clip{index:03d}", "label": label, "total_frames": frames, "keypoint": keypoint, **more}
+        )
     return records
 
 

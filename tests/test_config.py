@@ -54,7 +54,9 @@ def test_what_is_wrong_in_a_setting_is_named(setting, told):
 def test_what_is_wrong_in_a_file_is_named(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text((presets.folder() / "demo.toml").read_text().replace("clip_len", "clip_lenght"))
-    with pytest.raises(UsageError, match=r"mine\.toml: there is no key 'data.clip_lenght'. Did you mean 'data.clip_len'"):
+    with pytest.raises(
+        UsageError, match=r"mine\.toml: there is no key 'data.clip_lenght'. Did you mean 'data.clip_len'"
+    ):
         presets.load(str(path))
     path.write_text("[data\n")
     with pytest.raises(UsageError, match="not valid TOML"):
@@ -81,7 +83,19 @@ def test_an_unknown_preset_gets_the_nearest(stgcn):
 def test_the_list_has_every_published_column(stgcn):
     said = stgcn("presets")
     assert said.code == 0
-    for word in ("ntu60-xsub-2d", "2d", "86.91", "84.61", "42.39", "28.28", "41.14", "24.46", "33.00", "26.17", "e41eb6d7.pth"):
+    for word in (
+        "ntu60-xsub-2d",
+        "2d",
+        "86.91",
+        "84.61",
+        "42.39",
+        "28.28",
+        "41.14",
+        "24.46",
+        "33.00",
+        "26.17",
+        "e41eb6d7.pth",
+    ):
         assert word in said.out
 
 

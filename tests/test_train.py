@@ -142,7 +142,9 @@ def test_a_world_that_is_already_there_is_joined(stgcn, small_data, tmp_path):
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_clips(stgcn, small_data, tmp_path, gpus):
     said = stgcn(*TRAIN, "--set", "optim.lr=1e30", "--set", "train.log_every=1", "--gpus", gpus, "--work-dir", "x")
     assert said.code == 6
-    assert re.search(r"not a finite number at epoch 1, iteration \d\. Clips of that step: clip0\d\d", said.err), said.err
+    assert re.search(r"not a finite number at epoch 1, iteration \d\. Clips of that step: clip0\d\d", said.err), (
+        said.err
+    )
 
 
 def test_a_loss_that_stays_at_chance_is_warned_about(stgcn, small_data):

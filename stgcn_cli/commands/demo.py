@@ -26,7 +26,10 @@ def demo(
 
 
 def _render(shown: "Shown", folder: Path) -> None:
-    rows = [["clips made", shown.clips], ["trained on", f"{shown.train_clips} clips of {shown.train_subjects} subjects"]]
+    rows: list[list[object]] = [
+        ["clips made", shown.clips],
+        ["trained on", f"{shown.train_clips} clips of {shown.train_subjects} subjects"],
+    ]
     rows += [["evaluated on", f"{shown.val_clips} clips of {shown.val_subjects} other subjects"]]
     rows += [[f"{name} there", f"{100 * value:.1f} %"] for name, value in shown.metrics.items()]
     rows += [["run folder", shown.run], ["scores", shown.result], ["time", f"{shown.seconds:.0f} s"]]

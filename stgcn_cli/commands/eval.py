@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from typer import Argument, Option
 
 from stgcn_cli import console
@@ -18,14 +17,19 @@ if TYPE_CHECKING:
 def evaluate(
     checkpoint: Annotated[str, Argument(help="A checkpoint file.")],
     data: Annotated[
-        list[Path] | None, Option("--data", help="Data folder or annotation pickle; repeatable. Default: $STGCN_DATA, ./data")
+        list[Path] | None,
+        Option("--data", help="Data folder or annotation pickle; repeatable. Default: $STGCN_DATA, ./data"),
     ] = None,
-    split: Annotated[str | None, Option(help="Default: the preset's validation split; a bare list is taken whole.")] = None,
+    split: Annotated[
+        str | None, Option(help="Default: the preset's validation split; a bare list is taken whole.")
+    ] = None,
     out: Annotated[Path | None, Option(help="Write the scores: .pkl (as the reference), .json, .csv or .npz.")] = None,
     metrics: Annotated[
         str | None, Option("--metrics", "--eval", help=f"One or several of {', '.join(METRICS)}.")
     ] = None,
-    preset: Annotated[str | None, Option("--preset", "-p", help="When the checkpoint does not say, or against it.")] = None,
+    preset: Annotated[
+        str | None, Option("--preset", "-p", help="When the checkpoint does not say, or against it.")
+    ] = None,
     settings: Annotated[
         list[str] | None, Option("--set", "--cfg-options", help="Change the preset: --set data.clip_len=100")
     ] = None,
@@ -77,7 +81,9 @@ def _render(result: "EvalResult", written: list[Path], as_json: bool) -> None:
     clips, labelled = len(result.labels), len(result.labelled.labels)
     if as_json:
         files = [str(path) for path in written]
-        console.print_json({"preset": result.preset.name, "split": result.split, "clips": clips, **result.metrics, "files": files})
+        console.print_json(
+            {"preset": result.preset.name, "split": result.split, "clips": clips, **result.metrics, "files": files}
+        )
         return
     rows = [["clips", f"{clips:,}"], *([name, f"{100 * value:.2f} %"] for name, value in result.metrics.items())]
     console.table(f"{result.preset.name} on {result.split}", ["metric", "value"], rows)

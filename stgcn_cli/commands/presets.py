@@ -7,9 +7,21 @@ import typer
 from stgcn_cli import catalog, console
 from stgcn_cli import presets as library
 
-presets = typer.Typer(help="List the presets, or show one: stgcn presets show ntu60-xsub-3d", invoke_without_command=True)
+presets = typer.Typer(
+    help="List the presets, or show one: stgcn presets show ntu60-xsub-3d", invoke_without_command=True
+)
 
-_COLUMNS = ["preset", "skeleton", "GPUs", "top-1", "mean class", "AGCN top-1", "AGCN mean class", "data", "published as"]
+_COLUMNS = [
+    "preset",
+    "skeleton",
+    "GPUs",
+    "top-1",
+    "mean class",
+    "AGCN top-1",
+    "AGCN mean class",
+    "data",
+    "published as",
+]
 
 
 @presets.callback()
@@ -23,7 +35,9 @@ def list_presets(
     if as_json:
         console.print_json(entries)
         return
-    console.table("Presets (accuracies in %, as published)", _COLUMNS, [[_cell(e[c]) for c in _COLUMNS] for e in entries])
+    console.table(
+        "Presets (accuracies in %, as published)", _COLUMNS, [[_cell(e[c]) for c in _COLUMNS] for e in entries]
+    )
     links = [[e["preset"], link] for e in entries for link in e["links"]]
     console.table("Published files", ["preset", "link"], links)
     for entry in catalog.PUBLISHED:

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from typer import Option
 
 from stgcn_cli import console
@@ -16,11 +15,16 @@ _PLACE, _REFERENCE = "Place and speed", "Run"
 
 
 def train(
-    preset: Annotated[str, Option("--preset", "-p", help="A preset (see `stgcn presets`), published name, or TOML file.")],
+    preset: Annotated[
+        str, Option("--preset", "-p", help="A preset (see `stgcn presets`), published name, or TOML file.")
+    ],
     data: Annotated[
-        list[Path] | None, Option("--data", help="Data folder or annotation pickle; repeatable. Default: $STGCN_DATA, ./data")
+        list[Path] | None,
+        Option("--data", help="Data folder or annotation pickle; repeatable. Default: $STGCN_DATA, ./data"),
     ] = None,
-    work_dir: Annotated[Path | None, Option("--work-dir", help="Run folder. Default: ./runs/<preset>, counted up.")] = None,
+    work_dir: Annotated[
+        Path | None, Option("--work-dir", help="Run folder. Default: ./runs/<preset>, counted up.")
+    ] = None,
     settings: Annotated[
         list[str] | None, Option("--set", "--cfg-options", help="Change the recipe: --set optim.lr=0.05 (repeatable)")
     ] = None,
@@ -28,8 +32,12 @@ def train(
     validate: Annotated[bool, Option(help="Measure the validation split while training.")] = True,
     seed: Annotated[int, Option(help="Of the initial weights and the order of clips.", min=0)] = 0,
     diff_seed: Annotated[bool, Option("--diff-seed", help="Other randomness (dropout) in every process.")] = False,
-    deterministic: Annotated[bool, Option("--deterministic", help="The same bits in every run; slower on CUDA.")] = False,
-    resume: Annotated[bool, Option("--resume", help="Go on with the run in --work-dir, else the preset's newest.")] = False,
+    deterministic: Annotated[
+        bool, Option("--deterministic", help="The same bits in every run; slower on CUDA.")
+    ] = False,
+    resume: Annotated[
+        bool, Option("--resume", help="Go on with the run in --work-dir, else the preset's newest.")
+    ] = False,
     resume_from: Annotated[Path | None, Option(help="Go on from this checkpoint, in a new run folder.")] = None,
     load_from: Annotated[Path | None, Option(help="Start from the weights of this checkpoint.")] = None,
     test_best: Annotated[bool, Option("--test-best", help="At the end, evaluate the best checkpoint.")] = False,

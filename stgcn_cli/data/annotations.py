@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stgcn_cli.wording import printable
 from stgcn_cli.errors import DataError
+from stgcn_cli.wording import printable
 
 _NUMPY = {
     "multiarray": ("_reconstruct", "scalar"),
     "numeric": ("_frombuffer",),
 }
-_ALLOWED = {(f"numpy.{core}.{module}", name) for core in ("core", "_core") for module, ns in _NUMPY.items() for name in ns}
+_ALLOWED = {
+    (f"numpy.{core}.{module}", name) for core in ("core", "_core") for module, ns in _NUMPY.items() for name in ns
+}
 _ALLOWED |= {("numpy", "ndarray"), ("numpy", "dtype"), ("collections", "OrderedDict")}
 _ALLOWED |= {("builtins", name) for name in ("set", "frozenset", "bytearray", "complex")}
 
@@ -61,7 +63,9 @@ def read_pickle(path: Path) -> Any:
     except MemoryError as error:
         raise DataError(f"{path} asks for more memory than there is.") from error
     except Exception as error:  # a damaged pickle can raise anything the allowed callables raise
-        raise DataError(f"{path} is no readable pickle: {printable(error)[:200]}.", "Was it cut off in a copy?") from error
+        raise DataError(
+            f"{path} is no readable pickle: {printable(error)[:200]}.", "Was it cut off in a copy?"
+        ) from error
 
 
 def read(path: Path) -> Annotations:
@@ -71,7 +75,9 @@ def read(path: Path) -> Annotations:
         return Annotations(value, None)
     if isinstance(value, dict) and isinstance(value.get("annotations"), list) and isinstance(value.get("split"), dict):
         return Annotations(value["annotations"], value["split"])
-    found = f"a {type(value).__name__}" + (f" with the keys {', '.join(map(str, value))[:80]}" if isinstance(value, dict) else "")
+    found = f"a {type(value).__name__}" + (
+        f" with the keys {', '.join(map(str, value))[:80]}" if isinstance(value, dict) else ""
+    )
     raise DataError(
         f"{path} holds {printable(found)}, not annotations.",
         'Expected a list of records, or {"split": {...}, "annotations": [...]}.',
@@ -79,6 +85,6 @@ def read(path: Path) -> Annotations:
 
 
 def split_in_name(path: Path) -> str | None:
-    """"train", "val" or "test" when the file's name says so (list dialect), else None."""
+    """ "train", "val" or "test" when the file's name says so (list dialect), else None."""
     words = path.stem.lower().replace("-", "_").replace(".", "_").split("_")
     return next((word for word in ("train", "val", "test") if word in words), None)

@@ -46,22 +46,17 @@ def pre_normalise(bodies_MTVC: np.ndarray) -> np.ndarray:
     Takes any number of bodies (M, T, V, 3); the first one rules where the others go. A clip without anybody stays zeros.
     """
     bodies_MCTV = bodies_MTVC.transpose(0, 3, 1, 2).astype(np.float32, order="C")  # a copy
-    for body in _present(bodies_MCTV):
+    bodies = [body for body in bodies_MCTV if body.any()]  # zeros would stay zeros
+    for body in bodies:
         _close_gaps(body)
     centre_CT1 = bodies_MCTV[0, :, :, _MIDDLE, None].copy()
-    for body in _present(bodies_MCTV):
-        mask = _sum_joints(body) != 0
-        body -= centre_CT1
-        body *= mask
+    for body in bodies:
+        _centre(body, centre_CT1)
     for (start, end), axis in ((_SPINE, _Z), (_SHOULDERS, _X)):
         matrix = _turn(bodies_MCTV[0, :, 0, end] - bodies_MCTV[0, :, 0, start], axis)
-        for body in _present(bodies_MCTV):
+        for body in bodies:
             _apply(matrix, body)
     return np.ascontiguousarray(bodies_MCTV.transpose(0, 2, 3, 1))
-
-
-def _present(bodies_MCTV: np.ndarray) -> list[np.ndarray]:
-    return [body for body in bodies_MCTV if body.any() and _sum_frames(body).sum() != 0]
 
 
 def _sum_joints(body_CTV: np.ndarray) -> np.ndarray:
@@ -76,14 +71,26 @@ def _sum_frames(body_CTV: np.ndarray) -> np.ndarray:
 
 def _close_gaps(body_CTV: np.ndarray) -> None:
     """A body that comes late is moved to the start of the clip; from where it leaves for good, it is repeated."""
-    frames = body_CTV.shape[1]
-    if _sum_frames(body_CTV)[0] == 0:
+    sums, frames = _sum_frames(body_CTV), body_CTV.shape[1]
+    if sums.sum() == 0:
+        return
+    if sums[0] == 0:
         shown = body_CTV[:, _sum_joints(body_CTV).sum(-1) != 0]
         body_CTV[:] = 0
         body_CTV[:, : shown.shape[1]] = shown
-    filled = np.flatnonzero(_sum_frames(body_CTV))
+        sums = _sum_frames(body_CTV)
+    filled = np.flatnonzero(sums)
     end = filled[-1] + 1 if len(filled) else frames
-    body_CTV[:, end:] = body_CTV[:, np.arange(end, frames) % end]
+    if end < frames:
+        body_CTV[:, end:] = body_CTV[:, np.arange(end, frames) % end]
+
+
+def _centre(body_CTV: np.ndarray, centre_CT1: np.ndarray) -> None:
+    """Every joint but those whose coordinates add up to 0, which stand for "not seen", is moved by the frame's centre."""
+    sums = _sum_joints(body_CTV)
+    if sums.sum() != 0:
+        body_CTV -= centre_CT1
+        body_CTV *= sums != 0
 
 
 def _turn(bone: np.ndarray, axis: int) -> np.ndarray:
@@ -117,9 +124,8 @@ def _rotation(axis: np.ndarray, angle: float) -> np.ndarray:
 
 def _apply(matrix: np.ndarray, body_CTV: np.ndarray) -> None:
     """Turn the joints of all frames that are not empty; float64 inside, rounded to the body's float32 at the end."""
-    present = _sum_frames(body_CTV) != 0
-    turned = (matrix @ body_CTV.reshape(3, -1)).reshape(body_CTV.shape)
-    if present.all():
-        body_CTV[:] = turned
-    else:
-        body_CTV[:, present] = turned[:, present]
+    sums = _sum_frames(body_CTV)
+    if sums.sum() == 0:
+        return
+    turned = (matrix @ body_CTV.reshape(3, -1)).reshape(body_CTV.shape)  # fuses multiply and add, like the reference
+    np.copyto(body_CTV, turned, where=(sums != 0)[:, None], casting="same_kind")

@@ -140,7 +140,8 @@ def _to_numbers(text: bytes, char: np.ndarray, start: np.ndarray, end: np.ndarra
     digit, point = (digits <= 9) & inside, (shown == 46) & inside
     decimals = (place * point).sum(0, dtype=np.uint8)
     scale = _TEN_TO[decimals]
-    whole = _TEN_TO[:width] @ (digits * digit)
+    # Not a matrix product: BLAS would start threads for it, here in each of many processes.
+    whole = (_TEN_TO[:width, None] * (digits * digit)).sum(0)
     # The point took a place among the digits: what stands left of it counts ten times too much.
     whole -= np.where(decimals > 0, np.floor(whole / (10 * scale)) * 9 * scale, 0)
     values = np.where(negative, -whole, whole) / scale

@@ -40,7 +40,9 @@ def _array(record: dict[str, Any], key: str, dimensions: int) -> Array:
     if not isinstance(value, np.ndarray):
         raise ValueError(f"{key} is {'missing' if value is None else 'a ' + type(value).__name__}, not an array")
     if value.ndim != dimensions or value.dtype.kind not in "fiu":
-        raise ValueError(f"{key} has shape {value.shape} and type {value.dtype}, expected {'M T V C'[: 2 * dimensions - 1]}")
+        raise ValueError(
+            f"{key} has shape {value.shape} and type {value.dtype}, expected {'M T V C'[: 2 * dimensions - 1]}"
+        )
     if value.dtype.kind != "f" or not value.dtype.isnative or value.dtype.itemsize > 8:
         value = value.astype(np.float32)
     return value
@@ -72,6 +74,10 @@ def label_of(record: dict[str, Any]) -> int:
 def image_size_of(record: dict[str, Any]) -> tuple[int, int]:
     """(height, width) in pixels; (0, 0) when the record does not say."""
     shape = record.get("img_shape")
-    if isinstance(shape, tuple | list) and len(shape) == 2 and all(isinstance(n, int | np.integer) and n > 0 for n in shape):
+    if (
+        isinstance(shape, tuple | list)
+        and len(shape) == 2
+        and all(isinstance(n, int | np.integer) and n > 0 for n in shape)
+    ):
         return int(shape[0]), int(shape[1])
     return 0, 0

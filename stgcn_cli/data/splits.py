@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from stgcn_cli.wording import nearest
 from stgcn_cli.data.places import cache_folder
 from stgcn_cli.data.store import Store, open_store
 from stgcn_cli.errors import DataError
+from stgcn_cli.wording import nearest
 
 
 @dataclass(frozen=True)
@@ -58,5 +58,7 @@ def _no_split(stores: Sequence[Store], name: str) -> DataError:
     if known:
         hint = f"It has {', '.join(known)}.{nearest(name, known)} Choose one with --set data.train=NAME --set data.val=NAME"
         return DataError(f"{files}: there is no split {name!r}.", hint)
-    hint = "In lists of records the split comes from the file's name: give a file with train and one with val in its name."
+    hint = (
+        "In lists of records the split comes from the file's name: give a file with train and one with val in its name."
+    )
     return DataError(f"{files}: which clips are the split {name!r} cannot be told.", hint)

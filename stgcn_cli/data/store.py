@@ -1,9 +1,9 @@
 """The working copy of an annotation pickle: flat memory-mapped arrays, built once, shared by all ranks.
 
-    frames.bin   (R, V, C)  all frames of all persons of all clips, one behind the other; row 0 is zeros: nobody
-    starts.npy   (N, M)     the row where a person of a clip begins; 0 = nobody there
-    lengths.npy  (N,)       frames T of a clip      labels.npy (N,)       image_sizes.npy (N, 2) height, width
-    names.json   [N]        splits.npz  name -> clip indices           meta.json, written last, makes it whole
+frames.bin   (R, V, C)  all frames of all persons of all clips, one behind the other; row 0 is zeros: nobody
+starts.npy   (N, M)     the row where a person of a clip begins; 0 = nobody there
+lengths.npy  (N,)       frames T of a clip      labels.npy (N,)       image_sizes.npy (N, 2) height, width
+names.json   [N]        splits.npz  name -> clip indices           meta.json, written last, makes it whole
 """
 
 import hashlib
@@ -104,7 +104,9 @@ def _open(folder: Path, source: Path) -> Store:
             splits = {name: packed[str(index)] for index, name in enumerate(meta["splits"])}
         names = json.loads((folder / "names.json").read_text("utf-8"))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"The store {folder} is damaged: {error}.", f"Delete it; it is made again from {source}.") from error
+        raise DataError(
+            f"The store {folder} is damaged: {error}.", f"Delete it; it is made again from {source}."
+        ) from error
     return Store(
         folder, source, frames, names=names, splits=splits,
         has_splits=meta["has_splits"], has_score=meta["has_score"], missing_names=meta["missing_names"], **arrays,
@@ -156,7 +158,9 @@ def _all_half(all_records: list[Any]) -> bool:
     return kinds == {np.dtype(np.float16)}
 
 
-def _write_frames(stream: Any, source: Path, all_records: list[Any], dtype: np.dtype, progress: Callable) -> dict[str, Any]:
+def _write_frames(
+    stream: Any, source: Path, all_records: list[Any], dtype: np.dtype, progress: Callable
+) -> dict[str, Any]:
     """Append every person's frames to `stream`; returns the columns. Raises DataError naming the bad records."""
     starts, lengths, labels, sizes, names, bad = [], [], [], [], [], []
     joints: tuple[int, ...] = ()
@@ -188,7 +192,9 @@ def _write_frames(stream: Any, source: Path, all_records: list[Any], dtype: np.d
     if bad:
         more = f"\n  and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
         raise DataError(
-            f"{source}: {len(bad)} of {len(all_records)} records cannot be used:\n  " + "\n  ".join(bad[:_SHOWN]) + more,
+            f"{source}: {len(bad)} of {len(all_records)} records cannot be used:\n  "
+            + "\n  ".join(bad[:_SHOWN])
+            + more,
             "Correct these records, or leave them out of the file.",
         )
     return {
@@ -217,7 +223,9 @@ def _split_indices(splits: dict[str, Any], names: list[str]) -> tuple[dict[str, 
     found, missing = {}, {}
     for split, wanted in splits.items():
         if not isinstance(wanted, list | tuple | set | np.ndarray):
-            raise DataError(f"The split {records.printable(split)!r} is a {type(wanted).__name__}, not a list of names.")
+            raise DataError(
+                f"The split {records.printable(split)!r} is a {type(wanted).__name__}, not a list of names."
+            )
         unique = {str(name) for name in wanted}
         found[str(split)] = np.array(sorted(i for name in unique for i in places.get(name, ())), np.int64)
         if lost := sum(name not in places for name in unique):

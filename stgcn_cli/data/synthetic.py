@@ -38,7 +38,10 @@ def _wave_one(phase: Array) -> Turns:
 
 
 def _wave_both(phase: Array) -> Turns:
-    return _wave_one(phase) | {(_LEFT_SHOULDER, "z"): np.full_like(phase, -2.2), (_LEFT_ELBOW, "z"): -0.5 - 0.6 * np.sin(3 * phase)}
+    return _wave_one(phase) | {
+        (_LEFT_SHOULDER, "z"): np.full_like(phase, -2.2),
+        (_LEFT_ELBOW, "z"): -0.5 - 0.6 * np.sin(3 * phase),
+    }
 
 
 def _kick(phase: Array) -> Turns:

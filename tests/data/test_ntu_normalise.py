@@ -30,7 +30,10 @@ def test_every_reference_record_is_met_to_the_bit(shared, archive, out, count):
     texts, records = golden_texts(shared / "golden" / "prepare" / archive), {}
     for path in (shared / "golden" / "prepare" / out).glob("*/*.pkl"):
         records |= {record["frame_dir"]: record["keypoint"] for record in pickle.loads(path.read_bytes())}
-    equal = [normalised(texts[name]).tobytes() == np.ascontiguousarray(keypoint).tobytes() for name, keypoint in records.items()]
+    equal = [
+        normalised(texts[name]).tobytes() == np.ascontiguousarray(keypoint).tobytes()
+        for name, keypoint in records.items()
+    ]
     assert len(equal) == count and all(equal)
 
 

@@ -66,7 +66,9 @@ def test_what_is_damaged_at_random_is_refused_by_both_or_read_alike():
         content = bytearray(one_frame())
         at = rng.randrange(len(content))
         start, end = content.rfind(b" ", 0, at) + 1, content.find(b" ", at) % (len(content) + 1)
-        content[start:end] = rng.choice([*WORDS, content[at : at + 1], content[start:end] * 2, b"\r\n", content[start:at]])
+        content[start:end] = rng.choice(
+            [*WORDS, content[at : at + 1], content[start:end] * 2, b"\r\n", content[start:at]]
+        )
         quick, careful = both(bytes(content))
         assert quick is None or quick.tobytes() == np.ascontiguousarray(careful).tobytes()
 
@@ -101,15 +103,33 @@ BAD = {
     "no frames": (b"0\r\n", "no frames"),
     "no frame count": (b"\r\n" + text([1]), "line 1: the number of frames should be here"),
     "truncated in a line": (text([1, 1])[:-40], f"line {LAST} (frame 2 of 2): the line of a joint has"),
-    "truncated after a line": (b"\r\n".join(text([1, 1]).split(b"\r\n")[:-5]), "the text ends where the line of a joint"),
-    "more frames claimed": (text([1, 1]).replace(b"2", b"3", 1), f"line {LAST + 1} (frame 3 of 3): the text ends where"),
+    "truncated after a line": (
+        b"\r\n".join(text([1, 1]).split(b"\r\n")[:-5]),
+        "the text ends where the line of a joint",
+    ),
+    "more frames claimed": (
+        text([1, 1]).replace(b"2", b"3", 1),
+        f"line {LAST + 1} (frame 3 of 3): the text ends where",
+    ),
     "fewer frames claimed": (text([1, 1]).replace(b"2", b"1", 1), "line 30: text after the last of 1 frames"),
     "absurd frame count": (b"999999999\r\n0\r\n", "999999999 frames, more than"),
     "endless frame count": (b"9" * 4000 + b"\r\n0\r\n", "line 1: the number of frames should be here"),
-    "negative count": (text([1]).replace(b"1\r\n1\r\n", b"1\r\n-1\r\n", 1), "line 2 (frame 1 of 1): the number of bodies"),
-    "more bodies claimed": (text([1, 1]).replace(b"\r\n1\r\n", b"\r\n2\r\n", 1), "line 30 (frame 1 of 2): the line of a body"),
-    "fewer bodies claimed": (text([1, 1]).replace(b"\r\n1\r\n", b"\r\n0\r\n", 1), "line 3 (frame 2 of 2): the number of bodies"),
-    "absurd body count": (text([1]).replace(b"\r\n1\r\n", b"\r\n99999999\r\n", 1), "line 30 (frame 1 of 1): the text ends"),
+    "negative count": (
+        text([1]).replace(b"1\r\n1\r\n", b"1\r\n-1\r\n", 1),
+        "line 2 (frame 1 of 1): the number of bodies",
+    ),
+    "more bodies claimed": (
+        text([1, 1]).replace(b"\r\n1\r\n", b"\r\n2\r\n", 1),
+        "line 30 (frame 1 of 2): the line of a body",
+    ),
+    "fewer bodies claimed": (
+        text([1, 1]).replace(b"\r\n1\r\n", b"\r\n0\r\n", 1),
+        "line 3 (frame 2 of 2): the number of bodies",
+    ),
+    "absurd body count": (
+        text([1]).replace(b"\r\n1\r\n", b"\r\n99999999\r\n", 1),
+        "line 30 (frame 1 of 1): the text ends",
+    ),
     "24 joints": (text([1]).replace(b"\r\n25\r\n", b"\r\n24\r\n", 1), "line 4 (frame 1 of 1): 24 joints instead of 25"),
     "a word": (with_word(5, 1, b"left"), "line 5 (frame 1 of 2): 'left' is not a number"),
     "a word in another column": (with_word(6, 9, b"1.2.3"), "line 6 (frame 1 of 2): '1.2.3' is not a number"),
@@ -117,7 +137,10 @@ BAD = {
     "infinity": (with_word(LAST, 2, b"-inf"), f"line {LAST} (frame 2 of 2): coordinates that are not finite"),
     "too large for float": (with_word(5, 0, b"1e999"), "not finite"),
     "too large for float32": (with_word(5, 0, b"1e30"), "not finite"),
-    "eleven numbers": (with_word(7, 3, b"").replace(b"  ", b" "), "line 7 (frame 1 of 2): the line of a joint has 11 words"),
+    "eleven numbers": (
+        with_word(7, 3, b"").replace(b"  ", b" "),
+        "line 7 (frame 1 of 2): the line of a joint has 11 words",
+    ),
     "junk after the end": (text([1]) + b"bye\x1b[31m\r\n", "line 30: text after the last of 1 frames: 'bye\\x1b[31m"),
     "binary": (bytes(range(256)) * 50, "line 1: the number of frames should be here"),
     "one endless line": (b"1 " * 50_000, "line 1: a line of more than 4096 characters"),

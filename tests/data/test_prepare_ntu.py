@@ -78,7 +78,9 @@ def test_splits_are_official_and_can_be_chosen(tmp_path):
         assert {name: len(members) for name, members in splits.items()} == summary.split_sizes
         for name, members in splits.items():
             assert members == sorted(members)
-            trains = [n[10:12] in ("01", "02", "04", "05", "08") if "xsub" in name else n[5:8] != "001" for n in members]
+            trains = [
+                n[10:12] in ("01", "02", "04", "05", "08") if "xsub" in name else n[5:8] != "001" for n in members
+            ]
             assert all(train == name.endswith("train") for train in trains)
 
 
@@ -104,7 +106,9 @@ def test_the_pickle_is_plain_and_numpy_1_can_read_it(tmp_path):
 def test_bad_files_are_set_aside_with_their_reasons_in_summary_and_report(tmp_path):
     bad = {f"S002C001P001R001A{number:03d}": content for number, (content, _) in enumerate(BAD.values(), start=1)}
     good = clips(len(bad))
-    folder = write_folder(tmp_path / "raw", good | bad | {".DS_Store": b"x", "notes.txt": b"", "XS001C001P001R001A001": b""})
+    folder = write_folder(
+        tmp_path / "raw", good | bad | {".DS_Store": b"x", "notes.txt": b"", "XS001C001P001R001A001": b""}
+    )
     summary = prepare_ntu("ntu60", [folder], tmp_path / "out" / "x.pkl", workers=2)
     assert summary.clips == len(good)
     reasons = {os.path.basename(place).removesuffix(".skeleton"): reason for place, reason in summary.set_aside}
@@ -149,7 +153,9 @@ def test_places_that_cannot_work_are_refused_before_anything_is_read(tmp_path):
 
 def test_progress_ends_at_all_clips(tmp_path):
     heard = []
-    prepare_ntu("ntu60", [write_zip(tmp_path / "r.zip", clips(20))], tmp_path / "x.pkl", progress=lambda *now: heard.append(now))
+    prepare_ntu(
+        "ntu60", [write_zip(tmp_path / "r.zip", clips(20))], tmp_path / "x.pkl", progress=lambda *now: heard.append(now)
+    )
     assert heard[-1] == (20, 20) and [done for done, _ in heard] == sorted(done for done, _ in heard)
 
 
@@ -161,12 +167,30 @@ def test_a_worker_that_dies_is_told():
 @pytest.fixture
 def running(tmp_path):
     """`stgcn prepare` at work on 3000 clips, once it has begun to write, and the folder it writes to."""
-    one, raw, out = write_folder(tmp_path / "one", golden_texts()) / f"{LONG}.skeleton", tmp_path / "raw", tmp_path / "out"
+    one, raw, out = (
+        write_folder(tmp_path / "one", golden_texts()) / f"{LONG}.skeleton",
+        tmp_path / "raw",
+        tmp_path / "out",
+    )
     raw.mkdir()
     for i in range(3000):
         os.link(one, raw / f"S001C001P001R{i // 60 + 1:03d}A{i % 60 + 1:03d}.skeleton")
-    command = [sys.executable, "-m", "stgcn_cli", "prepare", "ntu60", "--source", raw, "--out", out / "x.pkl", "--workers", "2"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment(tmp_path), text=True, start_new_session=True)
+    command = [
+        sys.executable,
+        "-m",
+        "stgcn_cli",
+        "prepare",
+        "ntu60",
+        "--source",
+        raw,
+        "--out",
+        out / "x.pkl",
+        "--workers",
+        "2",
+    ]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, env=environment(tmp_path), text=True, start_new_session=True
+    )
     until(lambda: any(path.stat().st_size > 10_000 for path in out.glob("*.part")))
     yield process, out
     process.kill()

@@ -33,7 +33,10 @@ def reason(path, name: str = "a") -> str:
 
 def test_a_zip_several_zips_a_folder_and_single_files_give_the_same_texts_in_the_order_of_names(tmp_path):
     whole, folder = write_zip(tmp_path / "x.zip", TEXTS), write_folder(tmp_path / "raw" / "deep" / "er", TEXTS)
-    first, second = write_zip(tmp_path / "1.zip", {"b": TEXTS["b"]}), write_zip(tmp_path / "2.zip", {"c": b"", "a": b"one"})
+    first, second = (
+        write_zip(tmp_path / "1.zip", {"b": TEXTS["b"]}),
+        write_zip(tmp_path / "2.zip", {"c": b"", "a": b"one"}),
+    )
     single = [folder / f"{name}.skeleton" for name in "abc"]
     for places in ([whole], [tmp_path / "raw"], [first, second], single, [first, folder]):
         assert list(contents(*places).items()) == sorted(TEXTS.items())

@@ -33,7 +33,10 @@ def test_a_store_lies_beside_what_prepare_made_and_in_the_cache_else(tmp_path):
 
 def test_both_dialects_give_their_splits(tmp_path):
     records = make_records(4)
-    both = write(tmp_path / "both.pkl", {"split": {"a_train": ["clip002", "clip000"], "a_val": ["clip003"]}, "annotations": records})
+    both = write(
+        tmp_path / "both.pkl",
+        {"split": {"a_train": ["clip002", "clip000"], "a_val": ["clip003"]}, "annotations": records},
+    )
     train, val = write(tmp_path / "train.pkl", records[:3]), write(tmp_path / "my-val.pkl", records[3:])
     assert find_split(open_stores([both]), "a_train").indices.tolist() == [0, 2]
     stores = open_stores([train, val])
@@ -88,11 +91,16 @@ def test_unusual_types_and_byte_orders_are_read(tmp_path):
     records = make_records(3)
     records[0]["keypoint"] = records[0]["keypoint"].astype(">f4")
     records[1]["keypoint"] = (records[1]["keypoint"] * 100).astype(np.int16)
-    records[2]["label"], records[2]["keypoint"] = np.int64(2), np.asfortranarray(records[2]["keypoint"].astype(np.float64))
+    records[2]["label"], records[2]["keypoint"] = (
+        np.int64(2),
+        np.asfortranarray(records[2]["keypoint"].astype(np.float64)),
+    )
     store = open_store(write(tmp_path / "x.pkl", records), tmp_path / "cache")
     for index, record in enumerate(records):
         start = store.starts[index, 0]
-        np.testing.assert_array_equal(store.frames[start : start + store.lengths[index]], record["keypoint"][0].astype(np.float32))
+        np.testing.assert_array_equal(
+            store.frames[start : start + store.lengths[index]], record["keypoint"][0].astype(np.float32)
+        )
 
 
 @pytest.mark.parametrize("protocol", range(6))

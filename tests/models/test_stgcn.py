@@ -42,7 +42,9 @@ def test_names_order_shapes_and_types_are_published(golden):
     assert [name for name, _ in model.named_parameters()] == names["parameters"]
 
 
-@pytest.mark.parametrize("layout, classes, count", [("ntu", 60, 3_098_832), ("coco", 60, 3_088_704), ("ntu", 120, 3_114_252)])
+@pytest.mark.parametrize(
+    "layout, classes, count", [("ntu", 60, 3_098_832), ("coco", 60, 3_088_704), ("ntu", 120, 3_114_252)]
+)
 def test_size(layout, classes, count):
     assert sum(p.numel() for p in STGCN(layout, classes).parameters()) == count
 

@@ -1,0 +1,99 @@
+"""The training loop against the reference's own: losses step by step, and the logits at the end."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from stgcn_cli import batches, evaluation, presets, training
+from stgcn_cli.data.splits import Split, open_stores
+from stgcn_cli.distributed import World
+from stgcn_cli.models import build_model
+from stgcn_cli.precision import dtype_of
+from tests import weights
+
+ALONE = World(0, 1, torch.device("cpu"))
+
+
+class Rows(training.NullLog):
+    """Keeps what the reference figures keep of every step."""
+
+    def __init__(self):
+        self.rows = []
+
+    def write(self, record):
+        if record["mode"] == "train":
+            self.rows.append([record[key] for key in ("epoch", "iter", "lr", "loss", "top1_acc", "top5_acc")])
+
+
+def in_order(plan, clips, epoch, rank, world):
+    """The clips as they stand in the file, as the reference figures were taken."""
+    return batches.epoch_order(clips, 0, 0, plan.preset.data.passes, shuffle=False).split(8)
+
+
+def trained(monkeypatch, pickle_path, preset_name, tag, epochs):
+    """Train in the order of the file as tag says; returns rows (steps, 6) and logits (clips, classes)."""
+    variant, kind, lr = tag.removeprefix("BABEL_wfl_").split("_")
+    settings = [f"optim.lr={lr.removeprefix('lr')}", "optim.steps=[1, 2]", "train.batch_size=8", "train.log_every=1"]
+    settings += [f"train.epochs={epochs}"] + (["data.clip_len=30"] if "ntu" in preset_name else [])
+    preset, precision = presets.load(preset_name, settings), {"f32": "float32", "f64": "float64"}[kind]
+    monkeypatch.setattr(training, "batches_of_epoch", in_order)
+    store = open_stores([pickle_path])[0]
+    split = Split("train", store, np.arange(len(store)))
+    clips = batches.Clips.of(split, preset.data, ALONE.device, dtype_of(precision))
+    model = build_model(preset)
+    weights.fill(model, variant)
+    model.to(dtype_of(precision))
+    state, log = training.State(model, training.build_optimizer(preset, model)), Rows()
+    plan = training.TrainPlan(preset, (), pickle_path.parent, precision=precision)
+    for epoch in range(epochs):
+        training.train_epoch(plan, ALONE, state, model, clips, split, log, epoch)
+    scores = evaluation.score_clips(
+        model, clips, world=ALONE, precision=precision, batch_size=8, advance=lambda n: None
+    )
+    return np.array(log.rows), scores.numpy()
+
+
+@pytest.fixture(scope="session")
+def first_clips(golden, tmp_path_factory):
+    """The first 16 clips as a pickle."""
+    with np.load(golden / "trajectory" / "first_steps.npz") as figures:
+        records, start = [], 0
+        for index, (label, length, persons) in enumerate(
+            zip(figures["labels"], figures["lengths"], figures["persons"], strict=True)
+        ):
+            rows = figures["frames"][start : start + persons * length]
+            start += persons * length
+            records.append({"frame_dir": f"{index}", "label": int(label), "total_frames": int(length),
+                            "keypoint": rows.reshape(persons, length, 25, 3)})  # fmt: skip
+    path = tmp_path_factory.mktemp("trajectory") / "train.pkl"
+    path.write_bytes(pickle.dumps(records))
+    return path
+
+
+@pytest.mark.parametrize("tag", ["A_f32_lr0.1", "B_f32_lr0.1", "A_f64_lr0.1", "B_f64_lr0.1", "B_f64_lr0.01"])
+def test_the_first_steps_equal_the_references(monkeypatch, golden, first_clips, tag):
+    rows, _ = trained(monkeypatch, first_clips, "ntu60-xsub-3d", tag, epochs=1)
+    with np.load(golden / "trajectory" / "first_steps.npz") as figures:
+        wanted = figures[tag]
+    np.testing.assert_allclose(rows[:, 2], wanted[:, 2])
+    tolerance = (1e-6, 5e-4) if "f32" in tag else (1e-6, 1e-6)
+    for step in (0, 1):
+        assert rows[step, 3] == pytest.approx(wanted[step, 3], rel=tolerance[step])
+
+
+@pytest.mark.parametrize("tag", ["A_f64_lr0.1", "B_f64_lr0.1", "B_f64_lr0.01"])
+def test_the_whole_trajectory_equals_the_references(monkeypatch, shared, tag):
+    rows, logits = trained(monkeypatch, shared / "golden" / "trajectory" / "train.pkl", "ntu60-xsub-3d", tag, epochs=3)
+    with np.load(shared / "golden" / "trajectory" / "trajectory.npz") as figures:
+        np.testing.assert_allclose(rows, figures[f"{tag}/rows"], rtol=1e-6)
+        np.testing.assert_allclose(logits, figures[f"{tag}/logits"], rtol=1e-6, atol=1e-6 * np.abs(logits).max())
+
+
+@pytest.mark.parametrize(("tag", "steps"), [("BABEL_wfl_B_f64_lr0.001", 24), ("BABEL_wfl_B_f64_lr0.1", 2)])
+def test_focal_loss_with_repeats_equals_the_references(monkeypatch, shared, tag, steps):
+    path = shared / "golden" / "trajectory" / "train_babel.pkl"
+    rows, _ = trained(monkeypatch, path, "babel60-wfl", tag, epochs=3 if steps > 2 else 1)
+    with np.load(shared / "golden" / "trajectory" / "trajectory_extra.npz") as figures:
+        np.testing.assert_allclose(rows[:steps], figures[f"{tag}/rows"][:steps], rtol=1e-6)

@@ -1,0 +1,23 @@
+"""Weights without a file: the rule by which the reference figures drew theirs."""
+
+import numpy as np
+import torch
+from torch import nn
+
+
+def fill(model: nn.Module, variant: str) -> None:
+    """Fill `model` by the rule; variant "B" keeps edge_importance near 1, which makes the graph branch count."""
+    rng, state = np.random.default_rng(20180123), model.state_dict()
+    for key in sorted(state):
+        if state[key].is_floating_point() and key != "backbone.A":
+            state[key] = torch.from_numpy(_draw(rng, key, tuple(state[key].shape), variant).astype(np.float32))
+    model.load_state_dict(state)
+
+
+def _draw(rng: np.random.Generator, key: str, shape: tuple[int, ...], variant: str) -> np.ndarray:
+    is_scale = key.endswith("running_var") or (key.endswith(".weight") and len(shape) == 1)
+    if is_scale or (variant == "B" and "edge_importance" in key):
+        return rng.uniform(0.5, 1.5, shape)
+    if len(shape) >= 2:
+        return rng.normal(0, 1 / np.sqrt(np.prod(shape[1:])), shape)
+    return rng.normal(0, 0.02, shape)
