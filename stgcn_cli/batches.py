@@ -13,6 +13,7 @@ from stgcn_cli.config import DataConfig
 from stgcn_cli.data.splits import Split
 
 REFERENCE_SIZE = (1080, 1920)  # height, width the published 2-D models were normalised by
+_CPU = torch.device("cpu")
 _DEVICE_SHARE = 0.5  # of the free device memory the frames may take
 
 
@@ -26,7 +27,7 @@ class Clips:
     labels: Tensor  # (N,)
     clip_len: int | None  # T; None: as long as stored, so all of a batch must be of one length
     image_sizes: Tensor | None = None  # (N, 2) height, width: normalise pixels by them; None: leave as they are
-    device: torch.device = torch.device("cpu")
+    device: torch.device = _CPU
     dtype: torch.dtype = torch.float32
 
     @classmethod

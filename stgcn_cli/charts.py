@@ -24,16 +24,22 @@ def _save(figure: Any, path: Path) -> None:
         figure.savefig(stream, format="png")
 
 
-def learning_curve(records: Sequence[dict[str, Any]], path: Path, title: str) -> None:
-    """Loss and accuracy over epochs, from the records of log.jsonl. Nothing is drawn before the first epoch."""
+def learning_curve(
+    records: Sequence[dict[str, Any]], path: Path, title: str, published: Sequence[dict[str, Any]] = ()
+) -> None:
+    """Loss and accuracy over epochs, from the records of log.jsonl. Nothing is drawn before the first epoch.
+
+    `published` are the records of the published run (`runlog.read_published`), drawn beside ours in grey.
+    """
     epochs = [record for record in records if record["mode"] == "epoch"]
     if not epochs:
         return
     figure = _figure(9, 3.6)
     left, right = figure.subplots(1, 2)
     x = [record["epoch"] for record in epochs]
+    _published_curves(left, right, published)
     mark = "o" if len(x) < 30 else ""
-    left.plot(x, [record["loss"] for record in epochs], color=_BLUE, marker=mark, markersize=3)
+    left.plot(x, [record["loss"] for record in epochs], color=_BLUE, marker=mark, markersize=3, label="this run")
     left.set(title="training loss", xlabel="epoch")
     right.plot(x, [100 * r["top1_acc"] for r in epochs], color=_BLUE, marker=mark, markersize=3, label="training top-1")
     checks = [record for record in records if record["mode"] == "val"]
@@ -45,10 +51,25 @@ def learning_curve(records: Sequence[dict[str, Any]], path: Path, title: str) ->
         if points:
             right.plot(*zip(*points, strict=True), style, color=_ORANGE, marker="o", markersize=3, label=label)
     right.set(title="accuracy in %", xlabel="epoch", ylim=(0, 102))
-    right.legend(loc="lower right", frameon=False)
+    right.legend(loc="lower right", frameon=False, fontsize=8)
+    if published:
+        left.legend(loc="upper right", frameon=False, fontsize=8)
     _tidy(figure, [left, right], x, [r["lr"] for r in epochs])
     figure.suptitle(title)
     _save(figure, path)
+
+
+def _published_curves(left: Any, right: Any, records: Sequence[dict[str, Any]]) -> None:
+    """The published run's loss and accuracies, as far as its log has them."""
+    for axis, mode, key, style, scale, label in (
+        (left, "epoch", "loss", "-", 1, "published"),
+        (right, "epoch", "top1_acc", "-", 100, "training top-1, published"),
+        (right, "val", "top1_acc", "--", 100, "validation top-1, published"),
+        (right, "val", "mean_class_accuracy", ":", 100, "validation mean class, published"),
+    ):
+        points = [(r["epoch"], scale * r[key]) for r in records if r["mode"] == mode and key in r]
+        if points:
+            axis.plot(*zip(*points, strict=True), style, color=_GREY, linewidth=1, label=label)
 
 
 def _tidy(figure: Any, axes: Sequence[Any], epochs: Sequence[int], rates: Sequence[float]) -> None:

@@ -32,6 +32,18 @@ class Checkpoint:
         return text if isinstance(text, str) else None
 
     @property
+    def config_text(self) -> str:
+        """The program text that MMAction2 was configured with, never to be run; empty when there is none."""
+        text = self.meta.get("config", self.meta.get("cfg"))
+        return text if isinstance(text, str) else ""
+
+    @property
+    def channels(self) -> int:
+        """Values of a body in a frame: joints times 3."""
+        norm = self.state.get("backbone.data_bn.weight")
+        return 0 if norm is None else norm.numel()
+
+    @property
     def num_classes(self) -> int:
         """Classes of the head."""
         return len(self.state["cls_head.fc.weight"])

@@ -135,6 +135,6 @@ def progress(description: str, total: int | None, shown: bool = True) -> Iterato
 
         def advance(n: int = 1, **words: object) -> None:
             text = {"words": " ".join(f"{key} {value}" for key, value in words.items())} if words else {}
-            bar.update(task, advance=n, **text)
+            bar.update(task, advance=n, **text)  # type: ignore[arg-type]  # fields of our own
 
         yield advance

@@ -9,8 +9,10 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import torch
@@ -18,6 +20,8 @@ from torch import distributed as dist
 
 from stgcn_cli import errors
 from stgcn_cli.errors import RunError, StgcnError, Terminated, UsageError
+
+_AFTER_THE_CAUSE = 3.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,13 @@ class Place:
     def world(self) -> int:
         """Processes in all."""
         return joined_world() or self.gpus * self.nodes
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the process that was started here speaks: on machine 0, and as rank 0 of a world that was joined."""
+        if joined_world():
+            return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) == 0
+        return self.node_rank == 0
 
 
 @dataclass(frozen=True)
@@ -73,14 +84,9 @@ def joined_world() -> int | None:
     """The size of the world that torchrun or SLURM started this process in, or None."""
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         return int(os.environ["WORLD_SIZE"])
-    if "SLURM_PROCID" in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) > 1:
-        return int(os.environ["SLURM_NTASKS"])
-    return None
-
-
-def is_first_process() -> bool:
-    """Whether this process speaks: always when alone, rank 0 in a world that torchrun or SLURM started."""
-    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) if joined_world() else 0) == 0
+    # set by srun for the tasks it starts; SLURM_NTASKS is also there in a batch script, which is one process
+    tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
+    return tasks if tasks > 1 and "SLURM_PROCID" in os.environ else None
 
 
 def launch(worker: Callable[[Any, World], Any], argument: Any, place: Place) -> Any:
@@ -101,7 +107,7 @@ def _launch_elastic(worker: Callable[[Any, World], Any], argument: Any, place: P
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    for name in ("torch.distributed.elastic", "torch.distributed.launcher"):
+    for name in ("torch.distributed.elastic", "torch.distributed.launcher", "torch.multiprocessing.spawn"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # the first failure is told once, by us
     config = LaunchConfig(
         min_nodes=place.nodes,
@@ -132,9 +138,20 @@ def _launch_elastic(worker: Callable[[Any, World], Any], argument: Any, place: P
 
 def _elastic_worker(worker: Callable[[Any, World], Any], argument: Any, device: str) -> Any:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, _stop)
     _end_with_parent()
-    return _work(worker, argument, device)
+    try:
+        return _work(worker, argument, device)
+    except RuntimeError:
+        time.sleep(
+            _AFTER_THE_CAUSE
+        )  # a lost connection is what the others see of a failure: let the cause be told first
+        raise
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    """What the launcher's SIGTERM does: `finally` blocks run, so no half-written file stays, and nothing is printed."""
+    raise KeyboardInterrupt
 
 
 def _end_with_parent() -> None:
@@ -167,7 +184,7 @@ def _adopt_slurm() -> None:
     os.environ |= {
         "RANK": os.environ["SLURM_PROCID"],
         "LOCAL_RANK": os.environ.get("SLURM_LOCALID", "0"),
-        "WORLD_SIZE": os.environ["SLURM_NTASKS"],
+        "WORLD_SIZE": os.environ["SLURM_STEP_NUM_TASKS"],
         "MASTER_ADDR": os.environ.get("MASTER_ADDR", first_host(os.environ.get("SLURM_NODELIST", "localhost"))),
         "MASTER_PORT": os.environ.get("MASTER_PORT", str(port)),
     }
@@ -195,11 +212,10 @@ def _work(worker: Callable[[Any, World], Any], argument: Any, device: str) -> An
 
 @contextlib.contextmanager
 def _process_group(where: torch.device) -> Iterator[None]:
-    if where.type == "cuda":
-        dist.init_process_group("nccl", device_id=where)
-    else:
-        dist.init_process_group("gloo")
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
+    store, rank, size = next(dist.rendezvous("env://"))
+    # after a restart the store may still hold the addresses of workers that are gone
+    store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    backend, device_id = ("nccl", where) if where.type == "cuda" else ("gloo", None)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, device_id=device_id)
+    yield
+    dist.destroy_process_group()  # not after an error: closing connections would make the others fail before it is told

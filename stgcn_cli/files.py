@@ -35,6 +35,27 @@ def written_whole(path: Path, mode: str = "wb") -> Iterator[IO]:
             part.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` while the block runs; other processes that ask for it wait.
+
+    Where the system has no such locks (Windows, some network drives) nobody waits: a courtesy that saves work, not a
+    promise that anything depends on.
+    """
+    handle = None
+    with contextlib.suppress(ImportError, OSError):
+        import fcntl
+
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames in `folder` survive a power loss (a no-op where folders cannot be opened, as on Windows)."""
     with contextlib.suppress(PermissionError):

@@ -3,33 +3,24 @@
 Shapes: N clips. Losses are computed in float32 (float64 for float64 logits), whatever autocast says.
 """
 
-import difflib
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stgcn_cli.errors import UsageError
-
-LOSSES = ("cross-entropy", "cb-focal")
-
 
 def build_loss(
     name: str, class_counts: Sequence[int] | None = None, beta: float = 0.9999, gamma: float = 2.0
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss called `name`, one of LOSSES, as a function of logits (N, classes) and labels (N,).
+    """The loss called `name` ("cross-entropy" or "cb-focal") as a function of logits (N, classes) and labels (N,).
 
     "cb-focal" needs `class_counts` (training clips per class); `beta` and `gamma` are as in `class_weights` and
-    `cb_focal_loss`. Raises UsageError for an unknown name or missing counts.
+    `cb_focal_loss`. Names and counts were checked with the preset (`config.py`).
     """
     if name == "cross-entropy":
         return cross_entropy
-    if name not in LOSSES:
-        near = difflib.get_close_matches(name, LOSSES, n=1, cutoff=0)[0]
-        raise UsageError(f"There is no loss called {name!r}.", f"Did you mean {near!r}? Known: {', '.join(LOSSES)}.")
-    if class_counts is None:
-        raise UsageError("The loss 'cb-focal' needs the number of training clips of each class.", "Set class_counts.")
+    assert name == "cb-focal" and class_counts is not None
     weights = class_weights(class_counts, beta)
     return lambda logits, labels: cb_focal_loss(logits, labels, weights, gamma)
 
@@ -45,9 +36,9 @@ def class_weights(counts: Sequence[int], beta: float = 0.9999) -> Tensor:
 
     A class without clips gets weight 0 and is left out of the rescaling. Source: Cui et al. 2019, "Class-Balanced Loss".
     """
-    counts = torch.as_tensor(counts, dtype=torch.float64)
-    present = counts > 0
-    weights = torch.where(present, (1 - beta) / (1 - beta ** counts.clamp(min=1)), 0)
+    clips = torch.as_tensor(counts, dtype=torch.float64)
+    present = clips > 0
+    weights = torch.where(present, (1 - beta) / (1 - beta ** clips.clamp(min=1)), 0)
     return weights * present.sum() / weights.sum()
 
 

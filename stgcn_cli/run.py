@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stgcn_cli import charts, checkpoint, preflight, presets, runlog
+import torch
+
+from stgcn_cli import charts, checkpoint, preflight, presets, results, runlog
 from stgcn_cli.config import Preset
 from stgcn_cli.data.places import find_pickles
 from stgcn_cli.data.splits import find_split, open_stores
-from stgcn_cli.distributed import Place, is_first_process, launch
+from stgcn_cli.distributed import Place, World, launch
 from stgcn_cli.errors import UsageError
-from stgcn_cli.evaluation import EvalPlan, EvalResult, evaluate
+from stgcn_cli.evaluation import EvalPlan, EvalResult, evaluate_in_world
 from stgcn_cli.files import written_whole
 from stgcn_cli.models import build_model
-from stgcn_cli.screen import Screen
+from stgcn_cli.screen import SILENT, Screen
 from stgcn_cli.training import TrainPlan, train
 
 _ONLY_LENGTH = ("epochs", "checkpoint_every", "validate_every", "log_every")  # may change when a run goes on
@@ -58,13 +60,17 @@ def run(preset: Preset, place: Place, wishes: Wishes, screen: Screen) -> Outcome
     """
     began = time.monotonic()
     check_batch(preset, place, screen)
+    if place.world > place.gpus and wishes.work_dir is None:
+        raise UsageError("Several machines, torchrun or SLURM need one folder for all.", "Name it with --work-dir.")
     pickles = tuple(find_pickles(preset.data.dataset, (preset.data.train, preset.data.val), wishes.data))
+    if not place.is_first:
+        screen = SILENT
     preset = check_data(preset, pickles, wishes.validate, screen)
     check_weights(preset, wishes)
-    folder = folder_of_run(preset, wishes) if is_first_process() else _joined_folder(preset, wishes)
+    folder = folder_of_run(preset, wishes) if place.is_first else _joined_folder(wishes)
     if done := _finished(preset, folder, wishes):
         return dataclasses.replace(done, seconds=time.monotonic() - began)
-    if is_first_process():
+    if place.is_first:
         _describe(folder, preset, place, wishes, pickles)
         screen.note(f"Run folder: {folder}")
     plan = TrainPlan(
@@ -89,7 +95,7 @@ def check_batch(preset: Preset, place: Place, screen: Screen) -> None:
             f"The global batch of {batch} clips cannot be split evenly over {world} GPUs.",
             f"Use --gpus {fitting}, or change the recipe: --set train.batch_size={per_gpu * world}",
         )
-    if world > 1 and is_first_process():
+    if world > 1 and place.is_first:
         screen.note(
             f"Global batch {batch} = {world} GPUs x {batch // world} clips; the learning rate stays {preset.optim.lr:g}; "
             f"BatchNorm sees {batch // world} clips at a time."
@@ -98,14 +104,14 @@ def check_batch(preset: Preset, place: Place, screen: Screen) -> None:
 
 def check_data(preset: Preset, pickles: tuple[Path, ...], validate: bool, screen: Screen) -> Preset:
     """Open (or first build) the stores and check them against the preset; returns it with class counts resolved."""
-    with screen.progress("read the annotations", None, shown=is_first_process()) as advance:
+    with screen.progress("read the annotations", None) as advance:
         stores = open_stores(pickles, advance)
     train_split = find_split(stores, preset.data.train)
     warnings = preflight.check(preset, train_split, training=True)
     if validate:
         val_split = find_split(stores, preset.data.val)
         warnings += preflight.check(preset, val_split, training=False) + preflight.check_pair(train_split, val_split)
-    for warning in warnings if is_first_process() else ():
+    for warning in warnings:
         screen.warn(warning)
     return preflight.with_counts(preset, train_split)
 
@@ -122,14 +128,16 @@ def folder_of_run(preset: Preset, wishes: Wishes) -> Path:
         folder = wishes.work_dir or runlog.newest_folder(preset.name)
         if folder and runlog.is_run(folder):
             _check_same(preset, folder)
+            for left_by_a_crash in folder.glob("*.part"):
+                left_by_a_crash.unlink(missing_ok=True)
             return folder
     return runlog.new_folder(wishes.work_dir, preset.name)
 
 
-def _joined_folder(preset: Preset, wishes: Wishes) -> Path:
-    """The folder on a rank that did not make it: in a world that torchrun or SLURM started it must be named."""
-    if wishes.work_dir is None:
-        raise UsageError("Under torchrun or SLURM all processes need the same folder.", "Name it with --work-dir.")
+def _joined_folder(wishes: Wishes) -> Path:
+    """The folder where another process makes the run; here too, should it not lie on a shared drive."""
+    assert wishes.work_dir is not None  # `run` asked for it
+    wishes.work_dir.mkdir(parents=True, exist_ok=True)
     return wishes.work_dir
 
 
@@ -180,11 +188,8 @@ def _test(
     which: str, preset: Preset, folder: Path, pickles: tuple[Path, ...], wishes: Wishes, place: Place, screen: Screen
 ) -> EvalResult:
     """Evaluate best.pth or last.pth on the validation split and write the result beside it."""
-    from stgcn_cli import results
-
     plan = EvalPlan(preset, folder / f"{which}.pth", pickles, preset.data.val, wishes.precision, screen=screen)
-    result = evaluate(plan, Place(place.device))
-    assert result is not None  # one process
+    result = evaluate_in_world(plan, World(0, 1, torch.device(place.device)))  # alone: other ranks may be gone
     results.write(result, folder / f"{which}.result.pkl")
     results.write_beside(result, folder / which)
     return result

@@ -4,6 +4,7 @@ Shapes: N clips of a batch.
 """
 
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,8 @@ def _parallel(model: nn.Module, world: World) -> nn.Module:
     """Gradients averaged over ranks; BatchNorm buffers stay each rank's own, as in the reference."""
     if world.size == 1:
         return model
+    for harmless in ("`broadcast_buffers` is deprecated", "Grad strides do not match bucket view strides"):
+        warnings.filterwarnings("ignore", message=harmless)
     ids = [world.device.index] if world.device.type == "cuda" else None
     return DistributedDataParallel(
         model, device_ids=ids, broadcast_buffers=False, bucket_cap_mb=BUCKET_MB, gradient_as_bucket_view=True

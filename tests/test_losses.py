@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stgcn_cli.errors import UsageError
-from stgcn_cli.losses import build_loss, cb_focal_loss, class_weights, cross_entropy
+from stgcn_cli.losses import cb_focal_loss, class_weights, cross_entropy
 from tests.conftest import ROOT
 
 EXTREMES = [f"extreme_{sign}{size}" for sign in "+-" for size in (50, 80, 88, 89, 100)]
@@ -84,11 +83,3 @@ def test_a_class_without_clips_weighs_nothing():
     assert weights[1] == 0 and weights[0] > weights[2] > 0
     assert float(weights.sum()) == pytest.approx(2)
     torch.testing.assert_close(weights[[0, 2]], class_weights([10, 1000]))
-
-
-def test_names():
-    with pytest.raises(UsageError, match="focal"):
-        build_loss("cb-focal")
-    with pytest.raises(UsageError) as refused:
-        build_loss("crossentropy")
-    assert "cross-entropy" in refused.value.hint

@@ -1,6 +1,6 @@
 """`stgcn presets`: which experiments there are, and what is in one."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -56,7 +56,7 @@ def show(
     console.say(library.to_toml(library.load(name, settings or [])).rstrip())
 
 
-def _describe(name: str) -> dict[str, object]:
+def _describe(name: str) -> dict[str, Any]:
     preset, published = library.load(name), catalog.find(name)
     skeleton = "2d" if preset.data.channels == "xys" else "3d"
     links = [f"{catalog.BASE_URL}/{path}" for path in (published.weights, *published.logs)] if published else []

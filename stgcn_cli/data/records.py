@@ -29,10 +29,7 @@ def frames_of(record: Any) -> Array:
             raise ValueError(f"keypoint_score has shape {score.shape}, keypoint {keypoint.shape}")
         keypoint = np.concatenate([keypoint, score[..., None].astype(keypoint.dtype)], axis=-1)
     total = _total_frames(record, keypoint.shape[1])
-    frames = np.ascontiguousarray(keypoint[:, :total])
-    if not np.isfinite(frames).all():
-        raise ValueError("it holds NaN or infinite values")
-    return frames
+    return np.ascontiguousarray(keypoint[:, :total])
 
 
 def _array(record: dict[str, Any], key: str, dimensions: int) -> Array:

@@ -1,0 +1,169 @@
+"""Building a store out of an annotation pickle: frames appended one person after the other, `meta.json` last.
+
+Layout of the files: see `store.py`.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from stgcn_cli.data import annotations, records
+from stgcn_cli.errors import DataError
+from stgcn_cli.files import disk_error
+from stgcn_cli.wording import printable
+
+_SHOWN = 5  # bad records named in a message
+
+
+def key_of(folder: Path) -> str | None:
+    """The fingerprint a whole store was built from; None where there is none."""
+    try:
+        return json.loads((folder / "meta.json").read_text("utf-8"))["key"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def build(source: Path, folder: Path, key: str, progress: Callable[[int], Any]) -> None:
+    """Write the store under a name of our own, then rename; of two builders at once one wins, both have it."""
+    read = annotations.read(source)
+    part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        _write(part, source, read, key, progress)
+        if key_of(folder) != key:
+            shutil.rmtree(folder, ignore_errors=True)
+            try:
+                part.rename(folder)
+            except OSError:
+                if key_of(folder) != key:  # another builder was not faster: a real error
+                    raise
+    except OSError as error:
+        raise disk_error(error, folder) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _write(part: Path, source: Path, read: annotations.Annotations, key: str, progress: Callable[[int], Any]) -> None:
+    if not read.records:
+        raise DataError(f"{source} holds no records.")
+    dtype = np.dtype(np.float16 if _all_half(read.records) else np.float32)
+    with open(part / "frames.bin", "wb") as stream:
+        columns = _write_frames(stream, source, read.records, dtype, progress)
+    for name, array in columns.arrays().items():
+        np.save(part / f"{name}.npy", array)
+    (part / "names.json").write_text(json.dumps(columns.names, ensure_ascii=False), "utf-8")
+    splits, missing = _split_indices(read.splits or {}, columns.names)
+    np.savez(part / "splits.npz", **{str(i): indices for i, indices in enumerate(splits.values())})  # type: ignore[arg-type]
+    meta: dict[str, Any] = {"key": key, "dtype": dtype.name, "shape": [columns.rows, *columns.joints], "splits": list(splits)}
+    meta |= {"has_splits": read.splits is not None, "has_score": columns.has_score, "missing_names": missing}
+    for name in sorted(os.listdir(part)):
+        with open(part / name, "rb") as stream:
+            os.fsync(stream.fileno())
+    (part / "meta.json").write_text(json.dumps(meta), "utf-8")
+
+
+def _all_half(all_records: list[Any]) -> bool:
+    kinds = {getattr(r.get("keypoint"), "dtype", None) if isinstance(r, dict) else None for r in all_records}
+    return kinds == {np.dtype(np.float16)}
+
+
+def _write_frames(
+    stream: IO[bytes], source: Path, all_records: list[Any], dtype: np.dtype, progress: Callable[[int], Any]
+) -> "_Columns":
+    """Append every person's frames to `stream`; returns the columns. Raises DataError naming the bad records."""
+    columns, bad = _Columns(stream, dtype), []
+    for index, record in enumerate(all_records):
+        name = records.name_of(record, index)
+        try:
+            columns.add(record, name)
+        except ValueError as error:
+            bad.append(f"{name}: {error}")
+        progress(1)
+    if bad:
+        shown = bad[:_SHOWN] + ([f"and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else [])
+        raise DataError(
+            f"{source}: {len(bad)} of {len(all_records)} records cannot be used:\n  " + "\n  ".join(shown),
+            "Correct these records, or leave them out of the file.",
+        )
+    return columns
+
+
+class _Columns:
+    """What a store keeps of each clip, and the rows written so far; row 0 is nobody."""
+
+    def __init__(self, stream: IO[bytes], dtype: np.dtype) -> None:
+        self.stream, self.dtype = stream, dtype
+        self.starts: list[list[int]] = []
+        self.lengths: list[int] = []
+        self.labels: list[int] = []
+        self.sizes: list[tuple[int, int]] = []
+        self.names: list[str] = []
+        self.joints: tuple[int, ...] = ()
+        self.has_score, self.rows = False, 1
+
+    def add(self, record: Any, name: str) -> None:
+        """Take in one record. Raises ValueError with the cause when it cannot be used."""
+        with np.errstate(over="ignore"):  # a value too large becomes infinite, and that is told
+            frames = records.frames_of(record).astype(self.dtype, copy=False)
+        if not np.isfinite(frames).all():
+            raise ValueError(f"it holds NaN or infinite values (as {self.dtype})")
+        label, has_score = records.label_of(record), record.get("keypoint_score") is not None
+        if not self.joints:
+            self.joints, self.has_score = frames.shape[2:], has_score
+            self.stream.write(np.zeros(self.joints, self.dtype).tobytes())
+        if (frames.shape[2:], has_score) != (self.joints, self.has_score):
+            raise ValueError(f"it has {_words(frames.shape[2:])}, the first record {_words(self.joints)}")
+        self.starts.append([self._append(person) for person in frames])
+        self.lengths.append(frames.shape[1])
+        self.labels.append(label)
+        self.sizes.append(records.image_size_of(record))
+        self.names.append(record["frame_dir"] if isinstance(record.get("frame_dir"), str) else name)
+
+    def _append(self, person: np.ndarray) -> int:
+        """Write a person's frames (T, V, C) and return their first row; an empty person takes no rows."""
+        if not person.any():
+            return 0
+        start, self.rows = self.rows, self.rows + len(person)
+        self.stream.write(person.tobytes())
+        return start
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The columns by the name of their file."""
+        return {
+            "starts": _padded(self.starts), "lengths": np.array(self.lengths, np.int64),
+            "labels": np.array(self.labels, np.int64), "image_sizes": np.array(self.sizes, np.int64),
+        }  # fmt: skip
+
+
+def _words(joints: tuple[int, ...]) -> str:
+    return f"{joints[0]} joints with {joints[1]} values"
+
+
+def _padded(rows: list[list[int]]) -> np.ndarray:
+    """(N, M) with 0 = nobody, M the most persons of any clip."""
+    array = np.zeros((len(rows), max(1, max(map(len, rows)))), np.int64)
+    for index, row in enumerate(rows):
+        array[index, : len(row)] = row
+    return array
+
+
+def _split_indices(splits: dict[str, Any], names: list[str]) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """Clip indices of each split in file order, and how many of its names have no record."""
+    places: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        places.setdefault(name, []).append(index)  # BABEL: one name may stand under several labels
+    found, missing = {}, {}
+    for split, wanted in splits.items():
+        if not isinstance(wanted, list | tuple | set | np.ndarray):
+            raise DataError(f"The split {printable(split)!r} is a {type(wanted).__name__}, not a list of names.")
+        unique = {str(name) for name in wanted}
+        found[str(split)] = np.array(sorted(i for name in unique for i in places.get(name, ())), np.int64)
+        if lost := sum(name not in places for name in unique):
+            missing[str(split)] = lost
+    return found, missing

@@ -1,0 +1,154 @@
+"""Many processes: the same gradients, each clip once, clean ends. Real processes on gloo."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from stgcn_cli import distributed, presets, training
+from stgcn_cli.batches import Clips
+from stgcn_cli.data.splits import find_split, open_stores
+from stgcn_cli.distributed import Place, World, launch
+from stgcn_cli.errors import DataError, RunError
+from stgcn_cli.losses import cross_entropy
+from stgcn_cli.models import build_model
+from tests import weights
+from tests.conftest import SMALL, environment
+
+SETTINGS = ["data.clip_len=8", "data.num_person=1", "model.num_classes=3", "train.batch_size=4"]
+
+
+def gradients(pickle_path, world: World) -> dict[str, torch.Tensor]:
+    """Worker: the gradients of the first step of an epoch, BatchNorm in evaluation mode, in float64."""
+    preset = presets.load("ntu60-xsub-3d", SETTINGS)
+    split = find_split(open_stores([pickle_path]), "xsub_train")
+    clips = Clips.of(split, preset.data, world.device, torch.float64)
+    plan = training.TrainPlan(preset, (pickle_path,), pickle_path.parent)
+    model = build_model(preset)
+    weights.fill(model, "B")
+    net = training._parallel(model.double().eval(), world)
+    x, labels = clips.batch(training.batches_of_epoch(plan, len(clips), 0, world.rank, world.size)[0])
+    cross_entropy(net(x), labels).backward()
+    return {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+def test_two_workers_have_the_gradients_of_one_with_the_same_global_batch(small_data):
+    path = small_data / "ntu60.pkl"
+    alone = launch(gradients, path, Place("cpu"))
+    together = launch(gradients, path, Place("cpu", gpus=2))
+    for name, gradient in alone.items():
+        torch.testing.assert_close(together[name], gradient, rtol=1e-9, atol=1e-12)
+
+
+def fail(how, world: World) -> None:
+    """Worker: rank 1 fails in some way while rank 0 waits for it."""
+    if world.rank == 1:
+        if how == "error":
+            raise DataError("rank 1 found a bad record", "Mend it.")
+        if how == "exception":
+            raise ValueError("something odd")
+        os.kill(os.getpid(), signal.SIGKILL)
+    torch.distributed.barrier()
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "told"),
+    [
+        ("error", DataError, "rank 1 found a bad record"),
+        ("exception", RunError, "Worker 1 failed: ValueError: something odd"),
+        ("kill", RunError, r"Worker 1 died: it was killed by signal 9 \(SIGKILL\)"),
+    ],
+)
+def test_all_end_with_the_first_failures_message(how, kind, told):
+    with pytest.raises(kind, match=told) as failed:
+        launch(fail, how, Place("cpu", gpus=2))
+    assert failed.value.hint
+
+
+def test_a_dead_worker_is_replaced_and_the_run_ends_as_undisturbed(stgcn, small_data, tmp_path):
+    words = ("train", "--preset", "ntu60-xsub-3d", *SMALL, "--gpus", "2", "--no-validate")
+    assert stgcn(*words, "--work-dir", "calm").code == 0
+    command = [sys.executable, "-m", "stgcn_cli", *words, "--work-dir", "shot", "--max-restarts", "1", "--epochs", "2"]
+    running = subprocess.Popen(command, cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.PIPE, text=True)
+    wait_for(tmp_path / "shot" / "last.pth", running)
+    workers = children(running.pid)
+    os.kill(workers[-1], signal.SIGKILL)
+    assert running.wait(timeout=240) == 0, running.stderr.read()
+    calm, shot = (
+        torch.load(tmp_path / name / "last.pth", weights_only=True)["state_dict"] for name in ("calm", "shot")
+    )
+    assert all(torch.equal(calm[key], shot[key]) for key in calm)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that `pid` started, worker processes only."""
+    listed = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True, check=True
+    ).stdout
+    return [int(line.split()[0]) for line in listed.splitlines() if "spawn_main" in line]
+
+
+def wait_for(path, running) -> None:
+    """Until `path` is there; fails when the process ends first."""
+    for _ in range(1200):
+        if path.exists():
+            return
+        assert running.poll() is None, running.stderr.read()
+        time.sleep(0.05)
+    raise AssertionError(f"{path} did not appear")
+
+
+@pytest.mark.parametrize("gpus", [1, 2])
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_cleanly_and_the_last_checkpoint_stays(small_data, tmp_path, gpus, sent, code):
+    words = ["train", "--preset", "ntu60-xsub-3d", *SMALL, "--epochs", "500", "--gpus", str(gpus), "--work-dir", "x"]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "stgcn_cli", *words], cwd=tmp_path, env=environment(tmp_path),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    wait_for(tmp_path / "x" / "last.pth", running)
+    if sent == signal.SIGINT:
+        os.killpg(running.pid, sent)  # a terminal sends Ctrl-C to the whole group
+    else:
+        running.send_signal(sent)
+    _, err = running.communicate(timeout=120)
+    assert running.returncode == code, err
+    assert "Traceback" not in err and "kept" in err, err
+    assert torch.load(tmp_path / "x" / "last.pth", weights_only=True)["meta"]["epoch"] >= 1
+    assert not list((tmp_path / "x").glob("*.part"))
+
+
+@pytest.mark.slow
+def test_two_machines_train_together(small_data, tmp_path):
+    """Two launchers on this machine, as two machines would run them."""
+    words = ["train", "--preset", "ntu60-xsub-3d", *SMALL, "--epochs", "1", "--nnodes", "2", "--rdzv-endpoint",
+             "localhost:29655", "--work-dir", "x"]  # fmt: skip
+    running = [
+        subprocess.Popen([sys.executable, "-m", "stgcn_cli", *words, "--node-rank", rank], cwd=tmp_path,
+                         env=environment(tmp_path), stderr=subprocess.PIPE, text=True)
+        for rank in ("0", "1")
+    ]  # fmt: skip
+    for process in running:
+        _, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err
+    assert (tmp_path / "x" / "last.pth").exists()
+
+
+def test_the_place_in_a_slurm_step_is_understood(monkeypatch):
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    os.environ |= {"SLURM_PROCID": "3", "SLURM_NTASKS": "8", "SLURM_NODELIST": "gpu[07-08]", "SLURM_LOCALID": "1"}
+    assert distributed.joined_world() is None  # a batch script is one process
+    os.environ["SLURM_STEP_NUM_TASKS"] = "8"
+    assert distributed.joined_world() == 8 and not Place("cpu").is_first
+    distributed._adopt_slurm()
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR")
+    assert [os.environ[name] for name in names] == ["3", "1", "8", "gpu07"]
+
+
+@pytest.mark.parametrize(("nodes", "first"), [("gpu[03-05,9],x1", "gpu03"), ("a1,b2", "a1"), ("node7", "node7")])
+def test_the_first_machine_of_a_slurm_list(nodes, first):
+    assert distributed.first_host(nodes) == first
