@@ -10,7 +10,9 @@ import typer
 
 from stgcn_cli import __version__, console
 from stgcn_cli.arguments import join_values
+from stgcn_cli.commands.checkpoint import checkpoint
 from stgcn_cli.commands.demo import demo
+from stgcn_cli.commands.download import download_command
 from stgcn_cli.commands.eval import evaluate
 from stgcn_cli.commands.prepare import prepare
 from stgcn_cli.commands.presets import presets
@@ -23,12 +25,15 @@ app = typer.Typer(
     epilog="Start with: stgcn demo",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="rich" if sys.stdout.isatty() else None,  # plain when piped
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("prepare")(prepare)
 app.command("train")(train)
 app.command("eval")(evaluate)
 app.add_typer(presets, name="presets")
+app.command("download")(download_command)
+app.add_typer(checkpoint, name="checkpoint")
 app.command("demo")(demo)
 
 

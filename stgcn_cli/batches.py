@@ -35,12 +35,14 @@ class Clips:
         """The clips of `split` as the preset's [data] section wants them; frames go to the device where they fit."""
         store, index = split.store, split.indices
         sizes = torch.from_numpy(_image_sizes(store.image_sizes[index], data)) if data.normalize == "image" else None
+        lengths = store.lengths[index]
+        same = int(lengths[0]) if (lengths == lengths[0]).all() else None  # known here, a batch need not look
         clips = cls(
             torch.from_numpy(store.frames),
             torch.from_numpy(_persons(store.starts[index], data.num_person)),
-            torch.from_numpy(store.lengths[index]),
+            torch.from_numpy(lengths),
             torch.from_numpy(store.labels[index]),
-            data.clip_len, sizes, device, dtype,
+            data.clip_len or same, sizes, device, dtype,
         )  # fmt: skip
         if device.type == "cuda" and store.frames.nbytes < _DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
             return clips.moved(device)

@@ -21,6 +21,7 @@ class Published:
     agcn_note: str = ""
     log_folder: str = ""  # where the page links the log, when not in the system's own folder
     has_json: bool = False
+    val_clips: int | None = None  # clips of the official validation split, where they are published
 
     @property
     def folder(self) -> str:
@@ -44,8 +45,10 @@ class Published:
 
 
 PUBLISHED = (
-    Published("ntu60-xsub-2d", "stgcn_80e_ntu60_xsub_keypoint", "2d", 2, 86.91, "e7bb9653", has_json=True),
-    Published("ntu60-xsub-3d", "stgcn_80e_ntu60_xsub_keypoint_3d", "3d", 1, 84.61, "13e7ccf0", has_json=True),
+    Published("ntu60-xsub-2d", "stgcn_80e_ntu60_xsub_keypoint", "2d", 2, 86.91, "e7bb9653", has_json=True,
+              val_clips=16_487),
+    Published("ntu60-xsub-3d", "stgcn_80e_ntu60_xsub_keypoint_3d", "3d", 1, 84.61, "13e7ccf0", has_json=True,
+              val_clips=16_487),
     Published("babel60", "stgcn_80e_babel60", "3d", 8, 42.39, "3d206418", 28.28, 41.14, 24.46),
     Published(
         "babel60-wfl", "stgcn_80e_babel60_wfl", "3d", 8, 40.31, "1a9102d7", 29.79, 33.41, 30.42,
@@ -63,6 +66,46 @@ PUBLISHED = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Annotations:
+    """A published annotation pickle. Its name holds no hash, so what arrives can be looked at but not verified."""
+
+    name: str
+    dataset: str  # what `stgcn prepare` makes of it
+    folder: str  # below the base address
+
+    @property
+    def path(self) -> str:
+        """Path below the base address."""
+        return f"{self.folder}/{self.name}.pkl"
+
+
+_LISTS, _PYSKL = "posec3d", "pyskl/data/nturgbd"
+ANNOTATIONS = (
+    Annotations("ntu60_xsub_train", "ntu60-2d", _LISTS),
+    Annotations("ntu60_xsub_val", "ntu60-2d", _LISTS),
+    Annotations("ntu120_xsub_train", "ntu120-2d", _LISTS),
+    Annotations("ntu120_xsub_val", "ntu120-2d", _LISTS),
+    Annotations("ntu60_hrnet", "ntu60-2d", _PYSKL),
+    Annotations("ntu120_hrnet", "ntu120-2d", _PYSKL),
+    Annotations("ntu60_3danno", "ntu60", _PYSKL),
+    Annotations("ntu120_3danno", "ntu120", _PYSKL),
+)
+
+
 def find(name: str) -> Published | None:
-    """The published system of this preset or published name, or None."""
-    return next((entry for entry in PUBLISHED if name in (entry.preset, entry.name)), None)
+    """The published system of this preset, published name or published file name, or None."""
+    return next((e for e in PUBLISHED if name in (e.preset, e.name, *weight_files(e))), None)
+
+
+def weight_files(entry: Published) -> tuple[str, str]:
+    """The published file name of the weights, without and with its suffix."""
+    stem = f"{entry.name}-{entry.sha256_prefix}"
+    return stem, f"{stem}.pth"
+
+
+def find_annotations(name: str) -> tuple[Annotations, ...]:
+    """The annotation pickle of this name, else the lists of this data set (the preset's, for a preset), else ()."""
+    named = tuple(entry for entry in ANNOTATIONS if name.removesuffix(".pkl") == entry.name)
+    dataset = "ntu60-2d" if name in ("ntu60-xsub-2d", "stgcn_80e_ntu60_xsub_keypoint") else name
+    return named or tuple(e for e in ANNOTATIONS if e.dataset == dataset and e.folder == _LISTS)

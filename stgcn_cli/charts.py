@@ -29,12 +29,12 @@ def learning_curve(
 ) -> None:
     """Loss and accuracy over epochs, from the records of log.jsonl. Nothing is drawn before the first epoch.
 
-    `published` are the records of the published run (`runlog.read_published`), drawn beside ours in grey.
+    `published` are the records of the published run (`published_log.read_published`), drawn beside ours in grey.
     """
     epochs = [record for record in records if record["mode"] == "epoch"]
     if not epochs:
         return
-    figure = _figure(9, 3.6)
+    figure = _figure(11 if published else 9, 3.6)
     left, right = figure.subplots(1, 2)
     x = [record["epoch"] for record in epochs]
     _published_curves(left, right, published)
@@ -51,9 +51,11 @@ def learning_curve(
         if points:
             right.plot(*zip(*points, strict=True), style, color=_ORANGE, marker="o", markersize=3, label=label)
     right.set(title="accuracy in %", xlabel="epoch", ylim=(0, 102))
-    right.legend(loc="lower right", frameon=False, fontsize=8)
-    if published:
+    if published:  # twice the lines: beside the picture
+        right.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
         left.legend(loc="upper right", frameon=False, fontsize=8)
+    else:
+        right.legend(loc="lower right", frameon=False, fontsize=8)
     _tidy(figure, [left, right], x, [r["lr"] for r in epochs])
     figure.suptitle(title)
     _save(figure, path)
@@ -85,7 +87,7 @@ def _tidy(figure: Any, axes: Sequence[Any], epochs: Sequence[int], rates: Sequen
             axis.axvline(epoch, color=_GREY, linewidth=0.8, linestyle=":")
     for epoch, rate in changes:
         text = f"learning rate {rate:g}"
-        axes[0].annotate(text, (epoch, 0.97), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right",
+        axes[1].annotate(text, (epoch, 0.03), xycoords=("data", "axes fraction"), rotation=90, va="bottom", ha="right",
                          fontsize=7, color=_GREY)  # fmt: skip
 
 

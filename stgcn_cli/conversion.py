@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stgcn_cli import presets
 from stgcn_cli.checkpoint import Checkpoint
 from stgcn_cli.errors import CheckpointError, UsageError
 from stgcn_cli.files import written_whole
@@ -53,8 +52,6 @@ def _float32(tensor: Tensor) -> Tensor:
 def _meta(read: Checkpoint) -> dict[str, Any]:
     """What the reference keeps (CLASSES, epoch, iter), and what it does not mind: our preset, its own texts."""
     meta = {str(key): _plain(value) for key, value in read.meta.items()}
-    if read.preset_text is not None and "CLASSES" not in meta:
-        meta["CLASSES"] = presets.class_names(presets.from_text(read.preset_text.encode(), str(read.path), "checkpoint"))
     if isinstance(meta.get("CLASSES"), list):
         meta["CLASSES"] = tuple(meta["CLASSES"])
     return meta

@@ -4,17 +4,18 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+from stgcn_cli import catalog, download, evaluation, identify, preflight, presets
 from stgcn_cli import checkpoint as checkpoints
-from stgcn_cli import evaluation, preflight, presets
 from stgcn_cli.checkpoint import Checkpoint
 from stgcn_cli.config import Preset
-from stgcn_cli.data.places import find_pickles
+from stgcn_cli.data.places import cache_folder, find_pickles
 from stgcn_cli.data.splits import find_split, open_stores
 from stgcn_cli.distributed import Place, resolve_device
 from stgcn_cli.errors import CheckpointError
 from stgcn_cli.evaluation import EvalPlan, EvalResult
 from stgcn_cli.precision import resolve_precision
-from stgcn_cli.screen import Screen
+from stgcn_cli.screen import SILENT, Screen
+from stgcn_cli.wording import nearest
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,18 @@ class Wishes:
     gpus: int = 1
     device: str = "auto"
     precision: str = "auto"
+    base_url: str | None = None  # a mirror of the published weights
 
 
 def evaluate(wishes: Wishes, screen: Screen) -> EvalResult | None:
     """Scores and metrics as wished. None on the ranks of a joined world that do not speak. Raises StgcnError."""
     device = resolve_device(wishes.device, wishes.gpus)
+    place = Place(device, wishes.gpus)
+    screen = screen if place.is_first else SILENT
     precision = resolve_precision(wishes.precision, device, training=False)
-    read = checkpoints.read(Path(wishes.checkpoint))
-    preset = preset_of(read, wishes)
+    path = locate(wishes, screen)
+    read = checkpoints.read(path)
+    preset = preset_of(read, wishes, screen)
     wanted = wishes.split or preset.data.val
     pickles = tuple(find_pickles(preset.data.dataset, (wanted,), wishes.data))
     with screen.progress("read the annotations", None) as advance:
@@ -46,20 +51,47 @@ def evaluate(wishes: Wishes, screen: Screen) -> EvalResult | None:
     for warning in preflight.check(preset, split, training=False):
         screen.warn(warning)
     plan = EvalPlan(preset, read.path, pickles, wanted, precision, wishes.batch_size, screen)
-    return evaluation.evaluate(plan, Place(device, wishes.gpus))
+    return evaluation.evaluate(plan, place)
 
 
-def preset_of(read: Checkpoint, wishes: Wishes) -> Preset:
-    """The preset asked for, else the one in the checkpoint; with settings and metrics applied."""
+def locate(wishes: Wishes, screen: Screen) -> Path:
+    """The checkpoint: a file, else published weights of this name, out of the cache or downloaded."""
+    path, word = Path(wishes.checkpoint), wishes.checkpoint
+    if path.is_file():
+        return path
+    if catalog.find(word):
+        return download.fetch_weights(word, cache_folder(), wishes.base_url, screen)
+    known = [name for entry in catalog.PUBLISHED for name in (entry.preset, entry.name)]
+    raise CheckpointError(
+        f"There is no checkpoint {word}.{nearest(word, known)}",
+        "Give a file (see the run folder), or published weights by name: " + ", ".join(known[::2]),
+    )
+
+
+def preset_of(read: Checkpoint, wishes: Wishes, screen: Screen) -> Preset:
+    """The preset asked for, else the one in the checkpoint, else the published one it belongs to; settings applied."""
     if wishes.preset:
         preset = presets.load(wishes.preset, wishes.settings)
     elif read.preset_text:
         preset = presets.from_text(read.preset_text.encode(), str(read.path), "checkpoint", wishes.settings)
     else:
-        raise CheckpointError(f"{read.path} does not say which preset it was trained with.", "Name it with --preset.")
+        asked = "" if Path(wishes.checkpoint).is_file() else wishes.checkpoint
+        found = identify.the_preset(read, asked)
+        preset = presets.load(found.presets[0], wishes.settings)
+        screen.note(f"Preset {preset.name}, told by {found.told_by}. Another is chosen with --preset.")
+        _warn_of_length(read, preset, screen)
     if wishes.metrics:
         preset = dataclasses.replace(preset, eval=dataclasses.replace(preset.eval, metrics=wishes.metrics))
     return preset
+
+
+def _warn_of_length(read: Checkpoint, preset: Preset, screen: Screen) -> None:
+    length = identify.clip_len_in(read)
+    if length and preset.data.clip_len and length != preset.data.clip_len:
+        screen.warn(
+            f"It was trained on clips of {length} frames, the preset takes {preset.data.clip_len}. "
+            f"To evaluate as it was trained: --set data.clip_len={length}"
+        )
 
 
 def place_for_pictures(checkpoint: Path, out: Path | None, split: str) -> Path:

@@ -8,8 +8,8 @@ import torch
 
 from stgcn_cli import identify
 from stgcn_cli.checkpoint import Checkpoint
-from stgcn_cli.fetching import sha256_of
 from stgcn_cli.models.graph import PARTITIONS, adjacency
+from stgcn_cli.network.fetching import sha256_of
 from stgcn_cli.skeleton import LAYOUTS
 from stgcn_cli.wording import printable
 

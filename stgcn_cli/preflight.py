@@ -13,13 +13,13 @@ from stgcn_cli.skeleton import LAYOUTS
 
 def check(preset: Preset, split: Split, *, training: bool) -> list[str]:
     """Raise DataError when `split` cannot be used with `preset`; returns warnings about what is odd but possible."""
-    _check_skeleton(preset, split)
+    _check_skeleton(preset, split, training)
     _check_labels(preset, split, training)
     _check_lengths(preset, split, training)
     return _warnings(preset, split)
 
 
-def _check_skeleton(preset: Preset, split: Split) -> None:
+def _check_skeleton(preset: Preset, split: Split, training: bool) -> None:
     joints, values = split.store.frames.shape[1:]
     expected = len(LAYOUTS[preset.data.layout].joints)
     wanted_score = preset.data.channels == "xys"
@@ -29,7 +29,7 @@ def _check_skeleton(preset: Preset, split: Split) -> None:
     wants = f"{expected} joints x 3 values = {expected * 3} channels{' with scores' if wanted_score else ''}"
     raise DataError(
         f"{split.store.source} has {found}; the preset {preset.name} expects {wants}.{_mix_up(preset, split)}",
-        _better_preset(preset, split),
+        _better_preset(preset, split, training),
     )
 
 
@@ -40,16 +40,20 @@ def _mix_up(preset: Preset, split: Split) -> str:
     return f" This is a 2-D/3-D mix-up: {'2' if flat else '3'}-D data with a {'3' if flat else '2'}-D preset."
 
 
-def _better_preset(preset: Preset, split: Split) -> str:
-    """The command with a published preset of this skeleton, as near to the asked one as there is."""
+def _better_preset(preset: Preset, split: Split, training: bool) -> str:
+    """The command with the first published preset of this skeleton, or with the preset's own data."""
+    verb = "train" if training else "eval CHECKPOINT"
     for entry in catalog.PUBLISHED:
         other = presets.load(entry.preset).data
         if (len(LAYOUTS[other.layout].joints), other.channels == "xys") == (
             split.store.frames.shape[1],
             split.store.has_score,
         ):
-            return f"Use --preset {entry.preset} for this file, or another file for {preset.name}."
-    return f"Give a file of the {preset.data.layout} layout."
+            return (
+                f"Type: stgcn {verb} --preset {entry.preset} --data {split.store.source}\n"
+                f"Or give {preset.name} its own data: --data {preset.data.dataset}.pkl"
+            )
+    return f"Give a file of the {preset.data.layout} layout: --data {preset.data.dataset}.pkl"
 
 
 def _check_labels(preset: Preset, split: Split, training: bool) -> None:

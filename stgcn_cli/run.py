@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from stgcn_cli import charts, checkpoint, preflight, presets, results, runlog
+from stgcn_cli import charts, checkpoint, download, preflight, presets, results, runlog
 from stgcn_cli.config import Preset
 from stgcn_cli.data.places import find_pickles
 from stgcn_cli.data.splits import find_split, open_stores
@@ -18,6 +18,7 @@ from stgcn_cli.errors import UsageError
 from stgcn_cli.evaluation import EvalPlan, EvalResult, evaluate_in_world
 from stgcn_cli.files import written_whole
 from stgcn_cli.models import build_model
+from stgcn_cli.published_log import read_published
 from stgcn_cli.screen import SILENT, Screen
 from stgcn_cli.training import TrainPlan, train
 
@@ -80,9 +81,16 @@ def run(preset: Preset, place: Place, wishes: Wishes, screen: Screen) -> Outcome
     summary = launch(train, plan, place)
     if summary is None:
         return None
-    charts.learning_curve(runlog.read_log(folder / "log.jsonl"), folder / "learning_curve.png", preset.name)
+    draw_curve(preset, folder)
     tests = {which: _test(which, preset, folder, pickles, wishes, place, screen) for which in wishes.test}
     return Outcome(preset, folder, time.monotonic() - began, summary, tests)
+
+
+def draw_curve(preset: Preset, folder: Path) -> None:
+    """The run's learning curve, beside the published one when its log has been downloaded."""
+    log = download.cached_log(preset.name)
+    published = read_published(log) if log else ()
+    charts.learning_curve(runlog.read_log(folder / "log.jsonl"), folder / "learning_curve.png", preset.name, published)
 
 
 def check_batch(preset: Preset, place: Place, screen: Screen) -> None:
@@ -93,7 +101,8 @@ def check_batch(preset: Preset, place: Place, screen: Screen) -> None:
         per_gpu = -(-batch // world)
         raise UsageError(
             f"The global batch of {batch} clips cannot be split evenly over {world} GPUs.",
-            f"Use --gpus {fitting}, or change the recipe: --set train.batch_size={per_gpu * world}",
+            f"Type: stgcn train --preset {preset.name} --gpus {fitting}\n"
+            f"Or change the recipe: --set train.batch_size={per_gpu * world}",
         )
     if world > 1 and place.is_first:
         screen.note(

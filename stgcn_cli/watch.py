@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _STUCK_SHARE = 0.02  # a mean loss this near to ln(classes) after this many steps has learned nothing
 _STUCK_STEPS = 100
-_NEVER = 1 << 40
+_PEEK_SECONDS = 2.0
+_NEVER = 1 << 40  # a step that does not come
 
 
 class Watch:
@@ -37,7 +38,7 @@ class Watch:
         self.whole = torch.zeros_like(self.sums)
         self.bad_step = torch.full((), _NEVER, dtype=torch.int64, device=world.device)
         self.fetching, self.steps, self.all_steps = 0.0, 0, 0
-        self.began = self.epoch_began = time.perf_counter()
+        self.began = self.epoch_began = self.peeked = time.perf_counter()
         self.words: dict[str, str] = {}
 
     def add(self, step: int, loss: Tensor, logits: Tensor, labels: Tensor, fetched: float) -> None:
@@ -49,6 +50,17 @@ class Watch:
         self.bad_step = torch.minimum(self.bad_step, step_if_bad)
         self.fetching += fetched
         self.steps += 1
+        if self.world.is_first and time.perf_counter() - self.peeked > _PEEK_SECONDS:
+            self._peek()
+
+    def _peek(self) -> None:
+        """Words for the progress display between log points, of this rank alone; waits for the device, so rarely."""
+        loss, top1, _, clips = self.sums.tolist()
+        self.peeked = time.perf_counter()
+        self._say(loss, top1, clips, clips * self.world.size / (self.peeked - self.began))
+
+    def _say(self, loss: float, top1: float, clips: float, speed: float) -> None:
+        self.words = {"clips/s": f"{speed:.1f}", "loss": f"{loss / clips:.3f}", "top1": f"{top1 / clips:.3f}"}
 
     def read_out(self, step: int) -> dict[str, Any]:
         """The record of the interval that ends with `step`, over all ranks. Raises RunError at a loss not finite."""
@@ -59,8 +71,7 @@ class Watch:
             distributed.all_reduce(self.sums)
         loss, top1, top5, clips = self.sums.tolist()
         seconds = time.perf_counter() - self.began
-        speed = clips / seconds
-        self.words = {"clips/s": f"{speed:.1f}", "loss": f"{loss / clips:.3f}", "top1": f"{top1 / clips:.3f}"}
+        self._say(loss, top1, clips, clips / seconds)
         record = {
             "mode": "train", "epoch": self.epoch + 1, "iter": step + 1, "lr": self.lr,
             "loss": loss / clips, "top1_acc": top1 / clips, "top5_acc": top5 / clips,

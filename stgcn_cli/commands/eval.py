@@ -1,11 +1,12 @@
 """`stgcn eval`: scores and metrics of a checkpoint."""
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from stgcn_cli import console
+from stgcn_cli import compare, console
 from stgcn_cli.arguments import METRICS
 from stgcn_cli.errors import UsageError
 from stgcn_cli.wording import nearest
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    checkpoint: Annotated[str, Argument(help="A checkpoint file.")],
+    checkpoint: Annotated[str, Argument(help="A checkpoint file, or published weights by name (downloaded once).")],
     data: Annotated[
         list[Path] | None,
         Option("--data", help="Data folder or annotation pickle; repeatable. Default: $STGCN_DATA, ./data"),
@@ -37,6 +38,7 @@ def evaluate(
     gpus: Annotated[int, Option(help="Processes on this machine, one a GPU.")] = 1,
     device: Annotated[str, Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, Option(help="auto (float32), float32, tf32, bf16 or float64.")] = "auto",
+    base_url: Annotated[str | None, Option("--base-url", help="A mirror to download published weights from.")] = None,
     as_json: Annotated[bool, Option("--json", help="The metrics for scripts.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
     launcher: Annotated[str | None, Option(hidden=True)] = None,
@@ -57,8 +59,9 @@ def evaluate(
     if out:
         results.writer_for(out)  # an impossible name is refused before the work
     wishes = evaluating.Wishes(
-        checkpoint, tuple(data or ()), split, preset, tuple(settings or ()), wanted, batch_size, gpus, device, precision
-    )
+        checkpoint, tuple(data or ()), split, preset, tuple(settings or ()), wanted, batch_size, gpus, device, precision,
+        base_url,
+    )  # fmt: skip
     result = evaluating.evaluate(wishes, console.screen())
     if result is None:
         return
@@ -78,16 +81,33 @@ def _metrics(text: str | None) -> tuple[str, ...]:
 
 
 def _render(result: "EvalResult", written: list[Path], as_json: bool) -> None:
-    clips, labelled = len(result.labels), len(result.labelled.labels)
+    clips, known = len(result.labels), result.labelled
+    comparison = compare.with_published(
+        result.preset, result.split, len(known.labels), len(set(known.labels.tolist())), result.metrics
+    )
     if as_json:
+        beside = {"published": dataclasses.asdict(comparison)} if comparison else {}
         files = [str(path) for path in written]
         console.print_json(
             {"preset": result.preset.name, "split": result.split, "clips": clips, **result.metrics, "files": files}
+            | beside
         )
         return
-    rows = [["clips", f"{clips:,}"], *([name, f"{100 * value:.2f} %"] for name, value in result.metrics.items())]
-    console.table(f"{result.preset.name} on {result.split}", ["metric", "value"], rows)
-    if labelled < clips:
-        console.note(f"{clips - labelled} clips have no label; they are in the scores, not in the metrics.")
+    _table(result, clips, comparison)
+    if len(known.labels) < clips:
+        console.note(f"{clips - len(known.labels)} clips have no label; they are in the scores, not in the metrics.")
     for path in written:
         console.note(f"Wrote {path}")
+
+
+def _table(result: "EvalResult", clips: int, comparison: compare.Comparison | None) -> None:
+    title = f"{result.preset.name} on {result.split}"
+    rows = [["clips", f"{clips:,}"], *([name, f"{100 * value:.2f} %"] for name, value in result.metrics.items())]
+    if comparison is None:
+        console.table(title, ["metric", "value"], rows)
+        return
+    beside = {c.metric: [f"{100 * c.published:.2f} %", c.verdict] for c in comparison.metrics}
+    rows = [[*row, *beside.get(row[0], ["", ""])] for row in rows]
+    console.table(title, ["metric", "value", "published", f"within {compare.TOLERANCE:g} points"], rows)
+    if comparison.differs:
+        console.note("Not as published: " + "; ".join(comparison.differs) + ".")

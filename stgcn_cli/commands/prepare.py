@@ -20,21 +20,23 @@ _LISTED = 10  # set-aside files shown; the report has them all
 
 
 def prepare(
-    dataset: Annotated[str, Argument(help="ntu60 or ntu120.")],
+    dataset: Annotated[str, Argument(help="ntu60, ntu120, ntu60-2d, ntu120-2d, babel60 or babel120.")],
     source: Annotated[
         list[Path] | None,
-        Option("--source", "-s", help="Zip or folder of raw files; repeatable. Default: the data folder's."),
+        Option("--source", "-s", help="Zip, tar, folder or pickle to read; repeatable. Default: the data folder's."),
     ] = None,
     out: Annotated[
         Path | None, Option(help="File to write (a folder for mmaction0x). Default: <data>/<dataset>.pkl")
     ] = None,
     data: Annotated[Path, Option(envvar="STGCN_DATA", help="Data folder.")] = Path("data"),
     workers: Annotated[int | None, Option(help="Processes. Default: one for each CPU core.", min=1)] = None,
-    splits: Annotated[str | None, Option(help="Benchmarks, for instance xsub,xview. Default: all.")] = None,
+    splits: Annotated[str | None, Option(help="Benchmarks or splits, for instance xsub,xview. Default: all.")] = None,
     format: Annotated[
         str, Option(help="single: one file with all splits; mmaction0x: train.pkl and val.pkl.")
     ] = "single",
-    max_bad: Annotated[float, Option(help="Share of bad files that is an error.", min=0, max=1)] = 0.5,
+    max_bad: Annotated[float, Option(help="Share of bad files or records that is an error.", min=0, max=1)] = 0.5,
+    download: Annotated[bool, Option("--download", help="Fetch published 2-D annotations that are not there.")] = False,
+    base_url: Annotated[str | None, Option("--base-url", help="A mirror to download from.")] = None,
     as_json: Annotated[bool, Option("--json", help="The summary for scripts.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
 ) -> None:
@@ -45,8 +47,10 @@ def prepare(
         raise UsageError(f"There is no data set {dataset!r}.{nearest(dataset, known)}", f"Known: {', '.join(known)}.")
     find, make = _DATASETS[dataset]
     target = out or data / (f"{dataset}.pkl" if format == "single" else dataset)
-    benchmarks = None if splits is None else [name.strip() for name in splits.split(",") if name.strip()]
-    job = _Job(dataset, source or find(dataset, data), target, format, workers or _cores(), benchmarks, max_bad)
+    wanted = None if splits is None else [name.strip() for name in splits.split(",") if name.strip()]
+    if download or base_url:
+        source = source or _download(dataset, data, base_url)
+    job = _Job(dataset, source or find(dataset, data), target, format, workers or _cores(), wanted, max_bad)
     with ExitStack() as stack:
         summary = make(job, _progress(dataset, stack))
     _render(summary, as_json)
@@ -59,7 +63,7 @@ class _Job:
     out: Path
     format: str
     workers: int
-    benchmarks: list[str] | None
+    splits: list[str] | None
     max_bad: float
 
 
@@ -68,7 +72,7 @@ def _prepare_ntu(job: _Job, progress: Callable[[int, int], None]) -> "PrepareSum
 
     return prepare_ntu(
         job.dataset, job.sources, job.out, format=job.format, workers=job.workers,
-        splits=job.benchmarks, max_bad=job.max_bad, progress=progress,
+        splits=job.splits, max_bad=job.max_bad, progress=progress,
     )  # fmt: skip
 
 
@@ -89,12 +93,60 @@ def _find_ntu(dataset: str, data: Path) -> list[Path]:
     raise DataError(f"{dataset} is made from {absent} in {data}, or from a folder {folder}; neither is there.", hint)
 
 
+def _prepare_2d(job: _Job, progress: Callable[[int, int], None]) -> "PrepareSummary":
+    from stgcn_cli.data.prepare_2d import prepare_2d
+
+    return prepare_2d(
+        job.dataset, job.sources, job.out, format=job.format, splits=job.splits, max_bad=job.max_bad, progress=progress
+    )
+
+
+def _find_2d(dataset: str, data: Path) -> list[Path]:
+    from stgcn_cli.data.prepare_2d import find_2d
+
+    return find_2d(dataset, data)
+
+
+def _download(dataset: str, data: Path, base_url: str | None) -> list[Path]:
+    """What the data folder has, else the published files, in the cache; raises UsageError where nothing is published."""
+    from stgcn_cli.data.places import cache_folder
+    from stgcn_cli.data.prepare_2d import published_names
+    from stgcn_cli.download import fetch_annotations
+
+    find, make = _DATASETS[dataset]
+    try:
+        return find(dataset, data)
+    except DataError as error:
+        if make is not _prepare_2d:
+            raise UsageError(f"{dataset} cannot be downloaded: its owners want to be asked.", error.hint) from error
+    return [fetch_annotations(name, cache_folder(), base_url, console.screen()) for name in published_names(dataset)]
+
+
+def _prepare_babel(job: _Job, progress: Callable[[int, int], None]) -> "PrepareSummary":
+    from stgcn_cli.data.prepare_babel import prepare_babel
+
+    return prepare_babel(
+        job.dataset, job.sources, job.out, format=job.format, splits=job.splits, max_bad=job.max_bad,
+        progress=progress, screen=console.screen(),
+    )  # fmt: skip
+
+
+def _find_babel(dataset: str, data: Path) -> list[Path]:
+    from stgcn_cli.data.babel_release import find_release
+
+    return find_release(dataset, data)
+
+
 # One line a data set: where its raw files are looked for, and what makes the pickle.
 _Find = Callable[[str, Path], list[Path]]
 _Make = Callable[[_Job, Callable[[int, int], None]], "PrepareSummary"]
 _DATASETS: dict[str, tuple[_Find, _Make]] = {
     "ntu60": (_find_ntu, _prepare_ntu),
     "ntu120": (_find_ntu, _prepare_ntu),
+    "ntu60-2d": (_find_2d, _prepare_2d),
+    "ntu120-2d": (_find_2d, _prepare_2d),
+    "babel60": (_find_babel, _prepare_babel),
+    "babel120": (_find_babel, _prepare_babel),
 }
 
 
@@ -123,7 +175,7 @@ def _render(summary: "PrepareSummary", as_json: bool) -> None:
     else:
         console.table(f"Prepared {summary.dataset}", ["", "here", "official"], _rows(summary))
         if summary.set_aside:
-            console.table("Set aside", ["file", "reason"], _set_aside(summary))
+            console.table("Set aside", ["where", "reason"], _set_aside(summary))
     for warning in summary.warnings:
         console.warn(warning)
 
@@ -135,11 +187,7 @@ def _set_aside(summary: "PrepareSummary") -> list[list[str]]:
 
 
 def _rows(summary: "PrepareSummary") -> list[list[str]]:
-    here = {"clips": summary.clips, **summary.split_sizes, "classes": summary.classes, "persons": summary.persons}
-    rows = [[name, f"{count:,}", f"{summary.official[name]:,}"] for name, count in here.items()]
-    dropped, officially = summary.missing_dropped, summary.official["missing_dropped"]
-    rows += [["missing skeletons, dropped", f"{dropped:,}", f"{officially:,}"]]
-    rows += [["frames", f"{summary.frames:,}", ""], ["files set aside", f"{len(summary.set_aside):,}", ""]]
-    rows += [["other setups, left out", f"{summary.left_out:,}", ""]] if summary.left_out else []
+    rows = [[name, f"{here:,}", "" if official is None else f"{official:,}"] for name, here, official in summary.counts]
+    rows += [["frames", f"{summary.frames:,}", ""], ["set aside", f"{len(summary.set_aside):,}", ""]]
     rows += [["written", path, ""] for path in summary.outputs]
     return [*rows, ["report", summary.report, ""], ["time", f"{summary.seconds:.1f} s", ""]]

@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
+from stgcn_cli.data.ntu_annotations import AnnotatedEntry, bodies_of
 from stgcn_cli.data.ntu_normalise import choose_two, pre_normalise
 from stgcn_cli.data.ntu_text import read_skeleton
 from stgcn_cli.data.pickles import list_item
@@ -28,11 +31,11 @@ def make_records(entries: list[Entry]) -> list[Outcome]:
 
 def _make_record(entry: Entry) -> Outcome:
     try:
-        keypoint = pre_normalise(choose_two(read_skeleton(read_text(entry))))
+        keypoint = pre_normalise(_bodies(entry))
     except DataError as error:
-        return Outcome(entry, b"", 0, False, error.message)
+        return Outcome(_bare(entry), b"", 0, False, error.message)
     except MemoryError:
-        return Outcome(entry, b"", 0, False, "there is not enough memory for it")
+        return Outcome(_bare(entry), b"", 0, False, "there is not enough memory for it")
     record = {
         "frame_dir": entry.name,
         "label": int(entry.name[-3:]) - 1,
@@ -41,4 +44,13 @@ def _make_record(entry: Entry) -> Outcome:
         "total_frames": keypoint.shape[1],
         "keypoint": keypoint,
     }
-    return Outcome(entry, list_item(record), keypoint.shape[1], not keypoint.any(), "")
+    return Outcome(_bare(entry), list_item(record), keypoint.shape[1], not keypoint.any(), "")
+
+
+def _bodies(entry: Entry) -> np.ndarray:
+    return bodies_of(entry) if isinstance(entry, AnnotatedEntry) else choose_two(read_skeleton(read_text(entry)))
+
+
+def _bare(entry: Entry) -> Entry:
+    """Without the record it may carry, which need not travel back."""
+    return Entry(entry.name, entry.place, entry.path, entry.size, entry.packed)

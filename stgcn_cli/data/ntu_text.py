@@ -1,8 +1,8 @@
 """One NTU `.skeleton` text -> joint coordinates. Bodies are told apart by their place in the frame; only x y z are kept.
 
 Two readers agree on every text. The one here treats all characters of a regular text at once, as arrays, which takes half
-the time of splitting it into words. `ntu_lines` goes line by line, takes ten times as long, and knows what is wrong where;
-it reads whatever the first has any doubt about.
+the time of splitting it into words. `ntu_lines` goes line by line, takes over ten times as long, and knows what is wrong
+where; it reads whatever the first has any doubt about.
 
 Shapes: M bodies, T frames, V = 25 joints, C = 3 (x y z in metres, in the camera's coordinates).
 """
@@ -22,6 +22,7 @@ from stgcn_cli.data.ntu_lines import (
     read_lines,
 )
 
+_NEWLINE, _RETURN, _SPACE, _MINUS, _POINT, _ZERO = b"\n\r -.0"
 _REGULAR_BYTES = 4 << 20  # the arrays take some ten times the text
 _BODY_SPAN = BODY_WORDS + 1 + JOINTS * JOINT_WORDS  # words of one body in one frame
 _LONGEST = 15  # characters of a coordinate: its digits are exact in float64
@@ -57,7 +58,7 @@ def read_regular(text: bytes) -> Blocks | None:
     kept = places[0] < MAX_BODIES
     joints = bodies[kept, None] + BODY_WORDS + 1 + JOINT_WORDS * np.arange(JOINTS)
     first = words[joints.ravel() + np.arange(4)[:, None]]  # (4, blocks * V): where each joint's first four words start
-    newline = char[: words[-2]] == 10
+    newline = char[: words[-2]] == _NEWLINE
     if np.count_nonzero(newline) != frames + len(bodies) * (JOINTS + 2) or not newline[first[0] - 1].all():
         return None
     values = _to_numbers(text, char, first[:3].ravel(), first[1:].ravel() - 1)
@@ -71,9 +72,9 @@ def _without_exponents(text: bytes, char: np.ndarray) -> np.ndarray:
     if b"e" not in text and b"E" not in text:
         return char
     char = char.copy()
-    for at in np.flatnonzero(char | 32 == 101).tolist():
+    for at in np.flatnonzero((char == ord("e")) | (char == ord("E"))).tolist():
         if exponent := _EXPONENT.match(text, at):
-            char[at : exponent.end()] = 48
+            char[at : exponent.end()] = _ZERO
     return char
 
 
@@ -82,15 +83,15 @@ def _find_words(char: np.ndarray) -> np.ndarray | None:
 
     So nan, tabs, `.5`, `+5`, letters and junk are in doubt.
     """
-    digit, blank, point, minus = char - 48 <= 9, char <= 32, char == 46, char == 45
+    digit, blank, point, minus = char - _ZERO <= 9, char <= _SPACE, char == _POINT, char == _MINUS
     if not (digit | blank | point | minus).all() or not (digit[0] and (digit | blank)[-1]):
         return None
     # With truth values, a > b reads "a and not b".
     if (minus[1:] > blank[:-1]).any() or (point[1:] > digit[:-1]).any() or ((minus | point)[:-1] > digit[1:]).any():
         return None
     marks = char[np.flatnonzero(blank | point)]
-    point = marks == 46
-    if (point[1:] & point[:-1]).any() or not (point | (marks == 32) | (marks == 10) | (marks == 13)).all():
+    point, plain = marks == _POINT, (marks == _SPACE) | (marks == _NEWLINE) | (marks == _RETURN)
+    if (point[1:] & point[:-1]).any() or not (point | plain).all():
         return None  # two points in one word, or control characters
     return np.concatenate([[0], np.flatnonzero(blank[:-1] > blank[1:]) + 1, [len(char)]])
 
@@ -106,9 +107,9 @@ def _find_bodies(text: bytes, words: np.ndarray) -> tuple[int, np.ndarray, np.nd
         frames = int(text[: start_of[1]])
         for _ in range(min(frames, MAX_FRAMES + 1)):
             start = start_of[at]
-            if not 0 <= text[start] - 48 <= 9 or text[start + 1] > 32:
+            if not 0 <= text[start] - _ZERO <= 9 or text[start + 1] > _SPACE:
                 return None
-            counts.append(text[start] - 48)
+            counts.append(text[start] - _ZERO)
             at += 1 + counts[-1] * _BODY_SPAN
     except (IndexError, ValueError):
         return None
@@ -121,7 +122,7 @@ def _find_bodies(text: bytes, words: np.ndarray) -> tuple[int, np.ndarray, np.nd
 
 def _have_25_joints(char: np.ndarray, count: np.ndarray) -> bool:
     """Whether "25" stands at each of these places."""
-    return bool(((char[count] == 50) & (char[count + 1] == 53) & (char[count + 2] <= 32)).all())
+    return bool(((char[count] == ord("2")) & (char[count + 1] == ord("5")) & (char[count + 2] <= _SPACE)).all())
 
 
 def _to_numbers(text: bytes, char: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray | None:
@@ -129,15 +130,15 @@ def _to_numbers(text: bytes, char: np.ndarray, start: np.ndarray, end: np.ndarra
 
     A decimal is one whole number over a power of ten. Both are exact, so the one division rounds correctly.
     """
-    length, negative = (end - start).astype(np.uint8), char[start] == 45
+    length, negative = (end - start).astype(np.uint8), char[start] == _MINUS
     width = int((end - start).max(initial=1))
     if width > _LONGEST:
         return None
     place = np.arange(width)[:, None]  # 0 is the last character; arrays are (place, word)
     shown = char[end - 1 - place]
     place = place.astype(np.uint8)
-    inside, digits = place < length, shown - 48
-    digit, point = (digits <= 9) & inside, (shown == 46) & inside
+    inside, digits = place < length, shown - _ZERO
+    digit, point = (digits <= 9) & inside, (shown == _POINT) & inside
     decimals = (place * point).sum(0, dtype=np.uint8)
     scale = _TEN_TO[decimals]
     # Not a matrix product: BLAS would start threads for it, here in each of many processes.

@@ -1,27 +1,24 @@
-"""`.skeleton` texts -> annotation pickle: list, share out to processes, append in order, count.
+"""`.skeleton` texts (or raw 3-D annotations) -> annotation pickle: list, share out to processes, append in order, count.
 
 The parent process lists and appends; workers read, normalise and pickle. Memory is flat: for all clips together only names
-are held.
+are held. (Annotations come in one pickle, which is held whole.)
 """
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from stgcn_cli.data.ntu_names import NtuDataset
+from stgcn_cli.data.ntu_annotations import OTHER_BODIES, are_pickles, list_records
 from stgcn_cli.data.ntu_plan import Plan, choose, make_plan
 from stgcn_cli.data.ntu_record import Outcome, make_records
-from stgcn_cli.data.pickles import RecordWriter, list_pickles, one_pickle
+from stgcn_cli.data.outputs import check_place, open_writer, place_splits
 from stgcn_cli.data.pool import map_in_order
-from stgcn_cli.data.prepare_summary import PrepareSummary, Tally, report_path, write_report
+from stgcn_cli.data.prepare_summary import NtuSummary, Tally, report_path, write_report
 from stgcn_cli.data.sources import Entry, list_texts
 from stgcn_cli.errors import DataError, UsageError
-from stgcn_cli.wording import nearest
 
-FORMATS = ("single", "mmaction0x")
-_FOLDERS = {"xset": "xsetup"}  # the 0.x name, where it differs
 _CHUNK_FILES, _CHUNK_BYTES = 8, 2 << 20  # one task for a worker: enough to hide the cost of sending it
 
 Progress = Callable[[int, int], None]
@@ -37,8 +34,9 @@ def prepare_ntu(
     splits: Sequence[str] | None = None,
     max_bad: float = 0.5,
     progress: Progress | None = None,
-) -> PrepareSummary:
-    """Write the annotation pickle(s) of `dataset` ("ntu60" or "ntu120") from zips and folders of `.skeleton` texts.
+) -> NtuSummary:
+    """Write the annotation pickle(s) of `dataset` ("ntu60" or "ntu120") from zips and folders of `.skeleton` texts, or
+    from annotation pickles with raw 3-D joints, whose bodies somebody else has chosen.
 
     `out` is a file, or with format "mmaction0x" a folder; `splits` are benchmarks (None: all); `progress` hears (clips
     done, clips in all), never before the workers run. The bytes written do not depend on `workers`. Files that cannot be
@@ -48,11 +46,14 @@ def prepare_ntu(
     """
     began = time.monotonic()
     kind = choose(dataset, splits)
-    paths = _check_place(kind, out, format, sources)
-    plan = make_plan(kind, list_texts(sources))
-    tally = Tally(kind, plan, list(paths.values()), report_path(dataset, out, format != "single"))
+    check_place(dataset, out, format, sources)
+    paths = place_splits(out, format, kind.splits, sources)
+    from_pickles = are_pickles(sources)
+    plan = make_plan(kind, list_records(sources) if from_pickles else list_texts(sources))
+    notes = [OTHER_BODIES] if from_pickles else []
+    tally = Tally(kind, plan, list(paths.values()), report_path(dataset, out, format != "single"), notes)
     outcomes = _outcomes(plan.clips, workers, progress or (lambda done, total: None))
-    with closing(outcomes), _open_writer(paths, tally.members) as writer:
+    with closing(outcomes), open_writer(paths, tally.members) as writer:
         for outcome in outcomes:
             splits_in = tally.take(outcome)
             if splits_in:
@@ -61,26 +62,6 @@ def prepare_ntu(
     summary = replace(tally.summary(), seconds=round(time.monotonic() - began, 3))
     write_report(summary)
     return summary
-
-
-def _check_place(kind: NtuDataset, out: Path, format: str, sources: Sequence[Path]) -> Mapping[str, Path]:
-    """Where each split goes; "" for a file that holds them all."""
-    if format not in FORMATS:
-        raise UsageError(f"There is no format {format!r}.{nearest(format, FORMATS)}", f"Known: {', '.join(FORMATS)}.")
-    if any(out.resolve() == source.resolve() for source in sources):
-        raise UsageError(f"{out} is the source.", "Give another place with --out.")
-    if format == "single":
-        if out.is_dir():
-            raise UsageError(f"{out} is a folder.", f"Give a file: --out {out / kind.name}.pkl")
-        return {"": out}
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file.", "This format fills a folder: give one with --out.")
-    parts = [split.rpartition("_") for split in kind.splits]
-    return {f"{name}_{part}": out / _FOLDERS.get(name, name) / f"{part}.pkl" for name, _, part in parts}
-
-
-def _open_writer(paths: Mapping[str, Path], members: Mapping[str, list[str]]) -> AbstractContextManager[RecordWriter]:
-    return one_pickle(paths[""], members) if "" in paths else list_pickles(paths)
 
 
 def _outcomes(clips: Sequence[Entry], workers: int, progress: Progress) -> Generator[Outcome, None, None]:

@@ -12,32 +12,43 @@ from stgcn_cli.files import written_whole
 
 _OFFICIAL = ("clips", "classes", "persons", "missing_dropped")
 
+Count = tuple[str, int, int | None]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class PrepareSummary:
-    """Counts of what was written and of what was not, and why."""
+    """Counts of what was written and of what was not, and why. What one kind of data set adds is in a subclass."""
 
     dataset: str
     clips: int
     frames: int
     classes: int  # that occur
-    persons: int  # that occur
     split_sizes: dict[str, int]
-    missing_dropped: int  # samples whose skeletons are officially missing or incomplete
-    official: dict[str, int]  # what clips, classes, persons, missing_dropped and the splits count in the whole data set
-    left_out: int  # clips of setups after the data set's last
-    set_aside: list[tuple[str, str]] = field(default_factory=list)  # (file, reason)
+    official: dict[str, int]  # what is known of the whole data set, by the names of these counts and of the splits
+    found_sizes: dict[str, int] = field(default_factory=dict)  # of the splits, bad clips too
+    set_aside: list[tuple[str, str]] = field(default_factory=list)  # (file or record, reason)
     empty_clips: list[str] = field(default_factory=list)  # nobody in any frame; kept
+    notes: list[str] = field(default_factory=list)  # what else the user should know
     outputs: list[str] = field(default_factory=list)
     report: str = ""
     seconds: float = 0.0
 
     @property
+    def counts(self) -> list[Count]:
+        """(what, how many here, how many officially where that is known)."""
+        sizes = {"clips": self.clips, **self.split_sizes, "classes": self.classes}
+        return [(name, count, self.official.get(name)) for name, count in sizes.items()]
+
+    @property
     def warnings(self) -> list[str]:
         """What the user should know before training on this."""
-        found = []
-        if any(size != self.official[name] for name, size in self.split_sizes.items()):
-            found.append("The counts are not the official ones. That is right only for a part of the data set.")
+        found = list(self.notes)
+        sizes = self.found_sizes or self.split_sizes
+        if wrong := [name for name, size in sizes.items() if size != self.official.get(name, size)]:
+            first = f"{wrong[0]} has {sizes[wrong[0]]:,} clips, officially {self.official[wrong[0]]:,}"
+            found.append(
+                f"The counts are not the official ones ({first}). That is right only for a part of the data set."
+            )
         if empty := [name for name, size in self.split_sizes.items() if size == 0]:
             found.append(f"No clips in {', '.join(empty)}.")
         if self.set_aside:
@@ -51,6 +62,25 @@ class PrepareSummary:
         return {**asdict(self), "warnings": self.warnings}
 
 
+@dataclass(frozen=True, kw_only=True)
+class NtuSummary(PrepareSummary):
+    """What is counted of NTU's samples besides."""
+
+    persons: int  # that occur
+    missing_dropped: int  # samples whose skeletons are officially missing or incomplete
+    left_out: int  # clips of setups after the data set's last
+
+    @property
+    def counts(self) -> list[Count]:
+        """Those of every data set, and NTU's own."""
+        own: list[Count] = [
+            ("persons", self.persons, self.official["persons"]),
+            ("missing skeletons, dropped", self.missing_dropped, self.official["missing_dropped"]),
+        ]
+        own += [("other setups, left out", self.left_out, None)] if self.left_out else []
+        return super().counts + own
+
+
 @dataclass
 class Tally:
     """Counts up to now. `members` holds the clips of each split, in order."""
@@ -59,6 +89,7 @@ class Tally:
     plan: Plan
     outputs: Sequence[Path]
     report: Path
+    notes: list[str] = field(default_factory=list)
     members: dict[str, list[str]] = field(init=False)
     clips: int = 0
     frames: int = 0
@@ -87,9 +118,9 @@ class Tally:
             self.empty_clips.append(outcome.entry.name)
         return splits
 
-    def summary(self) -> PrepareSummary:
+    def summary(self) -> NtuSummary:
         """What has been counted."""
-        return PrepareSummary(
+        return NtuSummary(
             dataset=self.kind.name,
             clips=self.clips,
             frames=self.frames,
@@ -101,6 +132,7 @@ class Tally:
             left_out=self.plan.left_out,
             set_aside=self.plan.set_aside,
             empty_clips=self.empty_clips,
+            notes=self.notes,
             outputs=[str(path) for path in self.outputs],
             report=str(self.report),
         )

@@ -60,7 +60,12 @@ def _write(part: Path, source: Path, read: annotations.Annotations, key: str, pr
     (part / "names.json").write_text(json.dumps(columns.names, ensure_ascii=False), "utf-8")
     splits, missing = _split_indices(read.splits or {}, columns.names)
     np.savez(part / "splits.npz", **{str(i): indices for i, indices in enumerate(splits.values())})  # type: ignore[arg-type]
-    meta: dict[str, Any] = {"key": key, "dtype": dtype.name, "shape": [columns.rows, *columns.joints], "splits": list(splits)}
+    meta: dict[str, Any] = {
+        "key": key,
+        "dtype": dtype.name,
+        "shape": [columns.rows, *columns.joints],
+        "splits": list(splits),
+    }
     meta |= {"has_splits": read.splits is not None, "has_score": columns.has_score, "missing_names": missing}
     for name in sorted(os.listdir(part)):
         with open(part / name, "rb") as stream:

@@ -28,6 +28,12 @@ def text(bodies_in_frames: list[int], seed: int = 0) -> bytes:
     return ("\r\n".join(lines) + "\r\n").encode()
 
 
+def clips(count: int, seed: int = 0) -> dict[str, bytes]:
+    """Texts of 1 to 3 bodies; persons 1 to 8, of whom 1 2 4 5 8 train, and cameras 1 to 3, of which 2 and 3 train."""
+    names = [f"S001C00{i % 3 + 1}P00{i % 8 + 1}R001A{i % 60 + 1:03d}" for i in range(count)]
+    return {name: text([1 + i % 3] * (2 + i % 4), seed + i) for i, name in enumerate(names)}
+
+
 def write_folder(folder: Path, texts: dict[str, bytes]) -> Path:
     """The texts as NAME.skeleton files; a name that has a suffix of its own keeps it."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,112 @@
+"""The official tar.gz of BABEL's features, unpacked to where it is read from and gone afterwards.
+
+Only the files asked for are written, under their bare names, so that no path of the archive's leads anywhere.
+"""
+
+import contextlib
+import gzip
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO, Literal
+
+from stgcn_cli.errors import DataError, RunError
+from stgcn_cli.files import disk_error
+from stgcn_cli.screen import Screen
+from stgcn_cli.wording import printable
+
+_MAX_BYTES = {".npy": 64 << 30, ".pkl": 256 << 20}  # of one file; the largest real ones have 4 GB and some MB
+_MAX_MEMBERS = 10_000
+_BLOCK = 1 << 20
+
+
+@contextlib.contextmanager
+def unpacked(archive: Path, names: Collection[str], beside: Path, screen: Screen) -> Iterator[Path]:
+    """A folder in `beside` with those files `names` that the archive holds, at any depth; removed when the block ends.
+
+    Raises DataError when the archive is damaged, cut off, or holds a link under one of the names, and RunError when the
+    disk is too small.
+    """
+    try:
+        beside.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(
+            prefix=f".{archive.name}.", suffix=".part", dir=beside, ignore_cleanup_errors=True
+        )
+    except OSError as error:
+        raise disk_error(error, beside) from error
+    with folder:
+        _unpack(archive, names, Path(folder.name), screen)
+        yield Path(folder.name)
+
+
+def _unpack(archive: Path, names: Collection[str], folder: Path, screen: Screen) -> None:
+    try:
+        with (
+            open(archive, "rb") as stream,
+            tarfile.open(fileobj=stream, mode=_mode(stream)) as members,
+            screen.progress(f"unpack {archive.name}, MB", archive.stat().st_size >> 20) as advance,
+        ):
+            told = 0
+
+            def tell() -> None:
+                nonlocal told
+                told, before = stream.tell() >> 20, told
+                advance(told - before)
+
+            for number, member in enumerate(members):
+                if number == _MAX_MEMBERS:
+                    raise DataError(f"{archive} holds more than {_MAX_MEMBERS:,} files; BABEL's holds a dozen.")
+                name = PurePosixPath(member.name).name
+                if name in names:
+                    _check_member(archive, member, folder / name)
+                    _write(members.extractfile(member), folder / name, member.size, tell)
+                tell()
+            while members.fileobj.read(_BLOCK):  # type: ignore[union-attr]  # the checksum stands at the very end
+                tell()
+    except (tarfile.TarError, EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(
+            f"{archive} cannot be unpacked: {printable(error)[:200]}.",
+            "Is the download complete? It must be a tar or tar.gz; a folder with the unpacked files is read as well.",
+        ) from error
+    except OSError as error:
+        if error.filename == str(archive):
+            raise DataError(f"{archive} cannot be read: {error.strerror}.") from error
+        raise disk_error(error, folder) from error
+
+
+def _mode(stream: IO[bytes]) -> Literal["r:gz", "r:"]:
+    """Packed by gzip or not packed; other ways are not the official file's."""
+    packed = stream.read(2) == b"\x1f\x8b"
+    stream.seek(0)
+    return "r:gz" if packed else "r:"
+
+
+def _check_member(archive: Path, member: tarfile.TarInfo, target: Path) -> None:
+    place = f"{archive}: {printable(member.name)[:200]}"
+    if not member.isreg() or member.issparse():
+        raise DataError(f"{place} is a link or a special file; only plain files are unpacked.")
+    if target.exists():
+        raise DataError(f"{archive} holds {target.name} twice.", "Unpack it and name the right folder: --source FOLDER")
+    if member.size > _MAX_BYTES[target.suffix]:
+        raise DataError(f"{place} has {member.size:,} bytes; more than {_MAX_BYTES[target.suffix]:,} are not unpacked.")
+    free = shutil.disk_usage(target.parent).free
+    if member.size > free:
+        raise RunError(
+            f"There is no room to unpack {target.name}: {member.size >> 20:,} MB, and {free >> 20:,} MB are free.",
+            "It is unpacked beside the output: choose another place with --out, or unpack the archive elsewhere and name"
+            " the folder: --source FOLDER",
+        )
+
+
+def _write(source: IO[bytes] | None, target: Path, size: int, tell: Callable[[], None]) -> None:
+    """Copy a member; the declared size bounds what is written."""
+    assert source is not None  # a plain file has contents
+    with source, open(target, "xb") as stream:
+        while block := source.read(_BLOCK):
+            stream.write(block)
+            tell()
+    if target.stat().st_size != size:
+        raise tarfile.ReadError(f"{target.name} is cut off")

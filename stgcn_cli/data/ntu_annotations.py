@@ -1,0 +1,84 @@
+"""NTU samples that come as raw 3-D annotations (PYSKL's `ntu60_3danno.pkl`) instead of `.skeleton` texts.
+
+Coordinates are the camera's, as in the texts, but the bodies have been chosen, in float16. They are taken as they stand.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stgcn_cli.data import annotations
+from stgcn_cli.data.records import frames_of, label_of, name_of
+from stgcn_cli.data.sources import Entry, Listing
+from stgcn_cli.errors import DataError, UsageError
+
+OTHER_BODIES = (
+    "Whoever made these annotations chose the bodies by another rule than the published weights were trained with; "
+    "with raw .skeleton texts they are chosen by the same."
+)
+_SUFFIXES = (".pkl", ".pickle")
+_JOINTS = (25, 3)
+_BODIES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedEntry(Entry):
+    """A listed sample that is here already."""
+
+    record: Any = None
+
+
+def are_pickles(sources: Sequence[Path]) -> bool:
+    """Whether the sources are annotation pickles. Raises UsageError when some are and others are not."""
+    pickles = [source for source in sources if source.suffix in _SUFFIXES]
+    if pickles and len(pickles) < len(sources):
+        other = next(source for source in sources if source not in pickles)
+        raise UsageError(f"{pickles[0]} holds annotations, {other} does not.", "Give sources of one kind.")
+    return bool(pickles)
+
+
+def list_records(sources: Sequence[Path]) -> Listing:
+    """Every record of the pickles, either dialect, sorted by name. Of a name that occurs twice the first is kept.
+
+    Splits are not read: they follow from the names. Raises DataError when a pickle cannot be read.
+    """
+    entries: dict[str, Entry] = {}
+    duplicates, foreign = [], []
+    for source in sources:
+        for index, record in enumerate(annotations.read(source).records):
+            place = f"{source}: {name_of(record, index)}"
+            if not isinstance(record, dict) or not isinstance(record.get("frame_dir"), str):
+                foreign.append((place, "it is no record with a frame_dir"))
+                continue
+            found = AnnotatedEntry(record["frame_dir"], place, str(source), _size(record), None, record)
+            if (kept := entries.setdefault(found.name, found)) is not found:
+                duplicates.append((place, f"a second {name_of(record, index)}; the one read is in {kept.path}"))
+    return Listing(sorted(entries.values(), key=lambda entry: entry.name), duplicates, foreign)
+
+
+def bodies_of(entry: AnnotatedEntry) -> np.ndarray:
+    """(2, T, 25, 3) float32: the first two bodies of the record; a missing one is zeros.
+
+    Raises DataError when it is not a raw 3-D record, or its label is not the one in its name.
+    """
+    try:
+        bodies, label = frames_of(entry.record)[:_BODIES], label_of(entry.record)
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    if bodies.shape[2:] != _JOINTS:
+        raise DataError(f"it has {bodies.shape[2]} joints with {bodies.shape[3]} values, expected 25 with x, y and z")
+    if label not in (-1, int(entry.name[-3:]) - 1):
+        raise DataError(f"its label is {label}, but its name says {int(entry.name[-3:]) - 1}")
+    with np.errstate(over="ignore"):  # a value too large becomes infinite, and that is told
+        two = np.zeros((_BODIES, *bodies.shape[1:]), np.float32)
+        two[: len(bodies)] = bodies
+    if not np.isfinite(two).all():
+        raise DataError("it holds NaN or infinite values")
+    return two
+
+
+def _size(record: dict[str, Any]) -> int:
+    return getattr(record.get("keypoint"), "nbytes", 0)

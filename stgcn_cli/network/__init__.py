@@ -1,0 +1,1 @@
+"""Fetching one file over an unreliable network: asking, partial files, locks, retries. What to fetch: `download.py`."""

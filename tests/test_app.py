@@ -1,0 +1,76 @@
+"""The program as a whole: quick to answer, plain when piped, clear when it fails."""
+
+import resource
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+from stgcn_cli import __version__
+from tests.conftest import ROOT
+
+HEAVY = {"torch", "numpy", "pandas", "matplotlib"}
+
+
+def test_nothing_heavy_is_imported_for_help():
+    code = "import stgcn_cli.app, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert not HEAVY & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("words", [("--help",), ("train", "--help"), ("prepare", "--help"), ("eval", "--help")])
+def test_help_has_an_example_and_answers_at_once(stgcn, words):
+    said = stgcn(*words)
+    assert said.code == 0
+    assert "stgcn" in said.out
+
+
+def test_help_takes_less_than_0_4_seconds(stgcn):
+    """Processor time, the best of five: the machine may be busy, the program must not be slow."""
+
+    def spent() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    times = []
+    for _ in range(5):
+        before = spent()
+        stgcn("--help")
+        times.append(spent() - before)
+    assert min(times) < 0.4, times
+
+
+def test_version(stgcn):
+    assert stgcn("--version").out.strip() == f"stgcn {__version__}"
+
+
+def test_an_unknown_command_is_told(stgcn):
+    said = stgcn("trian")
+    assert said.code == 2 and "trian" in said.err
+
+
+def test_completion_is_there(stgcn):
+    said = stgcn("--show-completion", "bash", env={"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"})
+    assert said.code == 0 and "complete -o default -F" in said.out
+
+
+def test_no_control_characters_of_a_file_reach_the_terminal(stgcn, tmp_path):
+    demo = (ROOT / "presets" / "demo.toml").read_text()
+    (tmp_path / "x.toml").write_text(demo.replace("clip_len", '"\\u001b[31mred"'))
+    said = stgcn("presets", "show", "x.toml")
+    assert said.code == 2 and "red" in said.err and "\x1b" not in said.err
+
+
+def test_the_version_stands_in_one_place_and_constraints_pin_torch():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["dynamic"] == ["version"]
+    pins = (ROOT / "constraints.txt").read_text().splitlines()
+    assert "torch==2.13.0" in pins and all("==" in pin for pin in pins if pin and not pin.startswith("#"))
+
+
+def test_the_readme_lists_every_preset_and_flag_it_should(stgcn):
+    readme = (ROOT / "README.md").read_text()
+    from stgcn_cli import presets
+
+    assert all(f"`{name}`" in readme for name in presets.names())
