@@ -13,7 +13,7 @@ from stgcn_cli.precision import resolve_precision
 from stgcn_cli.run import Wishes, run
 from stgcn_cli.screen import Screen
 
-SUBJECTS, REPETITIONS = tuple(range(1, 21)), 3
+SUBJECTS, REPETITIONS = tuple(range(1, 41)), 2
 
 
 @dataclass(frozen=True)

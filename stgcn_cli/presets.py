@@ -12,6 +12,7 @@ from stgcn_cli.config import Preset, check_keys, preset_from
 from stgcn_cli.errors import UsageError
 from stgcn_cli.wording import nearest
 
+_SMALLER_RELEASE = {"ntu120": 60, "babel120": 60}  # the first 60 classes are those of NTU 60 and BABEL-60
 MAX_BYTES = 1_000_000  # far above any preset; a larger file is something else
 
 
@@ -114,13 +115,16 @@ def _lines(values: dict[str, Any], section: str) -> Iterator[str]:
 
 
 def class_names(preset: Preset) -> list[str]:
-    """The name of every class, from the preset's list of names, else "class 0", "class 1", …"""
-    named = []
+    """The name of every class from the preset's list, else "class 0", "class 1", …
+
+    A list holds only for as many classes as its data set has in one of its releases: ten classes are not NTU's first ten.
+    """
+    count, named = preset.model.num_classes, []
     if preset.data.classes:
         path = Path(__file__).parent / "facts" / "classes" / f"{Path(preset.data.classes).name}.txt"
         if not path.is_file():
             known = sorted(p.stem for p in path.parent.glob("*.txt"))
             raise UsageError(f"There is no list of class names {preset.data.classes!r}.", f"Known: {', '.join(known)}")
-        named = path.read_text("utf-8").splitlines()
-    count = preset.model.num_classes
-    return named[:count] + [f"class {index}" for index in range(len(named[:count]), count)]
+        listed = path.read_text("utf-8").splitlines()
+        named = listed[:count] if count in (len(listed), _SMALLER_RELEASE.get(path.stem)) else []
+    return named or [f"class {index}" for index in range(count)]

@@ -110,4 +110,4 @@ def _table(result: "EvalResult", clips: int, comparison: compare.Comparison | No
     rows = [[*row, *beside.get(row[0], ["", ""])] for row in rows]
     console.table(title, ["metric", "value", "published", f"within {compare.TOLERANCE:g} points"], rows)
     if comparison.differs:
-        console.note("Not as published: " + "; ".join(comparison.differs) + ".")
+        console.note("Not as published, so compare with care: " + "; ".join(comparison.differs) + ".")
