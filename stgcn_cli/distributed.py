@@ -142,6 +142,8 @@ def _elastic_worker(worker: Callable[[Any, World], Any], argument: Any, device: 
     _end_with_parent()
     try:
         return _work(worker, argument, device)
+    except KeyboardInterrupt:  # files are tidied; leaving at once frees ranks that wait for this one in a reduction
+        os._exit(errors.TERMINATED)
     except RuntimeError:
         time.sleep(
             _AFTER_THE_CAUSE

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from stgcn_cli import checkpoint, evaluation, presets
@@ -183,6 +183,9 @@ def build_loss_of(preset: Preset):
 def validate(plan: TrainPlan, world: World, state: State, split: Split, clips: Clips, log: NullLog) -> dict[str, float]:
     """Metrics on the validation split, shared by all ranks; logged by rank 0."""
     began = time.perf_counter()
+    if world.size > 1:  # every rank measures what is saved, as in the reference: rank 0's BatchNorm statistics
+        for buffer in state.model.buffers():
+            distributed.broadcast(buffer, 0)
     with plan.screen.progress("validate", len(clips), shown=world.is_first) as advance:
         scores = evaluation.score_clips(
             state.model, clips, world=world, precision=plan.precision,

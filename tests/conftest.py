@@ -1,6 +1,8 @@
 """What tests share: one verb that runs the program, and where the real data lie."""
 
+import functools
 import os
+import pickle
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -25,16 +27,17 @@ class Said:
 @pytest.fixture
 def stgcn(tmp_path):
     """stgcn("eval", "x.pth", …) runs the program in an empty folder and returns its exit code, stdout and stderr."""
+    return functools.partial(call, tmp_path)
 
-    def call(*words: object, env: dict[str, str] | None = None, cwd: Path = tmp_path, timeout: float = 300) -> Said:
-        done = subprocess.run(
-            [sys.executable, "-m", "stgcn_cli", *map(str, words)],
-            capture_output=True, text=True, timeout=timeout, cwd=cwd, env=environment(tmp_path) | (env or {}),
-        )  # fmt: skip
-        assert "Traceback" not in done.stderr, done.stderr
-        return Said(done.returncode, done.stdout, done.stderr)
 
-    return call
+def call(folder: Path, *words: object, env: dict[str, str] | None = None, timeout: float = 300) -> Said:
+    """Run the program in `folder`; fails when it shows a traceback."""
+    done = subprocess.run(
+        [sys.executable, "-m", "stgcn_cli", *map(str, words)],
+        capture_output=True, text=True, timeout=timeout, cwd=folder, env=environment(folder) | (env or {}),
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    return Said(done.returncode, done.stdout, done.stderr)
 
 
 def environment(tmp_path: Path) -> dict[str, str]:
@@ -88,11 +91,13 @@ SMALL = ("--set", "data.clip_len=8", "--set", "data.num_person=1", "--set", "mod
 @pytest.fixture
 def small_data(tmp_path) -> Path:
     """A data folder with ntu60.pkl: 12 training and 6 validation clips of 3 classes."""
-    import pickle
+    return write_small_data(tmp_path / "data")
 
+
+def write_small_data(folder: Path) -> Path:
+    """Make such a folder."""
     records = make_records(18)
     names = [record["frame_dir"] for record in records]
-    folder = tmp_path / "data"
     folder.mkdir()
     splits = {"xsub_train": names[:12], "xsub_val": names[12:]}
     (folder / "ntu60.pkl").write_bytes(pickle.dumps({"split": splits, "annotations": records}))

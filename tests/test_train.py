@@ -3,21 +3,32 @@
 import json
 import pickle
 import re
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
-from tests.conftest import SMALL, make_records
+from tests.conftest import SMALL, call, make_records, write_small_data
 
 TRAIN = ("train", "--preset", "ntu60-xsub-3d", *SMALL)
 
 
-@pytest.fixture
-def run(stgcn, small_data, tmp_path):
-    """A finished run of two epochs."""
-    said = stgcn(*TRAIN, "--test-best", "--test-last")
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with data and a finished run of two epochs."""
+    folder = tmp_path_factory.mktemp("finished")
+    write_small_data(folder / "data")
+    said = call(folder, *TRAIN, "--test-best", "--test-last")
     assert said.code == 0, said.err
+    return folder
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    """The finished run's folder, in a copy of its own."""
+    for name in ("data", "runs"):
+        shutil.copytree(finished / name, tmp_path / name)
     return tmp_path / "runs" / "ntu60-xsub-3d"
 
 
@@ -65,9 +76,9 @@ def test_the_references_spelling_is_understood(run, stgcn):
     assert said.err.count("--fuse-conv-bn") == said.err.count("--average-clips") == 1
 
 
-def test_batch_size_and_dialect_change_no_score(run, stgcn, small_data, tmp_path):
+def test_batch_size_and_dialect_change_no_score(run, stgcn, tmp_path):
     stgcn("eval", run / "best.pth", "--out", "a.pkl")
-    whole = pickle.loads((small_data / "ntu60.pkl").read_bytes())
+    whole = pickle.loads((tmp_path / "data" / "ntu60.pkl").read_bytes())
     val = [r for r in whole["annotations"] if r["frame_dir"] in whole["split"]["xsub_val"]]
     (tmp_path / "mine.pkl").write_bytes(pickle.dumps(val))
     assert stgcn("eval", run / "best.pth", "--out", "b.pkl", "--data", "mine.pkl", "--batch-size", "1").code == 0
@@ -149,7 +160,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_clips(stgcn, smal
 
 def test_a_loss_that_stays_at_chance_is_warned_about(stgcn, small_data):
     words = ("--set", "optim.lr=0", "--set", "train.log_every=1", "--no-validate", "--set", "data.passes=20")
-    said = stgcn(*TRAIN, *words, "--epochs", "2", "--set", "train.batch_size=2")
+    said = stgcn(*TRAIN, *words, "--epochs", "1", "--set", "train.batch_size=2")
     assert said.code == 0
     assert said.err.count("that of guessing among 3 classes") >= 1, said.err
 
