@@ -137,8 +137,8 @@ def _launch_elastic(worker: Callable[[Any, World], Any], argument: Any, place: P
 
 
 def _elastic_worker(worker: Callable[[Any, World], Any], argument: Any, device: str) -> Any:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides
-    signal.signal(signal.SIGTERM, _stop)
+    for sent in (signal.SIGINT, signal.SIGTERM):  # the launcher passes on which of them it got
+        signal.signal(sent, _stop)
     _end_with_parent()
     try:
         return _work(worker, argument, device)
@@ -152,7 +152,9 @@ def _elastic_worker(worker: Callable[[Any, World], Any], argument: Any, device: 
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
-    """What the launcher's SIGTERM does: `finally` blocks run, so no half-written file stays, and nothing is printed."""
+    """End once: `finally` blocks run undisturbed, so no half-written file stays, and nothing is printed."""
+    for sent in (signal.SIGINT, signal.SIGTERM):  # a terminal sends Ctrl-C to all, and the launcher sends it again
+        signal.signal(sent, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

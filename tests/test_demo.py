@@ -11,8 +11,6 @@ from stgcn_cli.data import synthetic
 from stgcn_cli.data.ntu_text import read_skeleton
 from stgcn_cli.demonstration import _free
 
-TWO_CORES = {"OMP_NUM_THREADS": "2"}
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -20,7 +18,7 @@ def folder(tmp_path_factory):
 
 
 def test_the_demo_recognises_actions_of_subjects_never_trained_on(stgcn, folder):
-    said = stgcn("demo", "--out", folder, "--device", "cpu", env=TWO_CORES, timeout=600)
+    said = stgcn("demo", "--out", folder, "--device", "cpu", timeout=600)
     assert said.code == 0, said.err
     accuracy = float(re.search(r"top1_acc there\s+([\d.]+) %", said.out)[1])
     assert accuracy >= 90
@@ -54,7 +52,7 @@ def test_with_shuffled_labels_it_stays_at_chance(stgcn, folder, tmp_path):
         "--device",
         "cpu",
     )
-    said = stgcn("train", *words, env=TWO_CORES, timeout=600)
+    said = stgcn("train", *words, timeout=600)
     assert said.code == 0, said.err
     assert json.loads(said.out)["tests"]["last"]["top1_acc"] < 0.4  # chance is 0.2, over 200 clips
 

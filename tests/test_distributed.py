@@ -110,7 +110,7 @@ def test_a_dead_worker_is_replaced_and_the_run_ends_as_undisturbed(stgcn, small_
 def children(pid: int) -> list[int]:
     """The processes that `pid` started, worker processes only."""
     listed = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True, check=True
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True, check=True
     ).stdout
     return [int(line.split()[0]) for line in listed.splitlines() if "spawn_main" in line]
 
