@@ -21,7 +21,7 @@ from torch import distributed as dist
 from stgcn_cli import errors
 from stgcn_cli.errors import RunError, StgcnError, Terminated, UsageError
 
-_AFTER_THE_CAUSE = 3.0  # seconds
+_AFTER_THE_CAUSE = 3.0  # seconds that a rank which lost its connection lets the cause be told first
 
 
 @dataclass(frozen=True)
@@ -145,9 +145,7 @@ def _elastic_worker(worker: Callable[[Any, World], Any], argument: Any, device: 
     except KeyboardInterrupt:  # files are tidied; leaving at once frees ranks that wait for this one in a reduction
         os._exit(errors.TERMINATED)
     except RuntimeError:
-        time.sleep(
-            _AFTER_THE_CAUSE
-        )  # a lost connection is what the others see of a failure: let the cause be told first
+        time.sleep(_AFTER_THE_CAUSE)  # a lost connection is what the others see of a failure
         raise
 
 
