@@ -6,11 +6,12 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from stgcn_cli.screen import Advance, Screen, no_progress, no_words
 from stgcn_cli.wording import printable
 
+_UNBROKEN = 24  # characters of a first column that is kept in one line, so that names can be read and copied
 _quiet = False
 _UNUSED = {  # options of the reference that are accepted, and why they do nothing
     "--launcher": "is not needed: the launcher (torchrun, SLURM or our own) is recognised.",
@@ -101,7 +102,9 @@ def _draw_table(title: str, columns: Sequence[str], rows: list[list[str]]) -> No
     drawn = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left")
     for index, column in enumerate(columns):
         numeric = bool(rows) and all(_is_number(row[index]) for row in rows)
-        drawn.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
+        short = index == 0 and max((len(row[0]) for row in rows), default=0) <= _UNBROKEN
+        justify: Literal["left", "right"] = "right" if numeric else "left"
+        drawn.add_column(Text(column), justify=justify, overflow="fold", no_wrap=short)
     for row in rows:
         drawn.add_row(*map(Text, row))
     Console(highlight=False).print(drawn)

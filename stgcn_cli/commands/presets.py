@@ -11,17 +11,8 @@ presets = typer.Typer(
     help="List the presets, or show one: stgcn presets show ntu60-xsub-3d", invoke_without_command=True
 )
 
-_COLUMNS = [
-    "preset",
-    "skeleton",
-    "GPUs",
-    "top-1",
-    "mean class",
-    "AGCN top-1",
-    "AGCN mean class",
-    "data",
-    "published as",
-]
+_COLUMNS = ["preset", "skeleton", "GPUs", "top-1", "mean class", "AGCN top-1", "AGCN mean class"]
+_NAMES = ["preset", "data", "published as"]
 
 
 @presets.callback()
@@ -38,6 +29,7 @@ def list_presets(
     console.table(
         "Presets (accuracies in %, as published)", _COLUMNS, [[_cell(e[c]) for c in _COLUMNS] for e in entries]
     )
+    console.table("Names", _NAMES, [[_cell(e[c]) for c in _NAMES] for e in entries])
     links = [[e["preset"], link] for e in entries for link in e["links"]]
     console.table("Published files", ["preset", "link"], links)
     for entry in catalog.PUBLISHED:
