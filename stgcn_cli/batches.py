@@ -87,10 +87,10 @@ def _image_sizes(sizes: np.ndarray, data: DataConfig) -> np.ndarray:
 
 
 def _normalised(x: Tensor, sizes: Tensor) -> Tensor:
-    """Pixels relative to the image: (x - width/2) / width, (y - height/2) / height, score - 0.5."""
+    """Pixels relative to the image: (x - width/2) / width, (y - height/2) / height, score - 0.5 where there is one."""
     height, width = sizes[:, 0].float(), sizes[:, 1].float()
     one = torch.ones_like(width)
-    scale = torch.stack([width, height, one], dim=-1)[:, None, None, None]
+    scale = torch.stack([width, height, one], dim=-1)[:, None, None, None, : x.shape[-1]]
     return (x - scale / 2) / scale
 
 

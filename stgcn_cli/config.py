@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from stgcn_cli.errors import UsageError
+from stgcn_cli.skeleton import LAYOUTS
 from stgcn_cli.wording import nearest
 
 MAX_CLASSES, MAX_FRAMES, MAX_PERSONS = 100_000, 100_000, 64
@@ -28,14 +29,15 @@ class DataConfig:
     dataset: str  # <dataset>.pkl in the data folder
     train: str  # name of the split trained on
     val: str  # name of the split evaluated
-    layout: Literal["ntu", "coco", "openpose-18", "openpose-25"]
-    channels: Literal["xyz", "xys"]  # x y z, or x y and the keypoint score
+    layout: str  # a built-in skeleton, or the name of the preset's own in [layout]
+    channels: Literal["xyz", "xys", "xy"]  # x y z; x y and the keypoint score; x y
     num_person: int = _between(1, MAX_PERSONS)  # persons in a clip: more are cut, fewer are padded
     clip_len: int | None = _default(None, 1, MAX_FRAMES)  # frames; shorter records loop; absent = as stored
     normalize: Literal["none", "image"] = "none"  # "image": the pixel coordinates over the image size
     image_size: Literal["reference", "record"] = "reference"  # 1920 x 1080 for all, or each record's img_shape
+    pre_normalize: Literal["none", "ntu"] = "none"  # what raw skeletons went through before they became records
     passes: int = _default(1, 1, 1000)  # times every clip is seen in one epoch
-    classes: str | None = None  # name of a list in facts/
+    classes: str | tuple[str, ...] | None = None  # name of a list in facts/, or the names themselves
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,15 @@ class EvalConfig:
 
 
 @dataclass(frozen=True)
+class LayoutConfig:
+    """A skeleton of the user's own, called by the name in data.layout."""
+
+    joints: tuple[str, ...]
+    bones: tuple[tuple[int, ...], ...]  # pairs of joint indices: a joint, then the one nearer to the centre
+    centre: int = _between(0)
+
+
+@dataclass(frozen=True)
 class Preset:
     """One experiment: everything that changes its result, and nothing else."""
 
@@ -100,6 +111,7 @@ class Preset:
     loss: LossConfig = LossConfig()
     optim: OptimConfig = OptimConfig()
     eval: EvalConfig = EvalConfig()
+    layout: LayoutConfig | None = None
 
 
 def preset_from(values: dict[str, Any], where: str) -> Preset:
@@ -140,6 +152,8 @@ def _convert(value: Any, hint: Any, f: dataclasses.Field, where: str, key: str) 
             raise UsageError(f"{where}: {key} = {value!r}, but it is a section.", f"Write [{key}] and its keys below.")
         return _build(typing.cast(type, hint), value, where, key + ".")
     for option in _options(hint):
+        if dataclasses.is_dataclass(option) and isinstance(value, dict):
+            return _build(typing.cast(type, option), value, where, key + ".")
         try:
             return _as(value, option, *f.metadata.get("range", (-math.inf, math.inf)))
         except ValueError:
@@ -191,10 +205,24 @@ def _word(kind: Any) -> str:
         return "one of " + ", ".join(map(repr, typing.get_args(kind)))
     if typing.get_origin(kind) is tuple:
         return f"a list, each {_word(typing.get_args(kind)[0])}"
+    if dataclasses.is_dataclass(kind):
+        return "a section"
     return {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "absent"}[kind]
 
 
 def _check_together(preset: Preset, where: str) -> None:
+    if preset.layout is None and preset.data.layout not in LAYOUTS:
+        word = preset.data.layout
+        raise UsageError(
+            f"{where}: data.layout = {word!r}, but it must be one of {', '.join(LAYOUTS)}.{nearest(word, list(LAYOUTS))}",
+            "A skeleton of your own: --set data.layout=my-layout.toml",
+        )
+    names = preset.data.classes
+    if isinstance(names, tuple) and len(names) != preset.model.num_classes:
+        raise UsageError(
+            f"{where}: data.classes has {len(names)} names, but model.num_classes = {preset.model.num_classes}.",
+            "Give one name a class, in the order of the labels, or --set data.classes=none",
+        )
     counts, classes = preset.loss.class_counts, preset.model.num_classes
     if preset.loss.name == "cb-focal" and counts is None:
         raise UsageError(

@@ -12,7 +12,6 @@ from stgcn_cli.checkpoint import Checkpoint
 from stgcn_cli.config import Preset
 from stgcn_cli.errors import CheckpointError
 from stgcn_cli.network.fetching import sha256_of
-from stgcn_cli.skeleton import LAYOUTS
 
 _LAYOUTS = {"ntu-rgb+d": "ntu", "coco": "coco", "openpose": "openpose-18"}  # the reference's word -> ours
 _DATASET = re.compile(r"\b(babel60|babel120|ntu60|ntu120)")
@@ -101,7 +100,7 @@ def _that_fit(read: Checkpoint) -> list[Preset]:
 
 def channels_of(preset: Preset) -> int:
     """Values of a body in a frame, as the first BatchNorm counts them."""
-    return 3 * len(LAYOUTS[preset.data.layout].joints)
+    return len(preset.data.channels) * len(presets.layout_of(preset).joints)
 
 
 def _agrees(preset: Preset, text: str) -> bool:

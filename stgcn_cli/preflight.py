@@ -8,7 +8,6 @@ from stgcn_cli import catalog, presets
 from stgcn_cli.config import Preset
 from stgcn_cli.data.splits import Split
 from stgcn_cli.errors import DataError
-from stgcn_cli.skeleton import LAYOUTS
 
 
 def check(preset: Preset, split: Split, *, training: bool) -> list[str]:
@@ -21,22 +20,27 @@ def check(preset: Preset, split: Split, *, training: bool) -> list[str]:
 
 def _check_skeleton(preset: Preset, split: Split, training: bool) -> None:
     joints, values = split.store.frames.shape[1:]
-    expected = len(LAYOUTS[preset.data.layout].joints)
-    wanted_score = preset.data.channels == "xys"
-    if (joints, values, split.store.has_score) == (expected, 3, wanted_score):
+    expected, wanted = len(presets.layout_of(preset).joints), preset.data.channels
+    if (joints, values, split.store.has_score) == (expected, len(wanted), wanted == "xys"):
         return
-    found = f"{joints} joints x {values} values = {joints * values} channels{' with scores' if split.store.has_score else ''}"
-    wants = f"{expected} joints x 3 values = {expected * 3} channels{' with scores' if wanted_score else ''}"
+    found, wants = _words(joints, values, split.store.has_score), _words(expected, len(wanted), wanted == "xys")
     raise DataError(
         f"{split.store.source} has {found}; the preset {preset.name} expects {wants}.{_mix_up(preset, split)}",
         _better_preset(preset, split, training),
     )
 
 
+def _words(joints: int, values: int, has_score: bool) -> str:
+    return f"{joints} joints x {values} values = {joints * values} channels{' with scores' if has_score else ''}"
+
+
 def _mix_up(preset: Preset, split: Split) -> str:
     flat = split.store.has_score or split.store.frames.shape[2] == 2
-    if flat == (preset.data.channels == "xys"):
-        return "" if split.store.has_score or not flat else " The keypoint_score is missing."
+    if flat and preset.data.channels == "xy" and split.store.has_score:
+        return " There is a keypoint_score: use --set data.channels=xys"
+    if flat == (preset.data.channels != "xyz"):
+        missing = flat and preset.data.channels == "xys" and not split.store.has_score
+        return " The keypoint_score is missing: use --set data.channels=xy" if missing else ""
     return f" This is a 2-D/3-D mix-up: {'2' if flat else '3'}-D data with a {'3' if flat else '2'}-D preset."
 
 
@@ -44,11 +48,9 @@ def _better_preset(preset: Preset, split: Split, training: bool) -> str:
     """The command with the first published preset of this skeleton, or with the preset's own data."""
     verb = "train" if training else "eval CHECKPOINT"
     for entry in catalog.PUBLISHED:
-        other = presets.load(entry.preset).data
-        if (len(LAYOUTS[other.layout].joints), other.channels == "xys") == (
-            split.store.frames.shape[1],
-            split.store.has_score,
-        ):
+        other = presets.load(entry.preset)
+        joints, values = len(presets.layout_of(other).joints), len(other.data.channels)
+        if (joints, values, other.data.channels == "xys") == (*split.store.frames.shape[1:], split.store.has_score):
             return (
                 f"Type: stgcn {verb} --preset {entry.preset} --data {split.store.source}\n"
                 f"Or give {preset.name} its own data: --data {preset.data.dataset}.pkl"

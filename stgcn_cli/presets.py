@@ -10,6 +10,8 @@ from typing import Any
 from stgcn_cli.catalog import PUBLISHED, find
 from stgcn_cli.config import Preset, check_keys, preset_from
 from stgcn_cli.errors import UsageError
+from stgcn_cli.skeleton import LAYOUTS, Layout
+from stgcn_cli.skeleton_file import layout_from, read_layout
 from stgcn_cli.wording import nearest
 
 _SMALLER_RELEASE = {"ntu120": 60, "babel120": 60}  # the first 60 classes are those of NTU 60 and BABEL-60
@@ -53,11 +55,40 @@ def from_text(text: bytes, where: str, name: str, settings: Iterable[str] = ()) 
         raise UsageError(f"{where} is not valid TOML: {error}.") from error
     values.setdefault("name", name)
     values.setdefault("description", "")
+    _resolve_own_layout(values, where)
+    folder = Path(where).parent
     for setting in settings:
         _apply(values, setting)
         check_keys(values, f"--set {setting}")
         where += f" --set {setting}"
+    _read_layout_file(values, folder)
     return preset_from(values, where)
+
+
+def _resolve_own_layout(values: dict[str, Any], where: str) -> None:
+    """Joint names in [layout] become indices."""
+    if isinstance(section := values.get("layout"), dict) and isinstance(values.get("data"), dict):
+        own = layout_from(values["data"].get("layout"), section, f"{where} [layout]")
+        values["layout"] = {"joints": own.joints, "bones": own.bones, "centre": own.centre}
+
+
+def _read_layout_file(values: dict[str, Any], folder: Path) -> None:
+    """data.layout = "my.toml", beside the preset or here, becomes the section [layout], so that it travels with it."""
+    word = values["data"].get("layout") if isinstance(values.get("data"), dict) else None
+    if isinstance(word, str) and word.endswith(".toml"):
+        own = read_layout(folder / word if (folder / word).is_file() else Path(word))
+        values["data"]["layout"] = own.name
+        values["layout"] = {"joints": own.joints, "bones": own.bones, "centre": own.centre}
+    elif word in LAYOUTS:
+        values.pop("layout", None)
+
+
+def layout_of(preset: Preset) -> Layout:
+    """The skeleton of the preset's clips."""
+    if preset.layout is None:
+        return LAYOUTS[preset.data.layout]
+    own = preset.layout
+    return Layout(preset.data.layout, own.joints, tuple((a, b) for a, b in own.bones), own.centre)
 
 
 def _locate(name: str) -> Path:
@@ -120,6 +151,8 @@ def class_names(preset: Preset) -> list[str]:
     A list holds only for as many classes as its data set has in one of its releases: ten classes are not NTU's first ten.
     """
     count, named = preset.model.num_classes, []
+    if isinstance(preset.data.classes, tuple):
+        return list(preset.data.classes)
     if preset.data.classes:
         path = Path(__file__).parent / "facts" / "classes" / f"{Path(preset.data.classes).name}.txt"
         if not path.is_file():

@@ -154,10 +154,10 @@ def _check_same(preset: Preset, folder: Path) -> None:
     """A run goes on with the preset it began with; only its length may change."""
     before = presets.load(str(folder / "preset.toml"))
     ours, theirs = _flat(preset), _flat(before)
-    changed = [k for k in ours if ours[k] != theirs[k] and k not in ("name", "description")]
+    changed = [k for k in ours | theirs if ours.get(k) != theirs.get(k) and k not in ("name", "description")]
     changed = [k for k in changed if k.removeprefix("train.") not in _ONLY_LENGTH]
     if changed:
-        told = ", ".join(f"{k} = {ours[k]} (was {theirs[k]})" for k in changed[:3])
+        told = ", ".join(f"{k} = {ours.get(k)} (was {theirs.get(k)})" for k in changed[:3])
         raise UsageError(
             f"The run in {folder} began with other settings: {told}.",
             "Give the same settings to go on with it, or start a new run without --resume.",

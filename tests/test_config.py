@@ -32,7 +32,7 @@ def test_a_preset_cannot_be_changed():
         ("optim.lr=fast", "a number"),
         ("optim.lr=nan", "a number"),
         ("optim.steps=3", "a list"),
-        ("data.layout=coco17", "one of 'ntu', 'coco'"),
+        ("data.layout=coco17", "one of ntu, coco"),
         ("data.dataset=../x", "not a path"),
         ("model.nesterov=true", "no key 'model.nesterov'"),
         ("trian.epochs=3", "Did you mean 'train'"),

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from stgcn_cli import presets
 from stgcn_cli.config import Preset
 from stgcn_cli.models.stgcn import STGCN
 
@@ -10,5 +11,5 @@ MODELS = {"stgcn": STGCN}
 
 def build_model(preset: Preset) -> nn.Module:
     """The preset's network with fresh weights, on the CPU in float32."""
-    m = preset.model
-    return MODELS[m.name](preset.data.layout, m.num_classes, partition=m.partition, dropout=m.dropout)
+    m, channels = preset.model, len(preset.data.channels)
+    return MODELS[m.name](presets.layout_of(preset), m.num_classes, channels, partition=m.partition, dropout=m.dropout)

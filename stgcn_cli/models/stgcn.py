@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from stgcn_cli.models.aggregate import AggregateAndMix
 from stgcn_cli.models.bodies import batch_norm, distinct_bodies
 from stgcn_cli.models.graph import adjacency
-from stgcn_cli.skeleton import LAYOUTS
+from stgcn_cli.skeleton import LAYOUTS, Layout
 
 BLOCKS = [(64, 1), (64, 1), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1)]
 TEMPORAL_KERNEL = 9  # frames
@@ -23,15 +23,16 @@ TEMPORAL_KERNEL = 9  # frames
 class STGCN(nn.Module):
     """Skeleton clips (N, C, T, V, M), of any strides and float type, to logits (N, num_classes).
 
-    `layout` is a name in `skeleton.LAYOUTS`, `partition` one in `graph.PARTITIONS`. The state dict is that of
+    `layout` is a skeleton or the name of a built-in one, `partition` one in `graph.PARTITIONS`. The state dict is that of
     MMAction2 0.24.1, so that published weights load strictly.
     """
 
     def __init__(
-        self, layout: str, num_classes: int, channels: int = 3, partition: str = "spatial", dropout: float = 0.0
+        self, layout: Layout | str, num_classes: int, channels: int = 3, partition: str = "spatial", dropout: float = 0.0
     ) -> None:
         super().__init__()
-        self.backbone = Backbone(adjacency(LAYOUTS[layout], partition), channels, dropout)
+        skeleton = LAYOUTS[layout] if isinstance(layout, str) else layout
+        self.backbone = Backbone(adjacency(skeleton, partition), channels, dropout)
         self.cls_head = Head(BLOCKS[-1][0], num_classes)
 
     def forward(self, x_NCTVM: Tensor) -> Tensor:
