@@ -1,8 +1,7 @@
 """Checkpoints: {"meta", "state_dict"[, "optimizer"]}, read without running what is in them, written whole."""
 
-import contextlib
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stgcn_cli import seal
 from stgcn_cli.errors import CheckpointError
 from stgcn_cli.files import written_whole
 from stgcn_cli.wording import printable
@@ -94,6 +94,8 @@ def _checkpoint(path: Path, value: Any) -> Checkpoint:
         raise CheckpointError(
             f"{path} is no ST-GCN checkpoint: it holds {names}.", "Expected backbone.* and cls_head.fc.*"
         )
+    if seal.is_broken(value):
+        raise CheckpointError(f"{path} is damaged: what it holds is not what was written.", "Is the disk in order?")
     meta, optimizer = value.get("meta"), value.get("optimizer")
     return Checkpoint(path, state, dict(meta) if isinstance(meta, Mapping) else {}, optimizer)
 
@@ -144,18 +146,20 @@ def _likely_cause(wanted: Mapping[str, Tensor], checkpoint: Checkpoint) -> str:
     return "It belongs to another model."
 
 
-def save(path: Path, model: nn.Module, meta: dict[str, Any], optimizer: torch.optim.Optimizer | None = None) -> None:
-    """Write a checkpoint whole, in MMAction2's layout. Raises RunError when it cannot be written."""
+def contents(model: nn.Module, meta: dict[str, Any], optimizer: torch.optim.Optimizer | None = None) -> dict[str, Any]:
+    """What a checkpoint holds, in MMAction2's layout, with its checksum."""
     value: dict[str, Any] = {"meta": meta, "state_dict": model.state_dict()}
     if optimizer is not None:
         value["optimizer"] = optimizer.state_dict()
+    return seal.sealed(value)
+
+
+def save(path: Path, value: dict[str, Any], before_naming: Callable[[], None] = lambda: None) -> None:
+    """Write a checkpoint whole. Raises RunError when it cannot be written.
+
+    `before_naming` runs when everything is written, before it gets its name.
+    """
     with written_whole(path) as stream:
         torch.save(value, stream)
-
-
-def newest(folder: Path) -> Path | None:
-    """The checkpoint a run goes on from, or None before the first."""
-    with contextlib.suppress(OSError):
-        if (folder / "last.pth").is_file():
-            return folder / "last.pth"
-    return None
+        stream.flush()
+        before_naming()

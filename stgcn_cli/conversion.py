@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stgcn_cli import seal
 from stgcn_cli.checkpoint import Checkpoint
 from stgcn_cli.errors import CheckpointError, UsageError
 from stgcn_cli.files import written_whole
@@ -29,7 +30,7 @@ def convert(read: Checkpoint, out: Path, *, optimizer: bool = False, publish: bo
         value["optimizer"] = _momenta(read)
         value["meta"].setdefault("iter", 0)  # mmcv asks for it when it goes on; the schedule counts epochs
     stream = io.BytesIO()
-    torch.save(value, stream)
+    torch.save(seal.sealed(value), stream)
     content = stream.getbuffer()
     if publish:
         out = out.with_name(f"{out.name.removesuffix('.pth')}-{hashlib.sha256(content).hexdigest()[:8]}.pth")

@@ -1,15 +1,17 @@
 """A training run from the user's wishes to its folder: check in seconds, make the folder, launch, sum up."""
 
+import contextlib
 import dataclasses
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from stgcn_cli import charts, checkpoint, download, preflight, presets, results, runlog
+from stgcn_cli import charts, checkpoint, download, history, preflight, presets, results, runlock, runlog, transfer
 from stgcn_cli.config import Preset
 from stgcn_cli.data.places import find_pickles
 from stgcn_cli.data.splits import find_split, open_stores
@@ -20,7 +22,8 @@ from stgcn_cli.files import written_whole
 from stgcn_cli.models import build_model
 from stgcn_cli.published_log import read_published
 from stgcn_cli.screen import SILENT, Screen
-from stgcn_cli.training import TrainPlan, train
+from stgcn_cli.train_plan import TrainPlan
+from stgcn_cli.training import train
 
 _ONLY_LENGTH = ("epochs", "checkpoint_every", "validate_every", "log_every")  # may change when a run goes on
 
@@ -40,6 +43,9 @@ class Wishes:
     deterministic: bool = False
     precision: str = "float32"
     test: tuple[str, ...] = ()  # "best", "last"
+    freeze: str | None = None
+    skip_nonfinite: int = 0
+    save_minutes: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -67,23 +73,31 @@ def run(preset: Preset, place: Place, wishes: Wishes, screen: Screen) -> Outcome
     if not place.is_first:
         screen = SILENT
     preset = check_data(preset, pickles, wishes.validate, screen)
-    check_weights(preset, wishes)
-    folder = folder_of_run(preset, wishes) if place.is_first else _joined_folder(wishes)
-    if done := _finished(preset, folder, wishes):
-        return dataclasses.replace(done, seconds=time.monotonic() - began)
+    check_weights(preset, wishes, screen)
+    with run_folder(preset, place, wishes) as folder:
+        summary = _finished(preset, folder, wishes)
+        was_finished = summary is not None
+        if not was_finished:
+            summary = _train(folder, preset, place, wishes, pickles, screen)
+        if summary is None or not place.is_first:
+            return None
+        draw_curve(preset, folder)
+        tests = {which: _test(which, preset, folder, pickles, wishes, place, screen) for which in wishes.test}
+        return Outcome(preset, folder, time.monotonic() - began, summary, tests, was_finished)
+
+
+def _train(
+    folder: Path, preset: Preset, place: Place, wishes: Wishes, pickles: tuple[Path, ...], screen: Screen
+) -> dict[str, Any] | None:
+    """Describe the run and launch the workers; what rank 0 returned, None elsewhere."""
     if place.is_first:
         _describe(folder, preset, place, wishes, pickles)
         screen.note(f"Run folder: {folder}")
     plan = TrainPlan(
         preset, pickles, folder, wishes.validate, wishes.seed, wishes.diff_seed, wishes.deterministic, wishes.precision,
-        wishes.resume_from, wishes.load_from, screen,
+        wishes.resume_from, wishes.load_from, wishes.freeze, wishes.skip_nonfinite, 60 * wishes.save_minutes, screen,
     )  # fmt: skip
-    summary = launch(train, plan, place)
-    if summary is None:
-        return None
-    draw_curve(preset, folder)
-    tests = {which: _test(which, preset, folder, pickles, wishes, place, screen) for which in wishes.test}
-    return Outcome(preset, folder, time.monotonic() - began, summary, tests)
+    return launch(train, plan, place)
 
 
 def draw_curve(preset: Preset, folder: Path) -> None:
@@ -125,22 +139,31 @@ def check_data(preset: Preset, pickles: tuple[Path, ...], validate: bool, screen
     return preflight.with_counts(preset, train_split)
 
 
-def check_weights(preset: Preset, wishes: Wishes) -> None:
+def check_weights(preset: Preset, wishes: Wishes, screen: Screen) -> None:
     """Refuse a checkpoint to start from that cannot be used, before there is a run folder."""
-    for path in filter(None, (wishes.resume_from, wishes.load_from)):
-        checkpoint.load_into(build_model(preset), checkpoint.read(path))
+    if wishes.resume_from:
+        checkpoint.load_into(build_model(preset), checkpoint.read(wishes.resume_from))
+    if wishes.load_from:
+        screen.note(transfer.load_fitting(build_model(preset), checkpoint.read(wishes.load_from)))
 
 
-def folder_of_run(preset: Preset, wishes: Wishes) -> Path:
-    """The folder to train in: that of the run to go on with, or a new one."""
-    if wishes.resume:
-        folder = wishes.work_dir or runlog.newest_folder(preset.name)
-        if folder and runlog.is_run(folder):
+@contextlib.contextmanager
+def run_folder(preset: Preset, place: Place, wishes: Wishes) -> Iterator[Path]:
+    """The folder to train in, held against other runs: that of the run to go on with, or a new one."""
+    if not place.is_first:
+        yield _joined_folder(wishes)
+        return
+    old = wishes.work_dir or runlog.newest_folder(preset.name)
+    going_on = wishes.resume and old is not None and runlog.is_run(old)
+    folder = old if going_on and old else runlog.new_folder(wishes.work_dir, preset.name)
+    with runlock.held(folder):
+        if going_on:
             _check_same(preset, folder)
             for left_by_a_crash in folder.glob("*.part"):
                 left_by_a_crash.unlink(missing_ok=True)
-            return folder
-    return runlog.new_folder(wishes.work_dir, preset.name)
+        else:
+            runlog.refuse_taken(folder)  # since it was made, somebody else may have trained here
+        yield folder
 
 
 def _joined_folder(wishes: Wishes) -> Path:
@@ -171,14 +194,13 @@ def _flat(preset: Preset) -> dict[str, Any]:
     return flat
 
 
-def _finished(preset: Preset, folder: Path, wishes: Wishes) -> Outcome | None:
-    """The outcome of a run that has all its epochs already, when it is to be resumed."""
-    last = checkpoint.newest(folder) if wishes.resume else None
-    meta = checkpoint.read(last).meta if last else {}
+def _finished(preset: Preset, folder: Path, wishes: Wishes) -> dict[str, Any] | None:
+    """The summary of a run that has all its epochs already, when it is to be resumed."""
+    last = history.newest(folder) if wishes.resume else None
+    meta = last.meta if last else {}
     if not last or int(meta.get("epoch", 0)) < preset.train.epochs:
         return None
-    summary = {"best": meta.get("best"), "last": {}, "epochs": meta["epoch"]}
-    return Outcome(preset, folder, 0.0, summary, {}, was_finished=True)
+    return {"best": meta.get("best"), "last": {}, "epochs": meta["epoch"]}
 
 
 def _describe(folder: Path, preset: Preset, place: Place, wishes: Wishes, pickles: tuple[Path, ...]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from stgcn_cli import __version__
 from stgcn_cli.errors import UsageError
-from stgcn_cli.files import disk_error, written_whole
+from stgcn_cli.files import disk_error, made, sync_folder, written_whole
 
 _EPOCH_COLUMNS = ("epoch", "lr", "loss", "top1_acc", "top5_acc")
 
@@ -31,10 +31,18 @@ class RunLog(NullLog):
         self.folder, self.path = folder, folder / "log.jsonl"
 
     def write(self, record: dict[str, Any]) -> None:
-        """Append one record. Raises RunError when it cannot be written."""
+        """Append one record and bring it to the disk, so that no checkpoint outlives the log that leads to it.
+
+        Raises RunError when it cannot be written.
+        """
         try:
+            is_new = not self.path.exists()
             with open(self.path, "a", encoding="utf-8") as stream:
                 stream.write(json.dumps(record) + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+            if is_new:
+                sync_folder(self.folder)
         except OSError as error:
             raise disk_error(error, self.path) from error
 
@@ -55,19 +63,24 @@ class RunLog(NullLog):
         with written_whole(self.folder / "results.csv", "w") as stream:
             frame.to_csv(stream, index=False, lineterminator="\n")
 
-    def cut_back(self, epochs: int) -> None:
-        """Drop what was logged after the first `epochs` epochs: a resumed run writes it again."""
-        kept = [record for record in read_log(self.path) if record["epoch"] <= epochs]
+    def cut_back(self, epochs: int, step: int = 0) -> None:
+        """Drop what was logged after `epochs` epochs and `step` steps of the next: a resumed run writes it again."""
+        kept = [record for record in read_log(self.path) if _is_before(record, epochs, step)]
         if self.path.exists():
             with written_whole(self.path, "w") as stream:
                 stream.writelines(json.dumps(record) + "\n" for record in kept)
+
+
+def _is_before(record: dict[str, Any], epochs: int, step: int) -> bool:
+    inside = record["epoch"] == epochs + 1 and record["mode"] in ("train", "skipped") and record["iter"] <= step
+    return inside or record["epoch"] <= epochs or record["mode"] == "resumed"
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
     """The records of a log.jsonl; a last line cut off by a crash is left out."""
     records = []
     if path.is_file():
-        for line in path.read_text("utf-8").splitlines():
+        for line in path.read_text("utf-8", "replace").splitlines():
             try:
                 record = json.loads(line)
             except ValueError:
@@ -82,23 +95,29 @@ def is_run(folder: Path) -> bool:
     return any((folder / name).exists() for name in ("preset.toml", "log.jsonl", "last.pth"))
 
 
+def refuse_taken(folder: Path) -> None:
+    """Raises UsageError when `folder` holds a run already."""
+    if is_run(folder):
+        raise UsageError(
+            f"{folder} holds a run already; it is not overwritten.",
+            "Add --resume to go on with it, or choose another --work-dir.",
+        )
+
+
 def new_folder(work_dir: Path | None, preset: str) -> Path:
     """Make the folder of a new run: `work_dir`, else ./runs/<preset> with the first free counting suffix.
 
     Raises UsageError when `work_dir` holds a run already.
     """
     if work_dir is not None:
-        if is_run(work_dir):
-            raise UsageError(
-                f"{work_dir} holds a run already; it is not overwritten.",
-                "Add --resume to go on with it, or choose another --work-dir.",
-            )
+        refuse_taken(work_dir)
         return _made(work_dir)
     for count in range(1, 100_000):
         folder = Path("runs") / (preset if count == 1 else f"{preset}-{count}")
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
+            made(folder.parent)
             folder.mkdir()
+            sync_folder(folder.parent)
             return folder
         except FileExistsError:
             continue
@@ -109,10 +128,9 @@ def new_folder(work_dir: Path | None, preset: str) -> Path:
 
 def _made(folder: Path) -> Path:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        return made(folder)
     except OSError as error:
         raise disk_error(error, folder) from error
-    return folder
 
 
 def newest_folder(preset: str) -> Path | None:

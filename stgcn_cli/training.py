@@ -3,58 +3,31 @@
 Shapes: N clips of a batch.
 """
 
+import os
 import time
 import warnings
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from stgcn_cli import checkpoint, evaluation, presets
-from stgcn_cli.batches import Clips, epoch_order, shard
+from stgcn_cli import checkpoint, evaluation, history, presets, transfer
+from stgcn_cli.batches import Clips
+from stgcn_cli.checkpoint import Checkpoint
 from stgcn_cli.config import Preset
 from stgcn_cli.data.splits import Split, find_split, open_stores
+from stgcn_cli.data.statistics import describe
 from stgcn_cli.distributed import World
-from stgcn_cli.losses import build_loss
+from stgcn_cli.epoch import is_due, train_epoch
 from stgcn_cli.memory import keep_memory
 from stgcn_cli.models import build_model
-from stgcn_cli.precision import computing, dtype_of, set_up
+from stgcn_cli.precision import dtype_of, set_up
 from stgcn_cli.runlog import NullLog, RunLog
-from stgcn_cli.schedules import learning_rate
-from stgcn_cli.screen import SILENT, Screen
-from stgcn_cli.watch import Watch
+from stgcn_cli.train_plan import State, TrainPlan
 
 BUCKET_MB = 4  # three buckets for 3.1 M parameters, so that their reduction overlaps with the backward pass
-
-
-@dataclass(frozen=True)
-class TrainPlan:
-    """What a worker needs to train; everything in it crosses process borders."""
-
-    preset: Preset
-    pickles: tuple[Path, ...]
-    folder: Path
-    validate: bool = True
-    seed: int = 0
-    diff_seed: bool = False
-    deterministic: bool = False
-    precision: str = "float32"
-    resume_from: Path | None = None
-    load_from: Path | None = None
-    screen: Screen = SILENT
-
-
-@dataclass
-class State:
-    """What training changes: weights, optimiser, epochs done, the best top-1 so far."""
-
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    epoch: int = 0
-    best: dict[str, float] | None = None  # {"top1_acc", "epoch"}
 
 
 def train(plan: TrainPlan, world: World) -> dict[str, Any]:
@@ -70,38 +43,82 @@ def train(plan: TrainPlan, world: World) -> dict[str, Any]:
     net = _parallel(state.model, world)
     log = RunLog(plan.folder) if world.is_first else NullLog()
     if isinstance(log, RunLog):
-        log.cut_back(state.epoch)
+        log.cut_back(state.epoch, state.step)
+        if state.epoch or state.step:
+            log.write(_resumption(plan, state))
+    about = describe(split) if world.is_first else {}
     last: dict[str, float] = {}
     for epoch in range(state.epoch, plan.preset.train.epochs):
-        seed(plan, world, epoch)
-        train_epoch(plan, world, state, net, clips, split, log, epoch)
-        state.epoch = epoch + 1
+        train_epoch(plan, world, state, net, clips, split, log, epoch, save=saver(plan, world, state, about))
+        state.epoch, state.step, state.sums = epoch + 1, 0, []
         is_best = False
         if val and val_clips and is_due(state.epoch, plan.preset.train.validate_every, plan.preset.train.epochs):
             last = validate(plan, world, state, val, val_clips, log)
             is_best = _note_best(state, last)
         if world.is_first:
             log.results()
-            save(plan, state, is_best)
-    return {"best": state.best, "last": last, "epochs": state.epoch}
+            save_epoch(plan, state, about, is_best)
+    return {"best": state.best, "last": last, "epochs": state.epoch, "skipped": state.skipped}
 
 
 def start(plan: TrainPlan, world: World) -> State:
-    """Fresh weights from the seed, or those to go on from: last.pth of the run, else --resume-from or --load-from."""
+    """Fresh weights from the seed, or those to go on from: the run's newest checkpoint, --resume-from or --load-from.
+
+    Rank 0 reads; the others get it from there, so that the run folder may lie on one machine alone.
+    """
     torch.manual_seed(plan.seed)
     model = build_model(plan.preset).to(dtype_of(plan.precision))
-    going_on = checkpoint.newest(plan.folder) or plan.resume_from
-    found = going_on or plan.load_from
-    read = checkpoint.read(found) if found else None
-    if read:
-        checkpoint.load_into(model, read)
+    going_on, weights = _shared(_to_start_from(plan) if world.is_first else (None, None), world)
+    if going_on:
+        checkpoint.load_into(model, going_on)
+    elif weights:
+        transfer.load_fitting(model, weights)
+    freeze(model, plan.freeze)
     model.to(world.device)
     state = State(model, build_optimizer(plan.preset, model))
-    if read and going_on:
-        checkpoint.load_optimizer(state.optimizer, read)
-        state.epoch, best = int(read.meta.get("epoch", 0)), read.meta.get("best")
-        state.best = dict(best) if best else None
+    if going_on:
+        checkpoint.load_optimizer(state.optimizer, going_on)
+        _go_on(state, going_on.meta)
     return state
+
+
+def _to_start_from(plan: TrainPlan) -> tuple[Checkpoint | None, Checkpoint | None]:
+    """The checkpoint to go on from, and that to take weights from."""
+    going_on = history.newest(plan.folder, plan.screen.warn)
+    if going_on is None and plan.resume_from:
+        going_on = checkpoint.read(plan.resume_from)
+    return going_on, checkpoint.read(plan.load_from) if plan.load_from and not going_on else None
+
+
+def _shared(found: Any, world: World) -> Any:
+    if world.size > 1:
+        everyones = [found]
+        distributed.broadcast_object_list(everyones, 0, device=world.device)
+        return everyones[0]
+    return found
+
+
+def _go_on(state: State, meta: dict[str, Any]) -> None:
+    """Take up what the checkpoint says of the run; a step inside an epoch only where its sums are there."""
+    state.epoch, state.skipped = int(meta.get("epoch", 0)), int(meta.get("skipped", 0))
+    state.best = dict(meta["best"]) if meta.get("best") else None
+    if meta.get("step") and len(meta.get("sums", ())) == 4:
+        state.step, state.sums = int(meta["step"]), list(meta["sums"])
+
+
+def freeze(model: nn.Module, what: str | None) -> None:
+    """Keep the weights of "backbone" as they are; None: all are trained."""
+    if what == "backbone":
+        model.backbone.requires_grad_(False)  # type: ignore[union-attr, operator]
+
+
+def _resumption(plan: TrainPlan, state: State) -> dict[str, Any]:
+    """The log's word that a run went on, and whether since a worker had died."""
+    restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    if restarts:
+        where = f"epoch {state.epoch + 1}" + (f", iteration {state.step + 1}" if state.step else "")
+        plan.screen.warn(f"A worker died; all were started again (restart {restarts}) and go on at {where}.")
+    return {"mode": "resumed", "epoch": state.epoch, "iter": state.step, "restarts": restarts}
 
 
 def build_optimizer(preset: Preset, model: nn.Module) -> torch.optim.Optimizer:
@@ -126,60 +143,6 @@ def _parallel(model: nn.Module, world: World) -> nn.Module:
     )
 
 
-def seed(plan: TrainPlan, world: World, epoch: int) -> None:
-    """Randomness of an epoch (dropout) as a function of seed, epoch and, with --diff-seed, rank."""
-    torch.manual_seed((plan.seed + (world.rank if plan.diff_seed else 0)) * 1_000_003 + epoch)
-
-
-def batches_of_epoch(plan: TrainPlan, clips: int, epoch: int, rank: int, world: int) -> tuple[Tensor, ...]:
-    """The clip indices of each step of a rank, a pure function of (seed, epoch, rank)."""
-    order = epoch_order(clips, plan.seed, epoch, plan.preset.data.passes)
-    return shard(order, rank, world).split(plan.preset.train.batch_size // world)
-
-
-def train_epoch(
-    plan: TrainPlan, world: World, state: State, net: nn.Module, clips: Clips, split: Split, log: NullLog, epoch: int
-) -> None:
-    """One pass over this rank's batches. Raises RunError when a loss is not finite, naming the clips."""
-    net.train()
-    lr = learning_rate(plan.preset.optim, epoch)
-    for group in state.optimizer.param_groups:
-        group["lr"] = lr
-    loss_of = build_loss_of(plan.preset)
-    steps = batches_of_epoch(plan, len(clips), epoch, world.rank, world.size)
-
-    def names_of(step: int, rank: int) -> list[str]:
-        return split.names(batches_of_epoch(plan, len(clips), epoch, rank, world.size)[step].tolist())
-
-    watch = Watch(plan, world, epoch, lr, names_of)
-    label = f"epoch {epoch + 1}/{plan.preset.train.epochs}"
-    with plan.screen.progress(label, len(clips) * plan.preset.data.passes, shown=world.is_first) as advance:
-        for step, index in enumerate(steps):
-            began = time.perf_counter()
-            x, labels = clips.batch(index)
-            fetched = time.perf_counter() - began
-            with computing(plan.precision, world.device):
-                logits = net(x)
-            loss = loss_of(logits, labels)
-            state.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            state.optimizer.step()
-            watch.add(step, loss.detach(), logits.detach(), labels, fetched)
-            if is_due(step + 1, plan.preset.train.log_every, len(steps)):
-                log.write(watch.read_out(step))
-            advance(len(index) * world.size, **watch.words)
-    log.write(watch.epoch_record())
-    watch.warn_if_stuck()
-
-
-def build_loss_of(preset: Preset):
-    """The preset's loss: logits (N, classes), labels (N,) -> a number."""
-    counts = preset.loss.class_counts
-    if isinstance(counts, str):
-        raise TypeError('loss.class_counts = "data" is resolved before training')
-    return build_loss(preset.loss.name, counts, preset.loss.beta, preset.loss.gamma)
-
-
 def validate(plan: TrainPlan, world: World, state: State, split: Split, clips: Clips, log: NullLog) -> dict[str, float]:
     """Metrics on the validation split, shared by all ranks; logged by rank 0."""
     began = time.perf_counter()
@@ -199,11 +162,6 @@ def validate(plan: TrainPlan, world: World, state: State, split: Split, clips: C
     return measured
 
 
-def is_due(count: int, every: int, last: int) -> bool:
-    """Whether something done every `every` counts, and at the last one, is due now."""
-    return count % every == 0 or count == last
-
-
 def _note_best(state: State, measured: dict[str, float]) -> bool:
     """Remember a top-1 strictly greater than all before."""
     top1 = measured.get("top1_acc")
@@ -213,17 +171,30 @@ def _note_best(state: State, measured: dict[str, float]) -> bool:
     return True
 
 
-def save(plan: TrainPlan, state: State, is_best: bool) -> None:
+def saver(plan: TrainPlan, world: World, state: State, about: dict[str, Any]) -> Callable[[], None]:
+    """What writes last.pth in the middle of an epoch; nothing on ranks that do not speak."""
+
+    def save() -> None:
+        history.save_last(plan.folder, checkpoint.contents(state.model, _meta(plan, state, about), state.optimizer))
+
+    return save if world.is_first else lambda: None
+
+
+def save_epoch(plan: TrainPlan, state: State, about: dict[str, Any], is_best: bool) -> None:
     """last.pth every epoch, epoch_N.pth at the preset's interval, best.pth when this is the best."""
-    meta = {
-        "preset": presets.to_toml(plan.preset),
-        "CLASSES": presets.class_names(plan.preset),
-        "epoch": state.epoch,
-        "seed": plan.seed,
-        "best": state.best,
-    }
+    meta = _meta(plan, state, about)
+    whole = checkpoint.contents(state.model, meta, state.optimizer)
     if is_best:
-        checkpoint.save(plan.folder / "best.pth", state.model, meta)
+        checkpoint.save(plan.folder / "best.pth", checkpoint.contents(state.model, meta))
     if is_due(state.epoch, plan.preset.train.checkpoint_every, plan.preset.train.epochs):
-        checkpoint.save(plan.folder / f"epoch_{state.epoch}.pth", state.model, meta, state.optimizer)
-    checkpoint.save(plan.folder / "last.pth", state.model, meta, state.optimizer)
+        checkpoint.save(plan.folder / f"epoch_{state.epoch}.pth", whole)
+    history.save_last(plan.folder, whole)
+
+
+def _meta(plan: TrainPlan, state: State, about: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says of itself: plain values, so that reading it needs no allow-list."""
+    meta: dict[str, Any] = {
+        "preset": presets.to_toml(plan.preset), "CLASSES": presets.class_names(plan.preset), "trained_on": about,
+        "epoch": state.epoch, "seed": plan.seed, "best": state.best, "skipped": state.skipped,
+    }  # fmt: skip
+    return meta | ({"step": state.step, "sums": state.sums} if state.step else {})

@@ -9,7 +9,7 @@ import time
 import pytest
 import torch
 
-from stgcn_cli import distributed, presets, training
+from stgcn_cli import distributed, epoch, presets, train_plan, training
 from stgcn_cli.batches import Clips
 from stgcn_cli.data.splits import find_split, open_stores
 from stgcn_cli.distributed import Place, World, launch
@@ -27,11 +27,11 @@ def gradients(pickle_path, world: World) -> dict[str, torch.Tensor]:
     preset = presets.load("ntu60-xsub-3d", SETTINGS)
     split = find_split(open_stores([pickle_path]), "xsub_train")
     clips = Clips.of(split, preset.data, world.device, torch.float64)
-    plan = training.TrainPlan(preset, (pickle_path,), pickle_path.parent)
+    plan = train_plan.TrainPlan(preset, (pickle_path,), pickle_path.parent)
     model = build_model(preset)
     weights.fill(model, "B")
     net = training._parallel(model.double().eval(), world)
-    x, labels = clips.batch(training.batches_of_epoch(plan, len(clips), 0, world.rank, world.size)[0])
+    x, labels = clips.batch(epoch.batches_of_epoch(plan, len(clips), 0, world.rank, world.size)[0])
     cross_entropy(net(x), labels).backward()
     return {name: parameter.grad for name, parameter in model.named_parameters()}
 
@@ -48,7 +48,7 @@ def validated(pickle_path, world: World) -> list[dict]:
     """Worker: a validation in a world whose other ranks have other BatchNorm statistics, as after training."""
     preset = presets.load("ntu60-xsub-3d", SETTINGS)
     split = find_split(open_stores([pickle_path]), "xsub_val")
-    plan = training.TrainPlan(preset, (pickle_path,), pickle_path.parent)
+    plan = train_plan.TrainPlan(preset, (pickle_path,), pickle_path.parent)
     state = training.start(plan, world)
     for name, buffer in state.model.named_buffers():
         if name.endswith("running_mean") and world.rank > 0:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stgcn_cli import checkpoint, evaluating, presets, training
+from stgcn_cli import checkpoint, evaluating, presets, stepping, train_plan, training
 from stgcn_cli.models import build_model
 from stgcn_cli.screen import SILENT
 from stgcn_cli.skeleton import LAYOUTS
@@ -13,14 +13,14 @@ from stgcn_cli.skeleton import LAYOUTS
 def test_a_preset_builds_steps_and_its_checkpoint_comes_back(name, tmp_path):
     preset = presets.load(name)
     model = build_model(preset).train()
-    state = training.State(model, training.build_optimizer(preset, model), epoch=1)
+    state = train_plan.State(model, training.build_optimizer(preset, model), epoch=1)
     joints = len(LAYOUTS[preset.data.layout].joints)
     x = torch.randn(2, 3, 8, joints, preset.data.num_person)
-    loss = training.build_loss_of(preset)(model(x), torch.tensor([0, preset.model.num_classes - 1]))
+    loss = stepping.build_loss_of(preset)(model(x), torch.tensor([0, preset.model.num_classes - 1]))
     loss.backward()
     assert torch.isfinite(loss) and all(p.grad is not None for p in model.parameters())
     state.optimizer.step()
-    training.save(training.TrainPlan(preset, (), tmp_path), state, is_best=True)
+    training.save_epoch(train_plan.TrainPlan(preset, (), tmp_path), state, {}, is_best=True)
 
     read = checkpoint.read(tmp_path / "last.pth")
     assert evaluating.preset_of(read, evaluating.Wishes(str(read.path)), SILENT) == preset

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from stgcn_cli import batches, evaluation, presets, training
+from stgcn_cli import batches, evaluation, presets, train_plan, training
+from stgcn_cli import epoch as epochs_module
 from stgcn_cli.data.splits import Split, open_stores
 from stgcn_cli.distributed import World
 from stgcn_cli.models import build_model
@@ -37,17 +38,17 @@ def trained(monkeypatch, pickle_path, preset_name, tag, epochs, steps=None):
     settings = [f"optim.lr={lr.removeprefix('lr')}", "optim.steps=[1, 2]", "train.batch_size=8", "train.log_every=1"]
     settings += [f"train.epochs={epochs}"] + (["data.clip_len=30"] if "ntu" in preset_name else [])
     preset, precision = presets.load(preset_name, settings), {"f32": "float32", "f64": "float64"}[kind]
-    monkeypatch.setattr(training, "batches_of_epoch", in_order)
+    monkeypatch.setattr(epochs_module, "batches_of_epoch", in_order)
     store = open_stores([pickle_path])[0]
     split = Split("train", store, np.arange(len(store)))
     clips = batches.Clips.of(split, preset.data, ALONE.device, dtype_of(precision))
     model = build_model(preset)
     weights.fill(model, variant)
     model.to(dtype_of(precision))
-    state, log = training.State(model, training.build_optimizer(preset, model)), Rows()
-    plan = training.TrainPlan(preset, (), pickle_path.parent, precision=precision)
+    state, log = train_plan.State(model, training.build_optimizer(preset, model)), Rows()
+    plan = train_plan.TrainPlan(preset, (), pickle_path.parent, precision=precision)
     for epoch in range(epochs):
-        training.train_epoch(plan, ALONE, state, model, clips, split, log, epoch)
+        epochs_module.train_epoch(plan, ALONE, state, model, clips, split, log, epoch)
     scores = evaluation.score_clips(
         model, clips, world=ALONE, precision=precision, batch_size=8, advance=lambda n: None
     )

@@ -39,7 +39,16 @@ def train(
         bool, Option("--resume", help="Go on with the run in --work-dir, else the preset's newest.")
     ] = False,
     resume_from: Annotated[Path | None, Option(help="Go on from this checkpoint, in a new run folder.")] = None,
-    load_from: Annotated[Path | None, Option(help="Start from the weights of this checkpoint.")] = None,
+    load_from: Annotated[
+        Path | None, Option(help="Start from these weights; a head of other classes is made anew (fine-tuning).")
+    ] = None,
+    freeze: Annotated[str | None, Option(help='"backbone": train the head alone.')] = None,
+    skip_nonfinite: Annotated[
+        int, Option(help="Leave out up to N steps whose loss is NaN or infinite; costs a wait at every step.", min=0)
+    ] = 0,
+    checkpoint_minutes: Annotated[
+        float, Option(help="Within an epoch, write last.pth when so many minutes have passed.", min=0)
+    ] = 10.0,
     test_best: Annotated[bool, Option("--test-best", help="At the end, evaluate the best checkpoint.")] = False,
     test_last: Annotated[bool, Option("--test-last", help="At the end, evaluate the last checkpoint.")] = False,
     gpus: Annotated[int, Option(help="Processes on this machine, one a GPU.", rich_help_panel=_PLACE)] = 1,
@@ -65,6 +74,8 @@ def train(
     from stgcn_cli.run import Wishes, run
 
     _check_together(resume, resume_from, load_from, nnodes, rdzv_endpoint)
+    if freeze not in (None, "backbone"):
+        raise UsageError(f"--freeze {freeze}: only the backbone can be frozen.", "Use --freeze backbone")
     if test_best and not validate:
         raise UsageError("--test-best needs a best checkpoint, which --no-validate never makes.", "Use --test-last.")
     recipe = presets.load(preset, [*(settings or []), *([f"train.epochs={epochs}"] if epochs else [])])
@@ -74,6 +85,7 @@ def train(
         tuple(data or ()), work_dir, resume, resume_from, load_from, validate, seed, diff_seed, deterministic,
         resolve_precision(precision, where, training=True),
         tuple(name for name, wanted in (("best", test_best), ("last", test_last)) if wanted),
+        freeze, skip_nonfinite, checkpoint_minutes,
     )  # fmt: skip
     outcome = run(recipe, place, wishes, console.screen())
     if outcome:

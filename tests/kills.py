@@ -1,0 +1,133 @@
+"""Kill training at random moments until it is done, and compare with a run that was never disturbed.
+
+    python -m tests.kills --kills 50 --seed 0
+
+Every round trains with dropout, bf16 and repeated passes, in one process and in two, with checkpoints at every log point.
+It is killed at a random moment after the start (SIGKILL of a worker, of rank 0's worker, of the launcher; SIGTERM; Ctrl-C)
+and started again with --resume, until the wanted number of kills is reached.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.conftest import environment, write_small_data
+from tests.runs import assert_equal
+
+WORDS = (
+    "train", "--preset", "ntu60-xsub-3d", "--device", "cpu", "--precision", "bf16", "--checkpoint-minutes", "0", "--quiet",
+    "--set", "data.clip_len=8", "data.num_person=1", "data.passes=3", "model.num_classes=3", "model.dropout=0.3",
+    "train.batch_size=4", "train.epochs=4", "optim.lr=0.01", "train.log_every=2", "train.validate_every=2",
+    "train.checkpoint_every=2",
+)  # fmt: skip
+WAYS = ("worker", "rank 0", "launcher", "terminate", "interrupt")
+_LONGEST = 600.0  # seconds a run may take
+
+
+def start(folder: Path, name: str, gpus: int) -> subprocess.Popen:
+    """`stgcn train --resume` into folder/name."""
+    words = [*WORDS, "--gpus", str(gpus), "--work-dir", name, "--resume"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "stgcn_cli", *words], cwd=folder, env=environment(folder), start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def workers(pid: int) -> list[int]:
+    """The training processes that `pid` started, in the order of their ranks; itself when it trains alone."""
+    told = ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(pid)]
+    listed = subprocess.run(told, capture_output=True, text=True, check=False).stdout
+    return [int(line.split()[0]) for line in listed.splitlines() if "spawn_main" in line] or [pid]
+
+
+def strike(running: subprocess.Popen, way: str) -> None:
+    """Send the signal of this way; a process that has just ended needs none."""
+    victims = {"worker": workers(running.pid)[-1], "rank 0": workers(running.pid)[0]}
+    sent = {"terminate": signal.SIGTERM, "interrupt": signal.SIGINT}.get(way, signal.SIGKILL)
+    try:
+        if way == "interrupt":
+            os.killpg(running.pid, sent)  # a terminal sends Ctrl-C to the whole group
+        else:
+            os.kill(victims.get(way, running.pid), sent)
+    except ProcessLookupError:
+        pass
+
+
+def finish(running: subprocess.Popen) -> tuple[int, str]:
+    """Exit code and what was said on stderr; a worker that outlives its launcher is waited for."""
+    _, err = running.communicate(timeout=_LONGEST)
+    deadline = time.monotonic() + 30
+    while (
+        time.monotonic() < deadline
+        and subprocess.run(["pgrep", "-g", str(running.pid)], capture_output=True, check=False).stdout
+    ):
+        time.sleep(0.05)
+    assert "Traceback" not in err, err
+    return running.returncode, err
+
+
+def shaken(folder: Path, name: str, gpus: int, seconds: float, kills: int, chance: random.Random) -> dict[str, int]:
+    """Kill the run in folder/name up to `kills` times within its first `seconds`; let the last try finish.
+
+    Returns how often each way struck a run that was still going.
+    """
+    struck = dict.fromkeys(WAYS, 0)
+    for _ in range(kills):
+        running, way = start(folder, name, gpus), chance.choice(WAYS)
+        try:
+            running.wait(timeout=chance.uniform(0.3, 1.0) * seconds)
+        except subprocess.TimeoutExpired:
+            strike(running, way)
+        code, err = finish(running)
+        if code == 0:
+            break  # it was done before
+        struck[way] += 1
+        assert code in (6, 130, 143, -signal.SIGKILL), (way, code, err)
+    code, err = finish(start(folder, name, gpus))
+    assert code == 0, err
+    return struck
+
+
+def calm(folder: Path, gpus: int) -> float:
+    """An undisturbed run in folder/calm-N; the seconds it took."""
+    began = time.monotonic()
+    code, err = finish(start(folder, f"calm-{gpus}", gpus))
+    assert code == 0, err
+    return time.monotonic() - began
+
+
+def main() -> None:
+    """Kill as often as asked; prints one line a run and exits with 1 at the first difference."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    chance, total = random.Random(asked.seed), dict.fromkeys(WAYS, 0)
+    folder = Path(tempfile.mkdtemp())
+    write_small_data(folder / "data")
+    seconds = {gpus: calm(folder, gpus) for gpus in (1, 2)}
+    print(f"undisturbed: {seconds[1]:.1f} s in one process, {seconds[2]:.1f} s in two", flush=True)
+    run = 0
+    while sum(total.values()) < asked.kills:
+        gpus, name = 1 + run % 2, f"run-{run}"
+        struck = shaken(folder, name, gpus, seconds[gpus], min(5, asked.kills - sum(total.values())), chance)
+        assert_equal(folder / f"calm-{gpus}", folder / name)
+        shutil.rmtree(folder / name)
+        total = {way: total[way] + struck[way] for way in WAYS}
+        print(
+            f"run {run}, {gpus} process(es): {sum(struck.values())} kills, equal to the bit; so far {total}", flush=True
+        )
+        run += 1
+    shutil.rmtree(folder)
+    print(f"{sum(total.values())} kills in {run} runs: all ended with equal tensors and logs")
+
+
+if __name__ == "__main__":
+    main()
