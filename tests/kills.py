@@ -22,18 +22,19 @@ from tests.conftest import environment, write_small_data
 from tests.runs import assert_equal
 
 WORDS = (
-    "train", "--preset", "ntu60-xsub-3d", "--device", "cpu", "--precision", "bf16", "--checkpoint-minutes", "0", "--quiet",
+    "train", "--preset", "ntu60-xsub-3d", "--precision", "bf16", "--checkpoint-minutes", "0", "--quiet",
     "--set", "data.clip_len=8", "data.num_person=1", "data.passes=3", "model.num_classes=3", "model.dropout=0.3",
     "train.batch_size=4", "train.epochs=4", "optim.lr=0.01", "train.log_every=2", "train.validate_every=2",
     "train.checkpoint_every=2",
 )  # fmt: skip
 WAYS = ("worker", "rank 0", "launcher", "terminate", "interrupt")
 _LONGEST = 600.0  # seconds a run may take
+CPU, CUDA = ("--device", "cpu"), ("--device", "cuda", "--deterministic")
 
 
-def start(folder: Path, name: str, gpus: int) -> subprocess.Popen:
+def start(folder: Path, name: str, gpus: int, device: tuple[str, ...] = CPU) -> subprocess.Popen:
     """`stgcn train --resume` into folder/name."""
-    words = [*WORDS, "--gpus", str(gpus), "--work-dir", name, "--resume"]
+    words = [*WORDS, *device, "--gpus", str(gpus), "--work-dir", name, "--resume"]
     return subprocess.Popen(
         [sys.executable, "-m", "stgcn_cli", *words], cwd=folder, env=environment(folder), start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -73,14 +74,16 @@ def finish(running: subprocess.Popen) -> tuple[int, str]:
     return running.returncode, err
 
 
-def shaken(folder: Path, name: str, gpus: int, seconds: float, kills: int, chance: random.Random) -> dict[str, int]:
+def shaken(
+    folder: Path, name: str, gpus: int, seconds: float, kills: int, chance: random.Random, device: tuple[str, ...] = CPU
+) -> dict[str, int]:
     """Kill the run in folder/name up to `kills` times within its first `seconds`; let the last try finish.
 
     Returns how often each way struck a run that was still going.
     """
     struck = dict.fromkeys(WAYS, 0)
     for _ in range(kills):
-        running, way = start(folder, name, gpus), chance.choice(WAYS)
+        running, way = start(folder, name, gpus, device), chance.choice(WAYS)
         try:
             running.wait(timeout=chance.uniform(0.3, 1.0) * seconds)
         except subprocess.TimeoutExpired:
@@ -90,15 +93,15 @@ def shaken(folder: Path, name: str, gpus: int, seconds: float, kills: int, chanc
             break  # it was done before
         struck[way] += 1
         assert code in (6, 130, 143, -signal.SIGKILL), (way, code, err)
-    code, err = finish(start(folder, name, gpus))
+    code, err = finish(start(folder, name, gpus, device))
     assert code == 0, err
     return struck
 
 
-def calm(folder: Path, gpus: int) -> float:
+def calm(folder: Path, gpus: int, device: tuple[str, ...] = CPU) -> float:
     """An undisturbed run in folder/calm-N; the seconds it took."""
     began = time.monotonic()
-    code, err = finish(start(folder, f"calm-{gpus}", gpus))
+    code, err = finish(start(folder, f"calm-{gpus}", gpus, device))
     assert code == 0, err
     return time.monotonic() - began
 

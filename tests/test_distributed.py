@@ -1,5 +1,6 @@
 """Many processes: the same gradients, each clip once, clean ends. Real processes on gloo."""
 
+import json
 import os
 import signal
 import subprocess
@@ -92,6 +93,11 @@ def test_all_end_with_the_first_failures_message(how, kind, told):
     assert failed.value.hint
 
 
+def test_when_restarts_are_used_up_the_first_cause_is_told():
+    with pytest.raises(DataError, match="rank 1 found a bad record"):
+        launch(fail, "error", Place("cpu", gpus=2, max_restarts=1))
+
+
 def test_a_dead_worker_is_replaced_and_the_run_ends_as_undisturbed(stgcn, small_data, tmp_path):
     words = ("train", "--preset", "ntu60-xsub-3d", *SMALL, "--gpus", "2", "--no-validate", "--epochs", "8")
     assert stgcn(*words, "--work-dir", "calm").code == 0
@@ -100,7 +106,11 @@ def test_a_dead_worker_is_replaced_and_the_run_ends_as_undisturbed(stgcn, small_
     wait_for(tmp_path / "shot" / "last.pth", running)
     workers = children(running.pid)
     os.kill(workers[-1], signal.SIGKILL)
-    assert running.wait(timeout=240) == 0, running.stderr.read()
+    _, err = running.communicate(timeout=240)
+    assert running.returncode == 0, err
+    assert "A worker died; all were started again (restart 1)" in err
+    log = [json.loads(line) for line in (tmp_path / "shot" / "log.jsonl").read_text().splitlines()]
+    assert [record["restarts"] for record in log if record["mode"] == "resumed"] == [1]
     calm, shot = (
         torch.load(tmp_path / name / "last.pth", weights_only=True)["state_dict"] for name in ("calm", "shot")
     )

@@ -41,6 +41,15 @@ def test_killed_at_random_moments_it_ends_as_if_undisturbed(small_data, tmp_path
     assert sum(struck.values()) >= 1
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_killed_on_a_gpu_it_ends_as_if_undisturbed(small_data, tmp_path):
+    seconds = kills.calm(tmp_path, 1, kills.CUDA)
+    struck = kills.shaken(tmp_path, "shaken", 1, seconds, 3, random.Random(1), kills.CUDA)
+    assert_equal(tmp_path / "calm-1", tmp_path / "shaken")
+    assert sum(struck.values()) >= 1
+
+
 def test_a_checkpoint_is_written_inside_an_epoch_and_gone_on_from(run, stgcn, tmp_path):
     """The run is cut where its first step ends, as a kill just after that checkpoint leaves it."""
     words = (*TRAIN, "--epochs", "1", "--checkpoint-minutes", "0", "--set", "train.log_every=1")
