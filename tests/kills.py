@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.conftest import environment, write_small_data
@@ -28,6 +29,7 @@ WORDS = (
     "train.checkpoint_every=2",
 )  # fmt: skip
 WAYS = ("worker", "rank 0", "launcher", "terminate", "interrupt")
+_AT_THE_START = 0.25  # of the kills come before the first line of the log, perhaps
 _LONGEST = 600.0  # seconds a run may take
 CPU, CUDA = ("--device", "cpu"), ("--device", "cuda", "--deterministic")
 
@@ -74,19 +76,36 @@ def finish(running: subprocess.Popen) -> tuple[int, str]:
     return running.returncode, err
 
 
+def lines(folder: Path) -> int:
+    """Lines of the run's log so far."""
+    path = folder / "log.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def wait(running: subprocess.Popen, seconds: float, until: Callable[[], bool]) -> None:
+    """Until the condition holds, the process ends, or the time is over."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and running.poll() is None and not until():
+        time.sleep(0.01)
+
+
 def shaken(
     folder: Path, name: str, gpus: int, seconds: float, kills: int, chance: random.Random, device: tuple[str, ...] = CPU
 ) -> dict[str, int]:
-    """Kill the run in folder/name up to `kills` times within its first `seconds`; let the last try finish.
+    """Kill the run in folder/name up to `kills` times: while it starts, or after some more lines of its log.
 
-    Returns how often each way struck a run that was still going.
+    The last try may finish. Returns how often each way struck a run that was still going.
     """
     struck = dict.fromkeys(WAYS, 0)
     for _ in range(kills):
         running, way = start(folder, name, gpus, device), chance.choice(WAYS)
-        try:
-            running.wait(timeout=chance.uniform(0.3, 1.0) * seconds)
-        except subprocess.TimeoutExpired:
+        if chance.random() < _AT_THE_START:
+            wait(running, chance.uniform(0, seconds / 3), lambda: False)
+        else:
+            wanted = lines(folder / name) + chance.randint(2, 6)
+            wait(running, _LONGEST, lambda: lines(folder / name) >= wanted)  # noqa: B023 (called in this round)
+            wait(running, chance.uniform(0, 0.3), lambda: False)
+        if running.poll() is None:
             strike(running, way)
         code, err = finish(running)
         if code == 0:
@@ -120,7 +139,7 @@ def main() -> None:
     run = 0
     while sum(total.values()) < asked.kills:
         gpus, name = 1 + run % 2, f"run-{run}"
-        struck = shaken(folder, name, gpus, seconds[gpus], min(5, asked.kills - sum(total.values())), chance)
+        struck = shaken(folder, name, gpus, seconds[gpus], min(8, asked.kills - sum(total.values())), chance)
         assert_equal(folder / f"calm-{gpus}", folder / name)
         shutil.rmtree(folder / name)
         total = {way: total[way] + struck[way] for way in WAYS}
