@@ -1,10 +1,16 @@
 """Words for people: nearest known word, text safe for a terminal. Plain Python, for every room."""
 
 import difflib
+import json
 import re
 from collections.abc import Sequence
+from numbers import Number
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_FEW, _LONGEST, _LONGEST_NUMBER = 8, 60, 128  # values of a group; characters; bits
+_NESTED = (tuple, list, dict, set, frozenset)
+_CONTROL = re.compile(  # what moves the cursor; what turns the direction of writing; halves of characters
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 def printable(text: object) -> str:
@@ -12,7 +18,40 @@ def printable(text: object) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text))
 
 
+def one_line(text: object) -> str:
+    """A name out of a file, fit for the middle of a message: `printable`, and without line breaks and tabs."""
+    return printable(text).replace("\n", "\N{REPLACEMENT CHARACTER}").replace("\t", " ")
+
+
+def shown(value: object) -> str:
+    """A value out of a file, fit for a message: short, without control characters, and at once.
+
+    Values inside values are named by their type: a stranger may have nested them so that writing them out takes for ever.
+    """
+    if type(value) in (tuple, list) and len(value) <= _FEW and not any(isinstance(v, _NESTED) for v in value):  # type: ignore[arg-type,attr-defined]
+        inside = ", ".join(map(shown, value))  # type: ignore[call-overload]
+        return f"({inside})" if isinstance(value, tuple) else f"[{inside}]"
+    if isinstance(value, int) and value.bit_length() > _LONGEST_NUMBER:
+        return "a huge number"
+    if isinstance(value, str | bytes):
+        return repr(value[:_LONGEST]) + ("..." if len(value) > _LONGEST else "")
+    if isinstance(value, Number | None):
+        return str(value)
+    return f"a {type(value).__name__}"
+
+
+def shown_name(word: object) -> str:
+    """A part of a name in a file, as it stands there where it can be printed."""
+    return word[:_LONGEST] if isinstance(word, str) and word.isprintable() else shown(word)
+
+
+def json_text(value: object) -> str:
+    """`value` as JSON that a terminal can show: control characters stay in it, in JSON's own spelling."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def nearest(word: str, known: Sequence[str]) -> str:
     """' Did you mean "x"?' for the known word most like `word`, else an empty string."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word[:_LONGEST], known, n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""

@@ -5,11 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from stgcn_cli.data import annotations
 from stgcn_cli.errors import DataError, UsageError
-from stgcn_cli.wording import nearest, printable
+from stgcn_cli.wording import nearest, one_line
 
 _BENCHMARKS = {"xsub": "xsub", "xview": "xview", "xset": "xset", "xsetup": "xset"}  # as written -> as named here
 _USUAL = "xsub"  # of a list whose name says no benchmark
@@ -20,7 +18,7 @@ class SplitRecords:
     """A pickle's records, the splits it has, and which of them a record is in."""
 
     path: Path
-    records: list[Any]
+    records: Sequence[Any]
     splits: list[str]
     members: dict[str, list[str]] | None  # name -> splits; None: every record is in every split
     notes: list[str] = field(default_factory=list)
@@ -40,11 +38,9 @@ def read_with_splits(path: Path) -> SplitRecords:
         return SplitRecords(path, read.records, [_split_in_name(path)], None)
     members: dict[str, list[str]] = {}
     for split, names in read.splits.items():
-        if not isinstance(names, list | tuple | set | np.ndarray):
-            raise DataError(f"{path}: the split {printable(split)!r} is a {type(names).__name__}, not a list of names.")
-        for name in dict.fromkeys(map(str, names)):
-            members.setdefault(name, []).append(str(split))
-    return SplitRecords(path, read.records, list(map(str, read.splits)), members, _lost(path, read.records, members))
+        for name in dict.fromkeys(names):
+            members.setdefault(name, []).append(split)
+    return SplitRecords(path, read.records, list(read.splits), members, _lost(path, read.records.bare, members))
 
 
 def choose_splits(dataset: str, there: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
@@ -76,8 +72,9 @@ def _split_in_name(path: Path) -> str:
 
 
 def _lost(path: Path, records: Sequence[Any], members: dict[str, list[str]]) -> list[str]:
-    there = {record.get("frame_dir") for record in records if isinstance(record, dict)}
+    named = (record.get("frame_dir") for record in records if isinstance(record, dict))
+    there = {name for name in named if isinstance(name, str)}
     lost = [name for name in members if name not in there]
     if not lost:
         return []
-    return [f"{len(lost):,} names in the splits of {path} have no record, the first is {printable(lost[0])}."]
+    return [f"{len(lost):,} names in the splits of {path} have no record, the first is {one_line(lost[0])}."]

@@ -4,48 +4,70 @@ A record is a dict: frame_dir str, label int, total_frames int, keypoint (M T V 
 Dialects: a list of records (one file a split, MMAction2 0.x), or {"split": {name: [frame_dir]}, "annotations": [records]}.
 """
 
-import pickle
+import io
+import os
+import stat
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import numpy as np
+
+from stgcn_cli.data import plain_pickle
+from stgcn_cli.data.plain_arrays import HeldArray, Refused
 from stgcn_cli.errors import DataError
-from stgcn_cli.wording import printable
+from stgcn_cli.wording import printable, shown
 
-_NUMPY = {
-    "multiarray": ("_reconstruct", "scalar"),
-    "numeric": ("_frombuffer",),
-}
-_ALLOWED = {
-    (f"numpy.{core}.{module}", name) for core in ("core", "_core") for module, ns in _NUMPY.items() for name in ns
-}
-_ALLOWED |= {("numpy", "ndarray"), ("numpy", "dtype"), ("collections", "OrderedDict")}
-_ALLOWED |= {("builtins", name) for name in ("set", "frozenset", "bytearray", "complex")}
+
+class Records(Sequence[Any]):
+    """The records of a pickle. Larger arrays stay in the file, and are read whenever a record is asked for.
+
+    `bare` has the same records with a HeldArray (dtype, shape, nbytes) for each of those. For one thread at a time.
+    """
+
+    def __init__(self, bare: list[Any], path: Path, stream: IO[bytes]) -> None:
+        self.bare, self._path, self._stream = bare, path, stream
+
+    def __len__(self) -> int:
+        return len(self.bare)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return Records(self.bare[index], self._path, self._stream)
+        return _filled(self.bare[index], self._path, self._stream)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (_filled(bare, self._path, self._stream) for bare in self.bare)
 
 
 @dataclass(frozen=True)
 class Annotations:
     """What a pickle holds. `splits` is None for the list dialect, whose split is in the file's name."""
 
-    records: list[dict[str, Any]]
+    records: Records
     splits: dict[str, list[str]] | None
 
 
-class _AllowListUnpickler(pickle.Unpickler):
-    """Plain containers, numbers, texts and numpy arrays; anything else by name is refused."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _ALLOWED:
-            return super().find_class(module, name)
-        if (module, name) == ("_codecs", "encode"):  # how protocol 2 spells bytes
-            return _latin1
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no annotation needs")
-
-
-def _latin1(text: str, encoding: str) -> bytes:
-    if encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError(f"it asks for the encoding {encoding!r}, which no annotation needs")
-    return text.encode("latin1")
+def read(path: Path) -> Annotations:
+    """The annotations in either dialect, in the memory that their names and labels take. Raises DataError."""
+    path = Path(path)
+    stream = _open(path)
+    value = _load(path, stream, hold=True)
+    if isinstance(value, list):
+        return Annotations(Records(value, path, stream), None)
+    if isinstance(value, dict) and isinstance(value.get("annotations"), list) and isinstance(value.get("split"), dict):
+        splits = {
+            str(split): _names_in(path, split, names) for split, names in _filled(value["split"], path, stream).items()
+        }
+        return Annotations(Records(value["annotations"], path, stream), splits)
+    found = "an array" if isinstance(value, HeldArray) else shown(value)
+    if isinstance(value, dict):
+        found += f" with the keys {', '.join(map(str, value))[:80]}"
+    raise DataError(
+        f"{path} holds {printable(found)}, not annotations.",
+        'Expected a list of records, or {"split": {...}, "annotations": [...]}.',
+    )
 
 
 def read_pickle(path: Path) -> Any:
@@ -53,35 +75,67 @@ def read_pickle(path: Path) -> Any:
 
     Raises DataError when the file is missing, damaged, or asks for anything else by name.
     """
+    with _open(path) as stream:
+        return _load(path, stream, hold=False)
+
+
+def complete(bare: Any, path: Path) -> Any:
+    """One of the `bare` records of the pickle at `path`, in this or another process, with its arrays. Raises DataError."""
+    with _open(path) as stream:
+        return _filled(bare, path, stream)
+
+
+def _open(path: Path) -> io.FileIO:
     try:
-        with open(path, "rb") as stream:
-            return _AllowListUnpickler(stream).load()
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for, a device read for ever
+            raise DataError(f"{path} is no file that can be read.")
+        return io.FileIO(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    except pickle.UnpicklingError as error:
-        raise DataError(f"{path} is refused: {printable(error)}.", "Nothing in it was run.") from error
+
+
+def _load(path: Path, stream: io.FileIO, hold: bool) -> Any:
+    buffered = io.BufferedReader(stream)
+    try:
+        return plain_pickle.load(buffered, os.fstat(stream.fileno()).st_size, hold)
+    except Refused as error:
+        raise DataError(
+            f"{path} is refused: it asks for {printable(error)}, which no annotation needs (at byte {buffered.tell():,}).",
+            "Nothing in it was run.",
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     except MemoryError as error:
         raise DataError(f"{path} asks for more memory than there is.") from error
-    except Exception as error:  # a damaged pickle can raise anything the allowed callables raise
+    except Exception as error:  # values that cannot be raise what Python raises for them
         raise DataError(
-            f"{path} is no readable pickle: {printable(error)[:200]}.", "Was it cut off in a copy?"
+            f"{path} is no readable pickle: {plain_pickle.cause(error)} (at byte {buffered.tell():,}).",
+            "Was it cut off in a copy?",
         ) from error
+    finally:
+        buffered.detach()  # else the stream were closed with it
 
 
-def read(path: Path) -> Annotations:
-    """The annotations in either dialect. Raises DataError."""
-    value = read_pickle(path)
-    if isinstance(value, list):
-        return Annotations(value, None)
-    if isinstance(value, dict) and isinstance(value.get("annotations"), list) and isinstance(value.get("split"), dict):
-        return Annotations(value["annotations"], value["split"])
-    found = f"a {type(value).__name__}" + (
-        f" with the keys {', '.join(map(str, value))[:80]}" if isinstance(value, dict) else ""
-    )
-    raise DataError(
-        f"{path} holds {printable(found)}, not annotations.",
-        'Expected a list of records, or {"split": {...}, "annotations": [...]}.',
-    )
+def _filled(bare: Any, path: Path, stream: IO[bytes]) -> Any:
+    """The record with its arrays; the one in `bare` stays as it is."""
+    if not isinstance(bare, dict):
+        return bare
+    try:
+        return {key: value.load(stream) if isinstance(value, HeldArray) else value for key, value in bare.items()}
+    except (OSError, ValueError) as error:
+        name, cause = shown(bare.get("frame_dir")), getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: the record {name} cannot be read: {printable(cause)}.") from error
+
+
+def _names_in(path: Path, split: object, names: Any) -> list[str]:
+    where = f"{path}: the split {shown(str(split))}"
+    if not isinstance(names, list | tuple | set | frozenset | np.ndarray):
+        raise DataError(f"{where} is {shown(names)}, not a list of names.")
+    plain = names.ravel().tolist() if isinstance(names, np.ndarray) else list(names)
+    for name in plain:
+        if not isinstance(name, str | int):
+            raise DataError(f"{where} holds {shown(name)}, which is no name.")
+    return list(map(str, plain))
 
 
 def split_in_name(path: Path) -> str | None:

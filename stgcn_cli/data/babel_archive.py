@@ -7,15 +7,15 @@ import contextlib
 import gzip
 import shutil
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal
 
 from stgcn_cli.errors import DataError, RunError
-from stgcn_cli.files import disk_error
+from stgcn_cli.files import disk_error, made
 from stgcn_cli.screen import Screen
+from stgcn_cli.unfinished import part_folder
 from stgcn_cli.wording import printable
 
 _MAX_BYTES = {".npy": 64 << 30, ".pkl": 256 << 20}  # of one file; the largest real ones have 4 GB and some MB
@@ -30,16 +30,13 @@ def unpacked(archive: Path, names: Collection[str], beside: Path, screen: Screen
     Raises DataError when the archive is damaged, cut off, or holds a link under one of the names, and RunError when the
     disk is too small.
     """
-    try:
-        beside.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(
-            prefix=f".{archive.name}.", suffix=".part", dir=beside, ignore_cleanup_errors=True
-        )
-    except OSError as error:
-        raise disk_error(error, beside) from error
-    with folder:
-        _unpack(archive, names, Path(folder.name), screen)
-        yield Path(folder.name)
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(part_folder(made(beside) / archive.name))
+        except OSError as error:
+            raise disk_error(error, beside / archive.name) from error
+        _unpack(archive, names, folder, screen)
+        yield folder
 
 
 def _unpack(archive: Path, names: Collection[str], folder: Path, screen: Screen) -> None:
@@ -95,9 +92,9 @@ def _check_member(archive: Path, member: tarfile.TarInfo, target: Path) -> None:
     free = shutil.disk_usage(target.parent).free
     if member.size > free:
         raise RunError(
-            f"There is no room to unpack {target.name}: {member.size >> 20:,} MB, and {free >> 20:,} MB are free.",
-            "It is unpacked beside the output: choose another place with --out, or unpack the archive elsewhere and name"
-            " the folder: --source FOLDER",
+            f"The disk is full: there is no room to unpack {target.name}: {member.size:,} bytes, and {free:,} are free.",
+            "Free some space: it is unpacked beside the output. Or choose another place with --out, or unpack the archive"
+            " elsewhere and name the folder: --source FOLDER",
         )
 
 

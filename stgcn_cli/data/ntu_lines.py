@@ -38,7 +38,7 @@ def read_lines(text: bytes) -> Blocks:
     for frame in range(frames):
         lines.place = f" (frame {frame + 1} of {frames})"
         for body in range(lines.count("the number of bodies")):
-            block = _read_body(lines)
+            block = _read_body(lines, kept=body < MAX_BODIES)
             if body < MAX_BODIES:
                 values.extend(block)
                 places.append((body, frame))
@@ -47,8 +47,8 @@ def read_lines(text: bytes) -> Blocks:
     return Blocks(xyz.transpose(2, 0, 1), np.array(places, dtype=np.intp).reshape(-1, 2).T, frames)
 
 
-def _read_body(lines: "_Lines") -> list[float]:
-    """The 75 coordinates of the body that comes next, joint by joint."""
+def _read_body(lines: "_Lines", kept: bool) -> list[float]:
+    """The 75 coordinates of the body that comes next, joint by joint; finite ones, if they are kept."""
     lines.numbers(BODY_WORDS, "the line of a body")
     joints = lines.count("the number of joints")
     if joints != JOINTS:
@@ -56,7 +56,7 @@ def _read_body(lines: "_Lines") -> list[float]:
     block: list[float] = []
     for _ in range(JOINTS):
         xyz = lines.numbers(JOINT_WORDS, "the line of a joint")[:3]
-        if not all(abs(value) <= MAX_METRES for value in xyz):  # NaN, too, fails this
+        if kept and not all(abs(value) <= MAX_METRES for value in xyz):  # NaN, too, fails this
             raise lines.error(f"coordinates that are not finite: {xyz}")
         block += xyz
     return block

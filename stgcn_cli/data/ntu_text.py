@@ -54,13 +54,14 @@ def read_regular(text: bytes) -> Blocks | None:
     walk = None if words is None else _find_bodies(text, words)
     if words is None or walk is None or not _have_25_joints(char, words[walk[1] + BODY_WORDS]):
         return None
-    frames, bodies, places = walk
-    kept = places[0] < MAX_BODIES
-    joints = bodies[kept, None] + BODY_WORDS + 1 + JOINT_WORDS * np.arange(JOINTS)
-    first = words[joints.ravel() + np.arange(4)[:, None]]  # (4, blocks * V): where each joint's first four words start
+    counts, bodies, places = walk
+    frames, kept = len(counts), places[0] < MAX_BODIES
+    joints = bodies[:, None] + BODY_WORDS + 1 + JOINT_WORDS * np.arange(JOINTS)
+    starts = words[np.concatenate([counts, bodies, bodies + BODY_WORDS, joints.ravel()])]
     newline = char[: words[-2]] == _NEWLINE
-    if np.count_nonzero(newline) != frames + len(bodies) * (JOINTS + 2) or not newline[first[0] - 1].all():
-        return None
+    if np.count_nonzero(newline) != len(starts) or not newline[starts - 1].all():
+        return None  # each line begins where it should, and there are no others
+    first = words[joints[kept].ravel() + np.arange(4)[:, None]]  # (4, blocks * V): each joint's first four words
     values = _to_numbers(text, char, first[:3].ravel(), first[1:].ravel() - 1)
     if values is None or np.abs(values).max(initial=0) > MAX_METRES:
         return None
@@ -96,8 +97,9 @@ def _find_words(char: np.ndarray) -> np.ndarray | None:
     return np.concatenate([[0], np.flatnonzero(blank[:-1] > blank[1:]) + 1, [len(char)]])
 
 
-def _find_bodies(text: bytes, words: np.ndarray) -> tuple[int, np.ndarray, np.ndarray] | None:
-    """The number of frames, the word where each body starts, and (2, bodies) its place in the frame, its frame.
+def _find_bodies(text: bytes, words: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """The word that counts the bodies of each frame, the word where each body starts, and (2, bodies) its place in the
+    frame, its frame.
 
     None when the counts do not add up, or ten bodies or more are in a frame.
     """
@@ -116,8 +118,10 @@ def _find_bodies(text: bytes, words: np.ndarray) -> tuple[int, np.ndarray, np.nd
     if at != len(words) - 1 or not 0 < frames <= MAX_FRAMES:
         return None
     frame = np.repeat(np.arange(frames), counts)
-    place = np.arange(len(frame)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return frames, 2 + frame + np.arange(len(frame)) * _BODY_SPAN, np.stack([place, frame])
+    before = np.cumsum(counts) - counts
+    place = np.arange(len(frame)) - np.repeat(before, counts)
+    counted = 1 + np.arange(frames) + before * _BODY_SPAN
+    return counted, 2 + frame + np.arange(len(frame)) * _BODY_SPAN, np.stack([place, frame])
 
 
 def _have_25_joints(char: np.ndarray, count: np.ndarray) -> bool:

@@ -6,6 +6,7 @@ made, and here the fragments are only strung together. numpy arrays name the mod
 """
 
 import contextlib
+import os
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +26,18 @@ class RecordWriter(Protocol):
 
 def list_item(record: object) -> bytes:
     """The part of a pickle that appends `record`, with at most one array in it, to the list on the stack."""
-    return _fragment(record).replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n", 1) + pickle.APPEND
+    return unlisted(record) + pickle.APPEND
+
+
+def unlisted(record: object) -> bytes:
+    """The same, not yet appended: `with_label` does it."""
+    return _fragment(record).replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n", 1)
+
+
+def with_label(fragment: bytes, label: int | None) -> bytes:
+    """What `list_item` gives of a record that has this label besides; `fragment` is what `unlisted` gave of it."""
+    entry = b"" if label is None else _fragment("label") + _fragment(label) + pickle.SETITEM
+    return fragment + entry + pickle.APPEND
 
 
 def _fragment(value: object) -> bytes:
@@ -51,6 +63,9 @@ def list_pickles(paths: Mapping[str, Path]) -> Iterator[RecordWriter]:
         yield _ManyStreams(streams)
         for stream in streams.values():
             stream.write(_END)
+        for stream in streams.values():  # all are on the disk before the first gets its name
+            stream.flush()
+            os.fsync(stream.fileno())
 
 
 class _OneStream:

@@ -1,10 +1,18 @@
 """What makes a record usable, and what to say of one that is not."""
 
+import re
 from typing import Any
 
 import numpy as np
 
-from stgcn_cli.wording import printable
+from stgcn_cli.wording import one_line, shown
+
+MAX_PERSONS = 100  # a store has a place for each person of every clip
+MAX_PIXELS = 1_000_000  # of an image's side
+MAX_NAME = 4096  # characters
+MAX_FRAMES = 10_000_000  # days of film; bounds what an array without values can claim
+
+_HALVES = re.compile("[\ud800-\udfff]")  # halves of characters, which no file can hold as text
 
 Array = np.ndarray
 
@@ -12,7 +20,17 @@ Array = np.ndarray
 def name_of(record: Any, index: int) -> str:
     """The record's frame_dir, printable, or its place in the file."""
     name = record.get("frame_dir") if isinstance(record, dict) else None
-    return printable(name)[:100] if isinstance(name, str) else f"record {index}"
+    return one_line(name)[:100] if isinstance(name, str) else f"record {index}"
+
+
+def frame_dir_of(record: dict[str, Any]) -> str | None:
+    """The record's name; None where it has none. Raises ValueError for one that cannot be written to a file."""
+    name = record.get("frame_dir")
+    if not isinstance(name, str):
+        return None
+    if len(name) > MAX_NAME or _HALVES.search(name):
+        raise ValueError(f"frame_dir is {shown(one_line(name))}, which is no name")
+    return name
 
 
 def frames_of(record: Any) -> Array:
@@ -28,8 +46,18 @@ def frames_of(record: Any) -> Array:
         if score.shape != keypoint.shape[:3]:
             raise ValueError(f"keypoint_score has shape {score.shape}, keypoint {keypoint.shape}")
         keypoint = np.concatenate([keypoint, score[..., None].astype(keypoint.dtype)], axis=-1)
+    _check_sizes(*keypoint.shape)
     total = _total_frames(record, keypoint.shape[1])
     return np.ascontiguousarray(keypoint[:, :total])
+
+
+def _check_sizes(persons: int, frames: int, joints: int, values: int) -> None:
+    if persons > MAX_PERSONS:
+        raise ValueError(f"keypoint holds {persons:,} persons, more than {MAX_PERSONS}")
+    if frames > MAX_FRAMES:
+        raise ValueError(f"keypoint holds {frames:,} frames, more than {MAX_FRAMES:,}")
+    if not joints or not values:
+        raise ValueError(f"keypoint holds {joints} joints with {values} values")
 
 
 def _array(record: dict[str, Any], key: str, dimensions: int) -> Array:
@@ -48,11 +76,11 @@ def _array(record: dict[str, Any], key: str, dimensions: int) -> Array:
 def _total_frames(record: dict[str, Any], stored: int) -> int:
     total = record.get("total_frames", stored)
     if not isinstance(total, int | np.integer) or isinstance(total, bool):
-        raise ValueError(f"total_frames is {total!r:.40}, not a whole number")
+        raise ValueError(f"total_frames is {shown(total)}, not a whole number")
     if total < 1:
-        raise ValueError(f"total_frames is {total}")
+        raise ValueError(f"total_frames is {shown(int(total))}")
     if total > stored:
-        raise ValueError(f"total_frames is {total}, but keypoint holds {stored} frames")
+        raise ValueError(f"total_frames is {shown(int(total))}, but keypoint holds {stored} frames")
     return int(total)
 
 
@@ -62,9 +90,9 @@ def label_of(record: dict[str, Any]) -> int:
     if label is None:
         return -1
     if isinstance(label, bool) or not isinstance(label, int | np.integer):
-        raise ValueError(f"label is {label!r:.40}, not a whole number")
+        raise ValueError(f"label is {shown(label)}, not a whole number")
     if not 0 <= label < 1_000_000:
-        raise ValueError(f"label is {label}")
+        raise ValueError(f"label is {shown(int(label))}")
     return int(label)
 
 
@@ -74,7 +102,7 @@ def image_size_of(record: dict[str, Any]) -> tuple[int, int]:
     if (
         isinstance(shape, tuple | list)
         and len(shape) == 2
-        and all(isinstance(n, int | np.integer) and n > 0 for n in shape)
+        and all(isinstance(n, int | np.integer) and 0 < n <= MAX_PIXELS for n in shape)
     ):
         return int(shape[0]), int(shape[1])
     return 0, 0

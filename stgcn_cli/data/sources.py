@@ -56,7 +56,7 @@ def list_texts(sources: Sequence[Path], suffix: str = ".skeleton") -> Listing:
     entries: dict[str, Entry] = {}
     duplicates, foreign = [], []
     for source in sources:
-        for found, reason in _list_source(Path(source), suffix):
+        for found, reason in list_source(Path(source), suffix):
             if reason:
                 foreign.append((found.place, reason))
             elif (kept := entries.setdefault(found.name, found)) is not found:
@@ -79,7 +79,7 @@ def read_text(entry: Entry) -> bytes:
     return text
 
 
-def _list_source(source: Path, suffix: str) -> Iterator[tuple[Entry, str]]:
+def list_source(source: Path, suffix: str) -> Iterator[tuple[Entry, str]]:
     """The entries of one source with, for those that are no texts, the reason."""
     try:
         found = list(_walk(source) if source.is_dir() else _list_file(source, suffix))

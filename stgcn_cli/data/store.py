@@ -6,9 +6,12 @@ lengths.npy  (N,)       frames T of a clip      labels.npy (N,)       image_size
 names.json   [N]        splits.npz  name -> clip indices           meta.json, written last, makes it whole
 """
 
+import contextlib
 import hashlib
 import json
 import os
+import tokenize
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +23,14 @@ from stgcn_cli.data.annotations import split_in_name
 from stgcn_cli.data.store_build import build, key_of
 from stgcn_cli.errors import DataError
 from stgcn_cli.files import locked
+from stgcn_cli.wording import one_line, printable
 
-VERSION = 1
+VERSION = 2
+_DTYPES = {name: np.dtype(name) for name in ("float16", "float32")}
+_DAMAGE = (  # the last three: what numpy raises for headers that are no Python, and for archives
+    OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, OverflowError, RecursionError,
+    SyntaxError, tokenize.TokenError, zipfile.BadZipFile,
+)  # fmt: skip
 _SAMPLE = 1 << 20  # bytes hashed at each end of the pickle
 
 
@@ -40,7 +49,7 @@ class Store:
     splits: dict[str, np.ndarray]
     has_splits: bool  # False: the list dialect, one split a file
     has_score: bool
-    missing_names: dict[str, int]  # names in a split without a record
+    missing_names: dict[str, list[str]]  # names in a split without a record
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -80,28 +89,62 @@ def open_store(pickle_path: Path, cache: Path, progress: Callable[[int], Any] = 
         raise DataError(f"{pickle_path} cannot be read: {error.strerror}.") from error
     ours = pickle_path.with_suffix(".report.json").is_file() and os.access(pickle_path.parent, os.W_OK)
     folder = pickle_path.with_suffix(".store") if ours else cache / "stores" / key
-    if key_of(folder) != key:
-        with locked(folder.parent):  # of several ranks one builds, the others wait
-            if key_of(folder) != key:
-                build(pickle_path, folder, key, progress)
-    return _open(folder, pickle_path)
+    if key_of(folder) == key:
+        with contextlib.suppress(DataError):  # damaged, or just being replaced: looked at again when nobody builds
+            return _open(folder, pickle_path)
+    with locked(folder.parent):  # of several ranks one builds, the others wait
+        if key_of(folder) != key:
+            build(pickle_path, folder, key, progress)
+        return _open(folder, pickle_path)
 
 
 def _open(folder: Path, source: Path) -> Store:
     try:
         meta = json.loads((folder / "meta.json").read_text("utf-8"))
-        shape, dtype = tuple(meta["shape"]), np.dtype(meta["dtype"])
+        shape, dtype = tuple(meta["shape"]), _DTYPES[meta["dtype"]]
         # "c": changes would stay in this process, but torch wants writable memory; the pages are shared all the same
         frames = np.memmap(folder / "frames.bin", dtype, "c", shape=shape)
-        arrays = {name: np.load(folder / f"{name}.npy") for name in ("starts", "lengths", "labels", "image_sizes")}
-        with np.load(folder / "splits.npz") as packed:
+        arrays = {name: _array(folder / f"{name}.npy") for name in ("starts", "lengths", "labels", "image_sizes")}
+        with np.load(folder / "splits.npz", allow_pickle=False) as packed:
             splits = {name: packed[str(index)] for index, name in enumerate(meta["splits"])}
         names = json.loads((folder / "names.json").read_text("utf-8"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        store = Store(
+            folder, source, frames, names=names, splits=splits,
+            has_splits=meta["has_splits"], has_score=meta["has_score"], missing_names=meta["missing_names"], **arrays,
+        )  # fmt: skip
+        _check(store)
+    except _DAMAGE as error:
         raise DataError(
-            f"The store {folder} is damaged: {error}.", f"Delete it; it is made again from {source}."
+            f"The store {folder} is damaged: {_cause(error)}.", f"Delete it; it is made again from {source}."
         ) from error
-    return Store(
-        folder, source, frames, names=names, splits=splits,
-        has_splits=meta["has_splits"], has_score=meta["has_score"], missing_names=meta["missing_names"], **arrays,
-    )  # fmt: skip
+    return store
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{Path(error.filename).name} cannot be read: {error.strerror}"
+    said = (
+        str(error) if type(error) is ValueError and str(error).startswith("its ") else "its files do not fit together"
+    )
+    return printable(said)[:200]
+
+
+def _array(path: Path) -> np.ndarray:
+    """A column. What its header claims and the file does not hold is never made room for."""
+    return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def _check(store: Store) -> None:
+    """Raise ValueError when the files do not belong together: no index may lead out of the arrays."""
+    clips, columns = len(store.lengths), (store.starts, store.labels, store.image_sizes, store.names)
+    if any(len(column) != clips for column in columns) or not all(isinstance(name, str) for name in store.names):
+        raise ValueError("its columns are of different lengths")
+    whole = (store.starts, store.lengths, store.labels, store.image_sizes, *store.splits.values())
+    if any(array.dtype != np.int64 or array.ndim != dims for array, dims in zip(whole, (2, 1, 1, 2), strict=False)):
+        raise ValueError("its columns are of other types")
+    ends = store.starts + np.where(store.starts > 0, store.lengths[:, None], 0)
+    if store.starts.min(initial=0) < 0 or store.lengths.min(initial=1) < 1 or ends.max(initial=0) > len(store.frames):
+        raise ValueError("its clips do not lie in its frames")
+    for name, indices in store.splits.items():
+        if indices.ndim != 1 or indices.dtype != np.int64 or not ((indices >= 0) & (indices < clips)).all():
+            raise ValueError(f"its split {one_line(name)} names clips that are not there")

@@ -6,7 +6,7 @@ Layout of the files: see `store.py`.
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,8 +14,8 @@ import numpy as np
 
 from stgcn_cli.data import annotations, records
 from stgcn_cli.errors import DataError
-from stgcn_cli.files import disk_error
-from stgcn_cli.wording import printable
+from stgcn_cli.files import disk_error, made, sync_folder
+from stgcn_cli.unfinished import part_folder
 
 _SHOWN = 5  # bad records named in a message
 
@@ -31,28 +31,29 @@ def key_of(folder: Path) -> str | None:
 def build(source: Path, folder: Path, key: str, progress: Callable[[int], Any]) -> None:
     """Write the store under a name of our own, then rename; of two builders at once one wins, both have it."""
     read = annotations.read(source)
-    part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+    if not read.records:
+        raise DataError(f"{source} holds no records.")
     try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        _write(part, source, read, key, progress)
-        if key_of(folder) != key:
-            shutil.rmtree(folder, ignore_errors=True)
-            try:
-                part.rename(folder)
-            except OSError:
-                if key_of(folder) != key:  # another builder was not faster: a real error
-                    raise
+        with part_folder(made(folder.parent) / folder.name) as part:
+            _write(part, source, read, key, progress)
+            if key_of(folder) != key:
+                _take_place(part, folder, key)
     except OSError as error:
         raise disk_error(error, folder) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+
+
+def _take_place(part: Path, folder: Path, key: str) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        part.rename(folder)
+    except OSError:
+        if key_of(folder) != key:  # another builder was not faster: a real error
+            raise
+    sync_folder(folder.parent)
 
 
 def _write(part: Path, source: Path, read: annotations.Annotations, key: str, progress: Callable[[int], Any]) -> None:
-    if not read.records:
-        raise DataError(f"{source} holds no records.")
-    dtype = np.dtype(np.float16 if _all_half(read.records) else np.float32)
+    dtype = np.dtype(np.float16 if _all_half(read.records.bare) else np.float32)
     with open(part / "frames.bin", "wb") as stream:
         columns = _write_frames(stream, source, read.records, dtype, progress)
     for name, array in columns.arrays().items():
@@ -67,19 +68,26 @@ def _write(part: Path, source: Path, read: annotations.Annotations, key: str, pr
         "splits": list(splits),
     }
     meta |= {"has_splits": read.splits is not None, "has_score": columns.has_score, "missing_names": missing}
+    _sync_all(part)
+    (part / "meta.json").write_text(json.dumps(meta), "utf-8")
+    _sync_all(part)
+
+
+def _sync_all(part: Path) -> None:
     for name in sorted(os.listdir(part)):
         with open(part / name, "rb") as stream:
             os.fsync(stream.fileno())
-    (part / "meta.json").write_text(json.dumps(meta), "utf-8")
+    sync_folder(part)
 
 
 def _all_half(all_records: list[Any]) -> bool:
+    """Whether all keypoints, read or not yet, are of half precision."""
     kinds = {getattr(r.get("keypoint"), "dtype", None) if isinstance(r, dict) else None for r in all_records}
     return kinds == {np.dtype(np.float16)}
 
 
 def _write_frames(
-    stream: IO[bytes], source: Path, all_records: list[Any], dtype: np.dtype, progress: Callable[[int], Any]
+    stream: IO[bytes], source: Path, all_records: Sequence[Any], dtype: np.dtype, progress: Callable[[int], Any]
 ) -> "_Columns":
     """Append every person's frames to `stream`; returns the columns. Raises DataError naming the bad records."""
     columns, bad = _Columns(stream, dtype), []
@@ -119,6 +127,7 @@ class _Columns:
         if not np.isfinite(frames).all():
             raise ValueError(f"it holds NaN or infinite values (as {self.dtype})")
         label, has_score = records.label_of(record), record.get("keypoint_score") is not None
+        full_name = records.frame_dir_of(record) or name
         if not self.joints:
             self.joints, self.has_score = frames.shape[2:], has_score
             self.stream.write(np.zeros(self.joints, self.dtype).tobytes())
@@ -128,7 +137,7 @@ class _Columns:
         self.lengths.append(frames.shape[1])
         self.labels.append(label)
         self.sizes.append(records.image_size_of(record))
-        self.names.append(record["frame_dir"] if isinstance(record.get("frame_dir"), str) else name)
+        self.names.append(full_name)
 
     def _append(self, person: np.ndarray) -> int:
         """Write a person's frames (T, V, C) and return their first row; an empty person takes no rows."""
@@ -158,17 +167,17 @@ def _padded(rows: list[list[int]]) -> np.ndarray:
     return array
 
 
-def _split_indices(splits: dict[str, Any], names: list[str]) -> tuple[dict[str, np.ndarray], dict[str, int]]:
-    """Clip indices of each split in file order, and how many of its names have no record."""
+def _split_indices(
+    splits: dict[str, list[str]], names: list[str]
+) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
+    """Clip indices of each split in file order, and those of its names that have no record."""
     places: dict[str, list[int]] = {}
     for index, name in enumerate(names):
         places.setdefault(name, []).append(index)  # BABEL: one name may stand under several labels
     found, missing = {}, {}
     for split, wanted in splits.items():
-        if not isinstance(wanted, list | tuple | set | np.ndarray):
-            raise DataError(f"The split {printable(split)!r} is a {type(wanted).__name__}, not a list of names.")
-        unique = {str(name) for name in wanted}
-        found[str(split)] = np.array(sorted(i for name in unique for i in places.get(name, ())), np.int64)
-        if lost := sum(name not in places for name in unique):
-            missing[str(split)] = lost
+        unique = dict.fromkeys(wanted)
+        found[split] = np.array(sorted(i for name in unique for i in places.get(name, ())), np.int64)
+        if lost := [name for name in unique if name not in places]:
+            missing[split] = lost
     return found, missing

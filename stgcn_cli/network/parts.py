@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from stgcn_cli.files import disk_error
-from stgcn_cli.network.web import Again, Answer
+from stgcn_cli.network.web import MARK, Again, Answer
 
-_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
+_RANGE = re.compile(r"bytes ([0-9]{1,19})-[0-9]{1,19}/([0-9]{1,19})")
 
 
 class Part:
@@ -53,8 +53,7 @@ class Part:
                 raise Again("the server sent another piece than the one asked for")
         else:
             self.discard()
-            length = answer.header("Content-Length")
-            asked_from, total = 0, int(length) if length.isdecimal() else None
+            asked_from, total = 0, answer.length
         self.total, self.validator = total, answer.validator
         self._write_notes()
         return asked_from
@@ -78,11 +77,11 @@ class Part:
             self._notes.unlink()
 
     def _read_notes(self) -> tuple[str, int | None]:
-        with contextlib.suppress(OSError, ValueError, AttributeError):
+        with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
             notes = json.loads(self._notes.read_text("utf-8"))
             if notes.get("url") == self.url:
-                total, validator = notes.get("total"), notes.get("validator")
-                return validator if isinstance(validator, str) else "", total if isinstance(total, int) else None
+                total, validator = notes.get("total"), str(notes.get("validator"))
+                return validator if MARK.fullmatch(validator) else "", total if type(total) is int else None
         if self.size:
             self.discard()  # of another address, or from before a crash
         return "", None

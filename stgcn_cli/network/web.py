@@ -12,11 +12,15 @@ from urllib.parse import urlsplit
 
 from stgcn_cli import __version__
 from stgcn_cli.errors import NetworkError, UsageError
-from stgcn_cli.wording import printable
+from stgcn_cli.network.patience import Patience, handlers
+from stgcn_cli.wording import one_line
 
 TIMEOUT_S = 30.0  # without a byte
+PATIENCE_S = 120.0  # without anything of the file, whatever else the server says
 _CHUNK = 1 << 18
 _PLAIN = re.compile(r"[\w.~:/%\[\]+,=-]+", re.ASCII)  # no user and password, no query
+MARK = re.compile(r"[\x20-\x7e]{1,200}")  # it is sent back
+_LENGTH = re.compile(r"[0-9]{1,19}")
 _PASSING = (408, 425, 429, 500, 502, 503, 504)  # states of a server that may be over soon
 
 
@@ -31,8 +35,8 @@ class NotThere(NetworkError):
 class Answer:
     """What the server answered, before its content is read."""
 
-    def __init__(self, response: HTTPResponse) -> None:
-        self._response, self.status = response, response.status
+    def __init__(self, response: HTTPResponse, patience: Patience) -> None:
+        self._response, self._patience, self.status = response, patience, response.status
 
     def header(self, name: str) -> str:
         """The header, or an empty text."""
@@ -42,12 +46,20 @@ class Answer:
     def validator(self) -> str:
         """The server's mark for this version of the file, fit for If-Range; empty when it gives none."""
         tag = self.header("ETag")
-        return tag if tag.startswith('"') else self.header("Last-Modified")
+        mark = tag if tag.startswith('"') else self.header("Last-Modified")
+        return mark if MARK.fullmatch(mark) else ""
+
+    @property
+    def length(self) -> int | None:
+        """Bytes that the server announces; None where it does not."""
+        length = self.header("Content-Length")
+        return int(length) if _LENGTH.fullmatch(length) else None
 
     def chunks(self) -> Iterator[bytes]:
         """The content. Raises Again when the connection breaks."""
         try:
             while chunk := self._response.read1(_CHUNK):
+                self._patience.brought()
                 yield chunk
         except (OSError, HTTPException) as error:
             raise Again(f"the connection broke ({_cause(error)})") from error
@@ -62,8 +74,16 @@ def ask(url: str, start: int = 0, validator: str = "") -> Iterator[Answer]:
     headers = {"User-Agent": f"stgcn/{__version__}", "Accept-Encoding": "identity"}
     if start:
         headers |= {"Range": f"bytes={start}-"} | ({"If-Range": validator} if validator else {})
+    with Patience(PATIENCE_S) as patience, _answered(url, headers, patience) as response:
+        answer = Answer(response, patience)
+        if answer.header("Content-Encoding") not in ("", "identity"):
+            raise NetworkError(f"{url} is sent compressed, although that was not asked for.", "Try another mirror.")
+        yield answer
+
+
+def _answered(url: str, headers: dict[str, str], patience: Patience) -> HTTPResponse:
     try:
-        response = _opener().open(request.Request(url, headers=headers), timeout=TIMEOUT_S)
+        return _opener(patience).open(request.Request(url, headers=headers), timeout=TIMEOUT_S)
     except HTTPError as error:
         with error:
             raise _refusal(url, error) from error
@@ -73,15 +93,10 @@ def ask(url: str, start: int = 0, validator: str = "") -> Iterator[Answer]:
         raise Again(f"{urlsplit(url).hostname} cannot be reached ({_cause(error.reason)})") from error
     except (OSError, HTTPException) as error:
         raise Again(f"the connection to {urlsplit(url).hostname} broke ({_cause(error)})") from error
-    with response:
-        answer = Answer(response)
-        if answer.header("Content-Encoding") not in ("", "identity"):
-            raise NetworkError(f"{url} is sent compressed, although that was not asked for.", "Try another mirror.")
-        yield answer
 
 
 def _refusal(url: str, error: HTTPError) -> Exception:
-    said = f"{error.code} {printable(error.reason)}"[:200]
+    said = f"{error.code} {one_line(error.reason)}"[:200]
     if error.code in (404, 410):
         return NotThere(f"There is no {url} ({said}).", "Is the --base-url right? See `stgcn download --list`.")
     if error.code == 416:
@@ -99,7 +114,7 @@ class BadRange(Again):
 
 def _cause(error: object) -> str:
     text = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error)
-    return printable(text or type(error).__name__)[:200]
+    return one_line(text or type(error).__name__)[:200].strip()
 
 
 class _Redirects(request.HTTPRedirectHandler):
@@ -111,16 +126,16 @@ class _Redirects(request.HTTPRedirectHandler):
         scheme = urlsplit(newurl).scheme
         if scheme not in ("https", urlsplit(req.full_url).scheme):
             raise NetworkError(
-                f"{req.full_url} leads to {printable(newurl)[:200]}: another scheme, which is not followed.",
+                f"{req.full_url} leads to {one_line(newurl)[:200]}: another scheme, which is not followed.",
                 "Name a trustworthy mirror with --base-url.",
             )
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
 
 
-def _opener() -> request.OpenerDirector:
+def _opener(patience: Patience) -> request.OpenerDirector:
     opener = request.OpenerDirector()
     for handler in (
-        request.ProxyHandler(), request.HTTPHandler(), request.HTTPSHandler(), request.UnknownHandler(), _Redirects(),
+        request.ProxyHandler(), *handlers(patience), request.UnknownHandler(), _Redirects(),
         request.HTTPDefaultErrorHandler(), request.HTTPErrorProcessor(),
     ):  # fmt: skip
         opener.add_handler(handler)

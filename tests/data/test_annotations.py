@@ -1,0 +1,225 @@
+"""Annotation pickles read as data: the same values as Python's own reader gives, in little memory, whoever wrote them."""
+
+import pickle
+import subprocess
+import sys
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from stgcn_cli.data import annotations
+from stgcn_cli.data.pickles import list_item, one_pickle
+from stgcn_cli.data.plain_arrays import HeldArray
+from stgcn_cli.data.store_build import build
+from stgcn_cli.errors import DataError
+from tests.conftest import ROOT, environment, make_records
+
+_KINDS = ("f2", "<f4", ">f4", ">f8", "i1", ">i2", "u8", "?", "c8", "S3", "<U2", ">U2")
+_PLAIN = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=300)
+    | st.binary(max_size=300)
+    | st.complex_numbers()
+)
+_KEYS = st.integers() | st.text(max_size=5) | st.booleans() | st.none()
+_ARRAYS = st.sampled_from(_KINDS).flatmap(
+    lambda kind: hnp.arrays(kind, hnp.array_shapes(min_dims=0, max_side=9, min_side=0))
+)
+_VALUES = st.recursive(
+    _PLAIN | _ARRAYS | _ARRAYS.map(np.asfortranarray) | st.sampled_from([np.int64(3), np.float16(0.5), np.bool_(True), np.str_("a"), bytearray(b"x")]),
+    lambda inner: st.lists(inner, max_size=4) | st.tuples(inner, inner) | st.dictionaries(_KEYS, inner, max_size=4)
+    | st.sets(_KEYS, max_size=4) | st.frozensets(_KEYS, max_size=4) | st.dictionaries(_KEYS, inner, max_size=3).map(OrderedDict),
+    max_leaves=12,
+)  # fmt: skip
+
+
+def same(a, b) -> bool:
+    """Whether two values are the same to the bit, and of the same types."""
+    if isinstance(a, np.ndarray | np.generic):
+        return type(a) is type(b) and a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    if isinstance(a, dict):
+        return type(a) is type(b) and same(list(a.items()), list(b.items()))
+    if isinstance(a, list | tuple):
+        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
+    return type(a) is type(b) and repr(a) == repr(b)
+
+
+@settings(max_examples=150, deadline=None)
+@given(value=_VALUES, protocol=st.integers(0, 5))
+def test_plain_values_are_read_as_python_reads_them(tmp_path_factory, value, protocol):
+    path = tmp_path_factory.getbasetemp() / "plain.pkl"
+    path.write_bytes(pickle.dumps(value, protocol=protocol))
+    assert same(annotations.read_pickle(path), pickle.loads(path.read_bytes()))
+
+
+def test_arrays_of_objects_and_shared_values_are_read(tmp_path):
+    shared, array = ["a", (1, 2)], np.array(["clip0", None, 3, ["x"]], dtype=object).reshape(2, 2)
+    value = {
+        "one": shared,
+        "two": shared,
+        "array": array,
+        "again": array,
+        "big": np.zeros(9, ">f8"),
+        "same dtype": np.ones(9, ">f8"),
+    }
+    for protocol in range(6):
+        (tmp_path / "x.pkl").write_bytes(pickle.dumps(value, protocol=protocol))
+        read = annotations.read_pickle(tmp_path / "x.pkl")
+        assert (
+            read["one"] is read["two"] and read["array"] is read["again"] and read["array"].tolist() == array.tolist()
+        )
+        expected = pickle.loads((tmp_path / "x.pkl").read_bytes())
+        assert same(read["big"], expected["big"]) and same(read["same dtype"], expected["same dtype"])
+
+
+def records(count: int) -> list[dict]:
+    """Of several types, byte orders and memory layouts, with values that are shared."""
+    made, shape = make_records(count, persons=2), (1080, 1920)
+    for index, record in enumerate(made):
+        keypoint = record["keypoint"].astype(("f4", ">f4", "f8", "f2")[index % 4])
+        record["keypoint"] = np.asfortranarray(keypoint) if index % 3 == 0 else keypoint
+        record |= {
+            "img_shape": shape,
+            "original_shape": shape,
+            "label": np.int64(index % 3) if index % 2 else index % 3,
+        }
+    return made
+
+
+def stored(path, folder) -> dict[str, bytes]:
+    """Every file of the store of the pickle, but meta.json, which names its source."""
+    build(path, folder, "key", lambda n: None)
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.name != "splits.npz"}
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_any_protocol_and_dialect_gives_the_same_store(tmp_path, protocol):
+    made = records(8)
+    names = [record["frame_dir"] for record in made]
+    first = pickle.dumps({"split": {"a_train": names}, "annotations": made}, protocol=protocol)
+    last = pickle.dumps({"annotations": made, "split": {"a_train": np.array(names)}}, protocol=2)
+    (tmp_path / "first.pkl").write_bytes(first)
+    (tmp_path / "last.pkl").write_bytes(last)
+    expected = stored(tmp_path / "first.pkl", tmp_path / "a")
+    assert stored(tmp_path / "last.pkl", tmp_path / "b") == expected
+    frames = np.frombuffer(expected["frames.bin"], "f4").reshape(-1, 25, 3)
+    assert frames[1:].tobytes() == b"".join(p.astype("f4").tobytes() for r in made for p in r["keypoint"])
+
+
+def test_arrays_stay_in_the_file_until_a_record_is_asked_for(tmp_path):
+    path = tmp_path / "x.pkl"
+    for protocol in range(2, 6):
+        path.write_bytes(pickle.dumps(records(6), protocol=protocol))
+        read, expected = annotations.read(path), pickle.loads(path.read_bytes())
+        assert all(isinstance(record["keypoint"], HeldArray) for record in read.records.bare)
+        assert same(list(read.records), expected) and same(read.records[-1], expected[-1])
+        assert same(list(read.records[2:4]), expected[2:4]) and len(read.records) == 6
+        assert same(annotations.complete(read.records.bare[3], path), expected[3])
+
+
+def test_what_we_write_is_held_as_well(tmp_path):
+    made, path = make_records(3), tmp_path / "x.pkl"
+    with one_pickle(path, {"a_train": ["clip000"]}) as writer:
+        for record in made:
+            writer.add(list_item(record), ["a_train"])
+    read = annotations.read(path)
+    assert isinstance(read.records.bare[0]["keypoint"], HeldArray) and same(list(read.records), made)
+    assert read.splits == {"a_train": ["clip000"]}
+
+
+def test_a_file_that_changes_while_it_is_read_is_told(tmp_path):
+    path = tmp_path / "x.pkl"
+    path.write_bytes(pickle.dumps(make_records(3)))
+    read = annotations.read(path)
+    with open(path, "r+b") as stream:
+        stream.truncate(1000)
+    with pytest.raises(DataError, match=r"x\.pkl: the record 'clip000' cannot be read: .* changed"):
+        list(read.records)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x04\x8e" + b"\xff" * 7 + b"\x3f",
+        b"\x80\x05\x96" + b"\xff" * 6 + b"\x00\x00",
+        b"\x80\x02B\xff\xff\xff\xff",
+        b"\x80\x02\x8b\xff\xff\xff\x7f",
+    ],
+)
+def test_bytes_that_are_only_announced_get_no_room(tmp_path, content):
+    (tmp_path / "x.pkl").write_bytes(content)
+    with pytest.raises(DataError, match=r"ends before the .* bytes that it announces"):
+        annotations.read(tmp_path / "x.pkl")
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    import os
+
+    os.mkfifo(tmp_path / "pipe.pkl")
+    with pytest.raises(DataError, match="no file that can be read"):
+        annotations.read(tmp_path / "pipe.pkl")
+
+
+_BUILD = """
+import resource, sys
+from pathlib import Path
+from stgcn_cli.data.store_build import build
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+build(Path(sys.argv[1]), Path(sys.argv[2]), "key", lambda n: None)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
+"""
+
+
+def memory_of_a_build(path, folder) -> int:
+    """Megabytes that building the store of `path` takes beside what Python and numpy take."""
+    done = subprocess.run(
+        [sys.executable, "-c", _BUILD, str(path), str(folder)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment(folder.parent),
+        check=True,
+    )
+    return int(done.stdout)
+
+
+def write_large(path, count: int, frames: int, protocol: int) -> None:
+    """`count` records of two bodies in float16, as pickle.dump writes them."""
+    keypoint = np.random.default_rng(0).normal(0, 1, (2, frames, 25, 3)).astype("f2")
+    made = [
+        {
+            "frame_dir": f"S001C001P001R{i:07d}",
+            "label": i % 60,
+            "total_frames": frames,
+            "keypoint": keypoint + np.float16(i % 7),
+        }
+        for i in range(count)
+    ]
+    with open(path, "wb") as stream:
+        pickle.dump(
+            {"split": {"a_train": [record["frame_dir"] for record in made]}, "annotations": made},
+            stream,
+            protocol=protocol,
+        )
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_store_is_built_in_little_memory(tmp_path, protocol):
+    write_large(tmp_path / "x.pkl", 400, 500, protocol)  # 60 MB, in protocol 2 written as text 90 MB
+    assert (tmp_path / "x.pkl").stat().st_size > 55e6
+    assert memory_of_a_build(tmp_path / "x.pkl", tmp_path / "s") < 25
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_600_megabytes_are_built_into_a_store_in_100(tmp_path, protocol):
+    write_large(tmp_path / "x.pkl", 26_000, 80, protocol)
+    assert (tmp_path / "x.pkl").stat().st_size > 600e6
+    assert memory_of_a_build(tmp_path / "x.pkl", tmp_path / "s") < 100

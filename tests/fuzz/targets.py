@@ -1,0 +1,12 @@
+"""Everything that is fuzzed, by name. Each lies in its own file, which is imported when it is wanted."""
+
+import importlib
+
+from tests.fuzz.campaign import Target
+
+NAMES = ("parser", "annotations", "checkpoint", "presets", "store", "archives", "logs", "http")
+
+
+def find(name: str) -> Target:
+    """The target called `name`."""
+    return importlib.import_module(f"tests.fuzz.fuzz_{name}").TARGET
