@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,15 @@ def _taken(folder: Path) -> int:
         raise disk_error(error, path) from error
 
 
+def _holder(handle: int) -> str:
+    """Who holds it, in words; they may come a moment after the lock."""
+    for _ in range(20):
+        if words := os.pread(handle, 200, 0).decode("utf-8", "replace").strip():
+            return printable(words)
+        time.sleep(0.05)
+    return "another process"
+
+
 def _sign(handle: int) -> None:
     """Say who holds it. On a full disk it is held without a word."""
     with contextlib.suppress(OSError):
@@ -66,9 +76,8 @@ def _is_ours(handle: int, path: Path, folder: Path) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = printable(os.pread(handle, 200, 0).decode("utf-8", "replace").strip()) or "another process"
         raise UsageError(
-            f"The run in {folder} is being trained by {holder}.",
+            f"The run in {folder} is being trained by {_holder(handle)}.",
             "Let it finish or stop it, then go on with --resume; or choose another --work-dir.",
         ) from None
     except OSError:  # a file system without locks

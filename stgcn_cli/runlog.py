@@ -1,5 +1,6 @@
 """What a run leaves in its folder beside checkpoints: log.jsonl, results.csv, preset.toml, environment.json."""
 
+import contextlib
 import json
 import os
 import platform
@@ -12,6 +13,8 @@ from stgcn_cli.errors import UsageError
 from stgcn_cli.files import disk_error, made, sync_folder, written_whole
 
 _EPOCH_COLUMNS = ("epoch", "lr", "loss", "top1_acc", "top5_acc")
+_NEEDED = {"epoch": (*_EPOCH_COLUMNS, "time"), "train": ("iter",), "skipped": ("iter",)}
+_LINE, _MOST_LINES = 1 << 16, 2_000_000  # characters; a year of training
 
 
 class NullLog:
@@ -77,17 +80,27 @@ def _is_before(record: dict[str, Any], epochs: int, step: int) -> bool:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The records of a log.jsonl; a last line cut off by a crash is left out."""
+    """The records of a log.jsonl; lines that are none, such as the last one before a crash, are left out."""
+    if not path.is_file():
+        return []
     records = []
-    if path.is_file():
-        for line in path.read_text("utf-8", "replace").splitlines():
-            try:
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        for _ in range(_MOST_LINES):
+            if not (line := stream.readline(_LINE)):
+                break
+            with contextlib.suppress(ValueError, RecursionError):
                 record = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(record, dict) and isinstance(record.get("epoch"), int) and "mode" in record:
-                records.append(record)
+                if _is_record(record):
+                    records.append(record)
     return records
+
+
+def _is_record(record: Any) -> bool:
+    """Whether it has the epoch and the mode, and the numbers that a record of this mode has."""
+    if not isinstance(record, dict) or not isinstance(record.get("mode"), str):
+        return False
+    needed = ("epoch", *_NEEDED.get(record["mode"], ()))
+    return type(record.get("epoch")) is int and all(type(record.get(key)) in (int, float) for key in needed)
 
 
 def is_run(folder: Path) -> bool:
