@@ -3,21 +3,30 @@
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from stgcn_cli import __version__, console
 from stgcn_cli.arguments import join_values
 from stgcn_cli.commands.checkpoint import checkpoint
+from stgcn_cli.commands.data import data
 from stgcn_cli.commands.demo import demo
+from stgcn_cli.commands.doctor import doctor
 from stgcn_cli.commands.download import download_command
 from stgcn_cli.commands.eval import evaluate
+from stgcn_cli.commands.predict import predict
 from stgcn_cli.commands.prepare import prepare
 from stgcn_cli.commands.presets import presets
+from stgcn_cli.commands.report import report
 from stgcn_cli.commands.train import train
-from stgcn_cli.errors import FAILED_RUN, INTERRUPTED, TERMINATED, StgcnError, Terminated
+from stgcn_cli.commands.view import view
+from stgcn_cli.errors import DONE, FAILED_RUN, INTERRUPTED, TERMINATED, StgcnError, Terminated
+from stgcn_cli.files import disk_error
+
+console.open_streams()
 
 app = typer.Typer(
     name="stgcn",
@@ -29,12 +38,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("prepare")(prepare)
+app.add_typer(data, name="data")
 app.command("train")(train)
 app.command("eval")(evaluate)
+app.command("predict")(predict)
+app.command("view")(view)
+app.command("report")(report)
 app.add_typer(presets, name="presets")
 app.command("download")(download_command)
 app.add_typer(checkpoint, name="checkpoint")
 app.command("demo")(demo)
+app.command("doctor")(doctor)
 
 
 def _print_version(wanted: bool) -> None:
@@ -70,15 +84,29 @@ def main() -> None:
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
             console.fail("Interrupted. What was complete is kept.")
+        if isinstance(stop.__context__, BrokenPipeError):  # who reads our output has seen enough, as `| head` does
+            console.let_go(sys.stdout)
+            sys.exit(DONE)
         raise
-    except Exception as error:
-        if os.environ.get("STGCN_TRACEBACK"):
-            raise
-        console.fail(
-            f"Unexpected {type(error).__name__}: {error}",
-            "This is a defect of stgcn. Run again with STGCN_TRACEBACK=1 and report what it prints.",
-        )
+    except OSError as error:
+        if error.filename is not None:
+            _blame_ourselves(error)
+        console.let_go(sys.stdout)
+        told = disk_error(error, Path("the output"))
+        console.fail(told.message, told.hint)
         sys.exit(FAILED_RUN)
+    except Exception as error:
+        _blame_ourselves(error)
+
+
+def _blame_ourselves(error: Exception) -> NoReturn:
+    if os.environ.get("STGCN_TRACEBACK"):
+        raise error
+    console.fail(
+        f"Unexpected {type(error).__name__}: {error}",
+        "This is a defect of stgcn. Run again with STGCN_TRACEBACK=1 and report what it prints.",
+    )
+    sys.exit(FAILED_RUN)
 
 
 if __name__ == "__main__":

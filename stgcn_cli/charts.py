@@ -1,4 +1,4 @@
-"""Pictures of a run: learning curves and a confusion matrix, as PNG."""
+"""Pictures of a run: learning curves and a confusion matrix."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +14,10 @@ _BLUE, _ORANGE, _GREY = "#1f6fb2", "#d9822b", "#8a8a8a"
 
 def _figure(width: float, height: float) -> Any:
     """A figure without a window; matplotlib is slow to import, so only here."""
+    import matplotlib
     from matplotlib.figure import Figure
 
+    matplotlib.rcParams["text.parse_math"] = False  # a class may be called $1
     return Figure(figsize=(width, height), dpi=130, layout="constrained")
 
 
@@ -27,13 +29,19 @@ def _save(figure: Any, path: Path) -> None:
 def learning_curve(
     records: Sequence[dict[str, Any]], path: Path, title: str, published: Sequence[dict[str, Any]] = ()
 ) -> None:
-    """Loss and accuracy over epochs, from the records of log.jsonl. Nothing is drawn before the first epoch.
+    """Write `curves` as PNG; nothing before the first epoch."""
+    if figure := curves(records, title, published):
+        _save(figure, path)
+
+
+def curves(records: Sequence[dict[str, Any]], title: str, published: Sequence[dict[str, Any]] = ()) -> Any | None:
+    """The figure of loss and accuracy over epochs, from the records of log.jsonl; None before the first epoch.
 
     `published` are the records of the published run (`published_log.read_published`), drawn beside ours in grey.
     """
     epochs = [record for record in records if record["mode"] == "epoch"]
     if not epochs:
-        return
+        return None
     figure = _figure(11 if published else 9, 3.6)
     left, right = figure.subplots(1, 2)
     x = [record["epoch"] for record in epochs]
@@ -57,8 +65,9 @@ def learning_curve(
     else:
         right.legend(loc="lower right", frameon=False, fontsize=8)
     _tidy(figure, [left, right], x, [r["lr"] for r in epochs])
-    figure.suptitle(title)
-    _save(figure, path)
+    if title:
+        figure.suptitle(title)
+    return figure
 
 
 def _published_curves(left: Any, right: Any, records: Sequence[dict[str, Any]]) -> None:

@@ -1,6 +1,7 @@
 """Checkpoints: {"meta", "state_dict"[, "optimizer"]}, read without running what is in them, written whole."""
 
 import pickle
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stgcn_cli import seal
+from stgcn_cli import seal, vetting
 from stgcn_cli.errors import CheckpointError
 from stgcn_cli.files import written_whole
 from stgcn_cli.wording import printable
@@ -62,11 +63,11 @@ def read(path: Path) -> Checkpoint:
     Raises CheckpointError when it is missing, damaged, asks for code to be run, or holds no weights of ours.
     """
     path = Path(path)
+    vetting.check(path)
     try:
-        with torch.serialization.safe_globals(_numpy_scalars()):
+        with torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch's, about files from elsewhere
             value = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"There is no checkpoint {path}.", "See the run folder, or `stgcn train`.") from error
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
     except pickle.UnpicklingError as error:
@@ -77,7 +78,10 @@ def read(path: Path) -> Checkpoint:
 
 
 def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in printable(error).splitlines() if line.strip()]
+    said = printable(error).rpartition("WeightsUnpickler error:")[
+        2
+    ]  # what stands before it is advice to trust the file
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
     named = next((line for line in lines if "GLOBAL" in line or "global" in line), lines[0] if lines else "")
     return (named or type(error).__name__)[:200]
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from stgcn_cli.errors import UsageError
 from stgcn_cli.skeleton import LAYOUTS
-from stgcn_cli.wording import nearest
+from stgcn_cli.wording import nearest, shown
 
 MAX_CLASSES, MAX_FRAMES, MAX_PERSONS = 100_000, 100_000, 64
 
@@ -134,7 +134,7 @@ def _build(kind: type, values: dict[str, Any], where: str, prefix: str) -> Any:
     for key in values:
         if key not in fields:
             known = [prefix + name for name in fields]
-            message = f"{where}: there is no key {prefix + key!r}.{nearest(prefix + key, known)}"
+            message = f"{where}: there is no key {shown(prefix + key)}.{nearest(prefix + key, known)}"
             raise UsageError(message, "Known keys: " + ", ".join(known))
     missing = [k for k, f in fields.items() if k not in values and _is_required(f)]
     if missing:
@@ -149,7 +149,9 @@ def _is_required(f: dataclasses.Field) -> bool:
 def _convert(value: Any, hint: Any, f: dataclasses.Field, where: str, key: str) -> Any:
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
-            raise UsageError(f"{where}: {key} = {value!r}, but it is a section.", f"Write [{key}] and its keys below.")
+            raise UsageError(
+                f"{where}: {key} = {shown(value)}, but it is a section.", f"Write [{key}] and its keys below."
+            )
         return _build(typing.cast(type, hint), value, where, key + ".")
     for option in _options(hint):
         if dataclasses.is_dataclass(option) and isinstance(value, dict):
@@ -158,7 +160,7 @@ def _convert(value: Any, hint: Any, f: dataclasses.Field, where: str, key: str) 
             return _as(value, option, *f.metadata.get("range", (-math.inf, math.inf)))
         except ValueError:
             continue
-    raise UsageError(f"{where}: {key} = {value!r}, but it must be {_expected(hint, f)}.")
+    raise UsageError(f"{where}: {key} = {shown(value)}, but it must be {_expected(hint, f)}.")
 
 
 def _options(hint: Any) -> tuple[Any, ...]:
@@ -214,7 +216,7 @@ def _check_together(preset: Preset, where: str) -> None:
     if preset.layout is None and preset.data.layout not in LAYOUTS:
         word = preset.data.layout
         raise UsageError(
-            f"{where}: data.layout = {word!r}, but it must be one of {', '.join(LAYOUTS)}.{nearest(word, list(LAYOUTS))}",
+            f"{where}: data.layout = {shown(word)}, but it must be one of {', '.join(LAYOUTS)}.{nearest(word, list(LAYOUTS))}",
             "A skeleton of your own: --set data.layout=my-layout.toml",
         )
     names = preset.data.classes
@@ -238,4 +240,6 @@ def _check_together(preset: Preset, where: str) -> None:
     if preset.optim.nesterov and preset.optim.momentum == 0:
         raise UsageError(f"{where}: optim.nesterov = true needs optim.momentum above 0.")
     if not preset.data.dataset or "/" in preset.data.dataset or "\\" in preset.data.dataset:
-        raise UsageError(f"{where}: data.dataset = {preset.data.dataset!r}, but a preset names a data set, not a path.")
+        raise UsageError(
+            f"{where}: data.dataset = {shown(preset.data.dataset)}, but a preset names a data set, not a path."
+        )

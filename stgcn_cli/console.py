@@ -1,15 +1,14 @@
 """The only room that knows rich: results on stdout; progress, notes and messages on stderr; plain when piped."""
 
 import contextlib
-import json
 import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from stgcn_cli.screen import Advance, Screen, no_progress, no_words
-from stgcn_cli.wording import printable
+from stgcn_cli.wording import json_text, printable
 
 _UNBROKEN = 24  # characters of a first column that is kept in one line, so that names can be read and copied
 _quiet = False
@@ -21,6 +20,13 @@ _UNUSED = {  # options of the reference that are accepted, and why they do nothi
     "--gpu-collect": "is not needed: results are always collected by the devices.",
     "--tmpdir": "is not needed: results are not collected through files.",
 }
+
+
+def open_streams() -> None:
+    """Write nowhere where a stream was closed (`2>&-`, some services); else the next file opened would take its place."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def set_quiet(quiet: bool) -> None:
@@ -60,12 +66,23 @@ def fail(message: str, hint: str = "") -> None:
 
 
 def _say(text: str, style: str) -> None:
-    if not sys.stderr.isatty():
-        print(printable(text), file=sys.stderr, flush=True)
-        return
-    from rich.text import Text
+    try:
+        if not sys.stderr.isatty():
+            print(printable(text), file=sys.stderr, flush=True)
+            return
+        from rich.text import Text
 
-    _stderr().print(Text(printable(text), style=style))
+        _stderr().print(Text(printable(text), style=style))
+    except OSError:  # a full disk behind 2>, a terminal that was closed: no reason to stop working
+        let_go(sys.stderr)
+
+
+def let_go(stream: IO) -> None:
+    """Send what is still to be written to `stream`, which cannot take it, nowhere: its closing fails no more."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def _stderr() -> Any:
@@ -81,7 +98,7 @@ def say(text: str) -> None:
 
 def print_json(value: object) -> None:
     """A result for scripts, on stdout."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str), flush=True)
+    print(json_text(value), flush=True)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -131,8 +148,8 @@ def progress(description: str, total: int | None, shown: bool = True) -> Iterato
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = [TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn()]
-    columns += [TextColumn("{task.fields[words]}"), TimeRemainingColumn()]
+    columns = [TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn()]
+    columns += [TextColumn("{task.fields[words]}", markup=False), TimeRemainingColumn()]
     with Progress(*columns, console=_stderr(), transient=True) as bar:
         task = bar.add_task(printable(description), total=total, words="")
 

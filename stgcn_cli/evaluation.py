@@ -81,7 +81,7 @@ class EvalPlan:
 
 @dataclass(frozen=True)
 class EvalResult:
-    """Scores float32 (N, classes), labels (N,) with -1 = hidden, names and metrics (fractions)."""
+    """Scores float32 (N, classes), labels (N,) with -1 = hidden, names, metrics (fractions), and the annotations used."""
 
     preset: Preset
     split: str
@@ -89,6 +89,7 @@ class EvalResult:
     labels: np.ndarray
     names: list[str]
     metrics: dict[str, float]
+    source: Path | None = None
 
     @property
     def labelled(self) -> "EvalResult":
@@ -128,7 +129,11 @@ def evaluate_in_world(plan: EvalPlan, world: World) -> EvalResult:
 def result_of(preset: Preset, split: Split, scores: Tensor) -> EvalResult:
     """Scores with the split's labels and names, measured by the preset's metrics."""
     names = [split.store.names[index] for index in split.indices]
-    result = EvalResult(preset, split.name, scores.float().cpu().numpy(), split.labels, names, {})
-    known = result.labelled
-    measured = metrics.measure(known.scores, known.labels, preset.eval.metrics) if len(known.labels) else {}
-    return replace(result, metrics=measured)
+    result = EvalResult(preset, split.name, scores.float().cpu().numpy(), split.labels, names, {}, split.store.source)
+    return measured(result)
+
+
+def measured(result: EvalResult) -> EvalResult:
+    """The result with the metrics its preset names, over the clips that have a label."""
+    known, names = result.labelled, result.preset.eval.metrics
+    return replace(result, metrics=metrics.measure(known.scores, known.labels, names) if len(known.labels) else {})

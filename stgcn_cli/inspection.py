@@ -11,7 +11,7 @@ from stgcn_cli.checkpoint import Checkpoint
 from stgcn_cli.models.graph import PARTITIONS, adjacency
 from stgcn_cli.network.fetching import sha256_of
 from stgcn_cli.skeleton import LAYOUTS
-from stgcn_cli.wording import printable
+from stgcn_cli.wording import printable, shown
 
 _CODE = ("config", "cfg", "env_info", "preset")  # long texts, told by their length
 _LONG = 100  # characters of a value that are shown
@@ -86,7 +86,7 @@ def _shown(key: str, value: Any) -> Any:
         value = value.item()
     if value is None or isinstance(value, bool | int | float):
         return value
-    text = printable(value)
+    text = printable(value if isinstance(value, str) else shown(value))
     if key in _CODE:
         return f"{len(text):,} characters"
     if isinstance(value, Mapping):

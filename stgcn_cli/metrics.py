@@ -1,5 +1,7 @@
 """Accuracies from scores (N, classes) and labels (N,): pure numpy, fractions from 0 to 1."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 Array = np.ndarray
@@ -31,6 +33,45 @@ def mean_class(matrix: Array) -> float:
 def mean_class_labelled(matrix: Array) -> float:
     """The mean over the classes that have a clip."""
     return float(np.nanmean(class_accuracy(matrix)))
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """`clips` of the `of` clips labelled `label` are taken for `taken_for`; the surest of them is `example` (its place)."""
+
+    label: int
+    taken_for: int
+    clips: int
+    of: int
+    example: int
+    probability: float
+
+
+def most_confused(scores: Array, labels: Array, most: int) -> list[Confusion]:
+    """The pairs of classes with the most wrong clips (-1 = hidden, left out), of equals those with the larger share."""
+    best, share = scores.argmax(axis=1), probabilities(scores).max(axis=1)
+    wrong = (labels >= 0) & (best != labels)
+    matrix = confusion(best[wrong], labels[wrong], scores.shape[1])
+    totals = np.bincount(labels[labels >= 0], minlength=len(matrix))
+    pairs = sorted(np.argwhere(matrix).tolist(), key=lambda pair: (-matrix[*pair], totals[pair[0]]))[:most]
+    found = []
+    for label, taken_for in pairs:
+        clips = np.flatnonzero(wrong & (labels == label) & (best == taken_for))
+        example = int(clips[share[clips].argmax()])
+        found.append(Confusion(label, taken_for, len(clips), int(totals[label]), example, float(share[example])))
+    return found
+
+
+def probabilities(scores: Array) -> Array:
+    """Softmax of the logits (N, classes), float64."""
+    with np.errstate(invalid="ignore"):  # a model that went wrong gives NaN, and so do these
+        exp = np.exp(scores.astype(np.float64) - scores.max(axis=1, keepdims=True))
+        return exp / exp.sum(axis=1, keepdims=True)
+
+
+def thirds(counts: Array) -> list[Array]:
+    """The classes of the most, the middle and the least training clips, a third each (the first larger by a rest)."""
+    return np.array_split(np.argsort(-counts, kind="stable"), 3)
 
 
 def measure(scores: Array, labels: Array, metrics: tuple[str, ...]) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Seconds before hours: do the data fit the preset? Answered with what was found, what was expected, what to type."""
 
 import dataclasses
+from collections import Counter
 
 import numpy as np
 
@@ -8,6 +9,9 @@ from stgcn_cli import catalog, presets
 from stgcn_cli.config import Preset
 from stgcn_cli.data.splits import Split
 from stgcn_cli.errors import DataError
+from stgcn_cli.wording import one_line
+
+_SHOWN = 3  # clips named in a warning
 
 
 def check(preset: Preset, split: Split, *, training: bool) -> list[str]:
@@ -88,19 +92,39 @@ def _check_lengths(preset: Preset, split: Split, training: bool) -> None:
 
 
 def _warnings(preset: Preset, split: Split) -> list[str]:
-    starts, said = split.store.starts[split.indices], []
-    crowded = int((starts[:, preset.data.num_person :] > 0).any(axis=1).sum())
-    if crowded:
+    starts, lost = split.store.starts[split.indices], split.store.missing_names.get(split.name, [])
+    odd = [
+        (
+            (starts[:, preset.data.num_person :] > 0).any(axis=1),
+            f"more than {preset.data.num_person} persons; the others are dropped",
+        ),
+        ((starts == 0).all(axis=1), "no person in any frame"),
+    ]
+    said = [
+        f"{found.sum()} clips of {split.name!r} have {what}: {_some(split.names(np.flatnonzero(found)[:_SHOWN].tolist()), found.sum())}."
+        for found, what in odd
+        if found.any()
+    ]
+    if twice := _twice(split):
         said.append(
-            f"{crowded} clips of {split.name!r} have more than {preset.data.num_person} persons; the others are dropped."
+            f"{len(twice)} clips of {split.name!r} stand there twice with the same label: {_some(twice, len(twice))}."
         )
-    empty = int((starts == 0).all(axis=1).sum())
-    if empty:
-        said.append(f"{empty} clips of {split.name!r} have no person in any frame.")
-    lost = split.store.missing_names.get(split.name, 0)
     if lost:
-        said.append(f"{lost} names of the split {split.name!r} have no record in {split.store.source}.")
+        said.append(
+            f"{len(lost)} names of the split {split.name!r} have no record in {split.store.source}: {_some(lost, len(lost))}."
+        )
     return said
+
+
+def _twice(split: Split) -> list[str]:
+    """Names that occur more than once with one label; with several labels, as in BABEL, they are meant so."""
+    pairs = Counter(zip(split.names(range(len(split.indices))), split.labels.tolist(), strict=True))
+    return [name for (name, _), count in pairs.items() if count > 1]
+
+
+def _some(names: list[str], count: int) -> str:
+    """The first few of `count` names."""
+    return ", ".join(map(one_line, names[:_SHOWN])) + (", ..." if count > _SHOWN else "")
 
 
 def check_pair(train: Split, val: Split) -> list[str]:

@@ -12,9 +12,10 @@ from stgcn_cli.config import Preset, check_keys, preset_from
 from stgcn_cli.errors import UsageError
 from stgcn_cli.skeleton import LAYOUTS, Layout
 from stgcn_cli.skeleton_file import layout_from, read_layout
-from stgcn_cli.wording import nearest
+from stgcn_cli.wording import nearest, one_line, shown
 
 _SMALLER_RELEASE = {"ntu120": 60, "babel120": 60}  # the first 60 classes are those of NTU 60 and BABEL-60
+_SHOWN = 120  # characters of a setting in a message
 MAX_BYTES = 1_000_000  # far above any preset; a larger file is something else
 
 
@@ -59,8 +60,8 @@ def from_text(text: bytes, where: str, name: str, settings: Iterable[str] = ()) 
     folder = Path(where).parent
     for setting in settings:
         _apply(values, setting)
-        check_keys(values, f"--set {setting}")
-        where += f" --set {setting}"
+        check_keys(values, f"--set {one_line(setting)[:_SHOWN]}")
+        where += f" --set {one_line(setting)[:_SHOWN]}"
     _read_layout_file(values, folder)
     return preset_from(values, where)
 
@@ -106,7 +107,7 @@ def _locate(name: str) -> Path:
 
 def _apply(values: dict[str, Any], setting: str) -> None:
     """Put `section.key=value` into `values`."""
-    where = f"--set {setting}"
+    where = f"--set {one_line(setting)[:_SHOWN]}"
     key, equals, text = setting.partition("=")
     if not equals or not key.strip():
         raise UsageError(f"{where}: a setting is written key=value.", "For example: --set optim.lr=0.05")
@@ -115,7 +116,7 @@ def _apply(values: dict[str, Any], setting: str) -> None:
     for section in sections:
         target = target.setdefault(section, {})
         if not isinstance(target, dict):
-            raise UsageError(f"{where}: {section!r} is a value, not a section.")
+            raise UsageError(f"{where}: {shown(section)} is a value, not a section.")
     if text.strip() == "none":  # TOML has no null; the key is then absent
         target.pop(last, None)
     else:
@@ -157,7 +158,9 @@ def class_names(preset: Preset) -> list[str]:
         path = Path(__file__).parent / "facts" / "classes" / f"{Path(preset.data.classes).name}.txt"
         if not path.is_file():
             known = sorted(p.stem for p in path.parent.glob("*.txt"))
-            raise UsageError(f"There is no list of class names {preset.data.classes!r}.", f"Known: {', '.join(known)}")
+            raise UsageError(
+                f"There is no list of class names {shown(preset.data.classes)}.", f"Known: {', '.join(known)}"
+            )
         listed = path.read_text("utf-8").splitlines()
         named = listed[:count] if count in (len(listed), _SMALLER_RELEASE.get(path.stem)) else []
     return named or [f"class {index}" for index in range(count)]

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from stgcn_cli import charts, metrics, presets
-from stgcn_cli.errors import UsageError
+from stgcn_cli import charts, evaluation, metrics, presets
+from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.evaluation import EvalResult
 from stgcn_cli.files import written_whole
-from stgcn_cli.wording import nearest
+from stgcn_cli.wording import nearest, printable
 
 
 def write(result: EvalResult, path: Path) -> None:
@@ -21,6 +21,29 @@ def write(result: EvalResult, path: Path) -> None:
     writer = writer_for(path)
     with written_whole(path) as stream:
         stream.write(writer(result))
+
+
+def read(path: Path) -> EvalResult:
+    """The result in a `.npz` of ours. Raises DataError for another file, or one that is damaged."""
+    how = "Make one: stgcn eval CHECKPOINT --out result.npz"
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            scores, labels, names = arrays["scores"], arrays["labels"], arrays["names"]
+            preset, split, source = (str(arrays[key][()]) for key in ("preset", "split", "source"))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.", how) from error
+    except Exception as error:  # a damaged archive can make numpy raise anything
+        raise DataError(f"{path} is no result that describes itself: {printable(error)[:200]}.", how) from error
+    recipe = presets.from_text(preset.encode(), str(path), "result")
+    fits = scores.ndim == 2 and scores.shape == (len(names), recipe.model.num_classes) and scores.dtype.kind == "f"
+    if not (fits and labels.shape == names.shape and (labels.dtype.kind, names.dtype.kind) == ("i", "U")):
+        raise DataError(f"{path}: its scores, labels and names do not belong together.", how)
+    if len(labels) and not -1 <= labels.min() <= labels.max() < recipe.model.num_classes:
+        raise DataError(
+            f"{path}: labels are {labels.min()} to {labels.max()} of {recipe.model.num_classes} classes.", how
+        )
+    result = EvalResult(recipe, split, scores, labels, names.tolist(), {}, Path(source) if source else None)
+    return evaluation.measured(result)
 
 
 def writer_for(path: Path) -> Callable[[EvalResult], bytes]:
@@ -69,11 +92,13 @@ def _csv(result: EvalResult) -> bytes:
 
 
 def _npz(result: EvalResult) -> bytes:
+    """Everything: `read` makes the result out of it again."""
     stream = io.BytesIO()
-    classes = np.array(presets.class_names(result.preset))
     np.savez_compressed(
-        stream, scores=result.scores, labels=result.labels, names=np.array(result.names), classes=classes
-    )
+        stream, scores=result.scores, labels=result.labels, names=np.array(result.names),
+        classes=np.array(presets.class_names(result.preset)), preset=np.array(presets.to_toml(result.preset)),
+        split=np.array(result.split), source=np.array(str(result.source or "")),
+    )  # fmt: skip
     return stream.getvalue()
 
 

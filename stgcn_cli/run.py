@@ -11,7 +11,20 @@ from typing import Any
 
 import torch
 
-from stgcn_cli import charts, checkpoint, download, history, preflight, presets, results, runlock, runlog, transfer
+from stgcn_cli import (
+    charts,
+    checkpoint,
+    download,
+    history,
+    preflight,
+    presets,
+    reporting,
+    results,
+    runlock,
+    runlog,
+    tensorboard_log,
+    transfer,
+)
 from stgcn_cli.config import Preset
 from stgcn_cli.data.places import find_pickles
 from stgcn_cli.data.splits import find_split, open_stores
@@ -46,6 +59,8 @@ class Wishes:
     freeze: str | None = None
     skip_nonfinite: int = 0
     save_minutes: float = 10.0
+    report: bool = True
+    tensorboard: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,14 +81,8 @@ def run(preset: Preset, place: Place, wishes: Wishes, screen: Screen) -> Outcome
     Raises StgcnError: UsageError and DataError before anything is built, RunError later.
     """
     began = time.monotonic()
-    check_batch(preset, place, screen)
-    if place.world > place.gpus and wishes.work_dir is None:
-        raise UsageError("Several machines, torchrun or SLURM need one folder for all.", "Name it with --work-dir.")
-    pickles = tuple(find_pickles(preset.data.dataset, (preset.data.train, preset.data.val), wishes.data))
-    if not place.is_first:
-        screen = SILENT
-    preset = check_data(preset, pickles, wishes.validate, screen)
-    check_weights(preset, wishes, screen)
+    screen = screen if place.is_first else SILENT
+    preset, pickles = check(preset, place, wishes, screen)
     with run_folder(preset, place, wishes) as folder:
         summary = _finished(preset, folder, wishes)
         was_finished = summary is not None
@@ -83,6 +92,9 @@ def run(preset: Preset, place: Place, wishes: Wishes, screen: Screen) -> Outcome
             return None
         draw_curve(preset, folder)
         tests = {which: _test(which, preset, folder, pickles, wishes, place, screen) for which in wishes.test}
+        report = folder / "report.html"
+        if wishes.report and reporting.write_or_warn(lambda: reporting.of_run(folder), report, screen):
+            screen.note(f"Report: {report}")
         return Outcome(preset, folder, time.monotonic() - began, summary, tests, was_finished)
 
 
@@ -96,8 +108,25 @@ def _train(
     plan = TrainPlan(
         preset, pickles, folder, wishes.validate, wishes.seed, wishes.diff_seed, wishes.deterministic, wishes.precision,
         wishes.resume_from, wishes.load_from, wishes.freeze, wishes.skip_nonfinite, 60 * wishes.save_minutes, screen,
+        wishes.tensorboard,
     )  # fmt: skip
     return launch(train, plan, place)
+
+
+def check(preset: Preset, place: Place, wishes: Wishes, screen: Screen) -> tuple[Preset, tuple[Path, ...]]:
+    """Everything that can be told before there is a run folder; the preset with class counts resolved, and the data.
+
+    Raises StgcnError.
+    """
+    check_batch(preset, place, screen)
+    if wishes.tensorboard:
+        tensorboard_log.check_installed()
+    if place.world > place.gpus and wishes.work_dir is None:
+        raise UsageError("Several machines, torchrun or SLURM need one folder for all.", "Name it with --work-dir.")
+    pickles = tuple(find_pickles(preset.data.dataset, (preset.data.train, preset.data.val), wishes.data))
+    preset = check_data(preset, pickles, wishes.validate, screen)
+    check_weights(preset, wishes, screen)
+    return preset, pickles
 
 
 def draw_curve(preset: Preset, folder: Path) -> None:
@@ -222,5 +251,6 @@ def _test(
     plan = EvalPlan(preset, folder / f"{which}.pth", pickles, preset.data.val, wishes.precision, screen=screen)
     result = evaluate_in_world(plan, World(0, 1, torch.device(place.device)))  # alone: other ranks may be gone
     results.write(result, folder / f"{which}.result.pkl")
+    results.write(result, folder / f"{which}.result.npz")
     results.write_beside(result, folder / which)
     return result

@@ -13,7 +13,7 @@ from typing import Any
 
 from stgcn_cli.errors import UsageError
 from stgcn_cli.skeleton import LAYOUTS, Layout
-from stgcn_cli.wording import nearest, printable
+from stgcn_cli.wording import nearest, shown
 
 MAX_BYTES = 200_000
 MAX_JOINTS = 1000
@@ -53,20 +53,20 @@ def layout_from(name: Any, values: Mapping[str, Any], where: str) -> Layout:
     known = ("joints", "bones", "centre")
     for key in values:
         if key not in known:
-            message = f"{where}: there is no key {printable(key)!r} in a layout."
+            message = f"{where}: there is no key {shown(key)} in a layout."
             raise UsageError(message + nearest(key, known), f"Keys: name, {', '.join(known)}")
     for key in known:
         if key not in values:
             raise UsageError(f"{where}: the layout's {key} is missing.", f"Keys: name, {', '.join(known)}")
     if not isinstance(name, str) or not name or name in LAYOUTS or name.endswith(".toml"):
-        raise UsageError(f"{where}: name = {name!r} cannot be a layout's name.", "Give one that is not built in.")
+        raise UsageError(f"{where}: name = {shown(name)} cannot be a layout's name.", "Give one that is not built in.")
     joints = _joints(values["joints"], where)
     bones = values["bones"]
     if not isinstance(bones, list | tuple) or not all(isinstance(b, list | tuple) and len(b) == 2 for b in bones):
         raise UsageError(f"{where}: bones must be a list of pairs of joints.")
     pairs = tuple((_joint(a, joints, where, "bones"), _joint(b, joints, where, "bones")) for a, b in bones)
     if own := next((pair for pair in pairs if pair[0] == pair[1]), None):
-        raise UsageError(f"{where}: a bone joins {joints[own[0]]!r} to itself.")
+        raise UsageError(f"{where}: a bone joins {shown(joints[own[0]])} to itself.")
     return Layout(name, joints, pairs, _joint(values["centre"], joints, where, "centre"))
 
 
@@ -77,7 +77,7 @@ def _joints(value: Any, where: str) -> tuple[str, ...]:
         raise UsageError(f"{where}: {len(value)} joints; at most {MAX_JOINTS} are taken.")
     if len(set(value)) < len(value):
         twice = next(joint for joint in value if list(value).count(joint) > 1)
-        raise UsageError(f"{where}: the joint {twice!r} stands there twice.")
+        raise UsageError(f"{where}: the joint {shown(twice)} stands there twice.")
     return tuple(value)
 
 
@@ -89,5 +89,5 @@ def _joint(value: Any, joints: Sequence[str], where: str, key: str) -> int:
         return value
     close = nearest(value, list(joints)) if isinstance(value, str) else ""
     raise UsageError(
-        f"{where}: {key} names {value!r}, but there is no such joint.{close}", f"Joints: 0 to {len(joints) - 1}"
+        f"{where}: {key} names {shown(value)}, but there is no such joint.{close}", f"Joints: 0 to {len(joints) - 1}"
     )

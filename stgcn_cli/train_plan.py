@@ -28,6 +28,7 @@ class TrainPlan:
     skip_nonfinite: int = 0  # steps whose loss is not finite that may be left out
     save_every: float = 600.0  # seconds between checkpoints inside an epoch
     screen: Screen = SILENT
+    tensorboard: bool = False
 
 
 @dataclass

@@ -13,18 +13,20 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from stgcn_cli import checkpoint, evaluation, history, presets, transfer
+from stgcn_cli import checkpoint, evaluation, history, presets, results, transfer
 from stgcn_cli.batches import Clips
 from stgcn_cli.checkpoint import Checkpoint
 from stgcn_cli.config import Preset
 from stgcn_cli.data.splits import Split, find_split, open_stores
 from stgcn_cli.data.statistics import describe
 from stgcn_cli.distributed import World
-from stgcn_cli.epoch import is_due, train_epoch
+from stgcn_cli.epoch import batches_of_epoch, is_due, train_epoch
+from stgcn_cli.evaluation import EvalResult
 from stgcn_cli.memory import keep_memory
 from stgcn_cli.models import build_model
 from stgcn_cli.precision import dtype_of, set_up
 from stgcn_cli.runlog import NullLog, RunLog
+from stgcn_cli.tensorboard_log import TensorBoardLog
 from stgcn_cli.train_plan import State, TrainPlan
 
 BUCKET_MB = 4  # three buckets for 3.1 M parameters, so that their reduction overlaps with the backward pass
@@ -41,11 +43,14 @@ def train(plan: TrainPlan, world: World) -> dict[str, Any]:
     val_clips = Clips.of(val, plan.preset.data, world.device, dtype_of(plan.precision)) if val else None
     state = start(plan, world)
     net = _parallel(state.model, world)
-    log = RunLog(plan.folder) if world.is_first else NullLog()
+    log: NullLog = RunLog(plan.folder) if world.is_first else NullLog()
     if isinstance(log, RunLog):
         log.cut_back(state.epoch, state.step)
         if state.epoch or state.step:
             log.write(_resumption(plan, state))
+    if plan.tensorboard and world.is_first:
+        steps = len(batches_of_epoch(plan, len(clips), 0, 0, world.size))
+        log = TensorBoardLog(log, plan.folder, steps, state.epoch * steps + state.step)
     about = describe(split) if world.is_first else {}
     last: dict[str, float] = {}
     for epoch in range(state.epoch, plan.preset.train.epochs):
@@ -53,8 +58,11 @@ def train(plan: TrainPlan, world: World) -> dict[str, Any]:
         state.epoch, state.step, state.sums = epoch + 1, 0, []
         is_best = False
         if val and val_clips and is_due(state.epoch, plan.preset.train.validate_every, plan.preset.train.epochs):
-            last = validate(plan, world, state, val, val_clips, log)
+            measured = validate(plan, world, state, val, val_clips, log)
+            last = measured.metrics
             is_best = _note_best(state, last)
+            if is_best and world.is_first:
+                results.write(measured, plan.folder / "best.result.npz")
         if world.is_first:
             log.results()
             save_epoch(plan, state, about, is_best)
@@ -143,8 +151,8 @@ def _parallel(model: nn.Module, world: World) -> nn.Module:
     )
 
 
-def validate(plan: TrainPlan, world: World, state: State, split: Split, clips: Clips, log: NullLog) -> dict[str, float]:
-    """Metrics on the validation split, shared by all ranks; logged by rank 0."""
+def validate(plan: TrainPlan, world: World, state: State, split: Split, clips: Clips, log: NullLog) -> EvalResult:
+    """Scores and metrics of the validation split, shared by all ranks; logged by rank 0."""
     began = time.perf_counter()
     if world.size > 1:  # every rank measures what is saved, as in the reference: rank 0's BatchNorm statistics
         for buffer in state.model.buffers():
@@ -154,12 +162,12 @@ def validate(plan: TrainPlan, world: World, state: State, split: Split, clips: C
             state.model, clips, world=world, precision=plan.precision,
             batch_size=evaluation.default_batch_size(clips), advance=advance,
         )  # fmt: skip
-    measured = evaluation.result_of(plan.preset, split, scores).metrics
-    log.write({"mode": "val", "epoch": state.epoch, **measured, "time": round(time.perf_counter() - began, 3)})
-    shown = "  ".join(f"{name} {value:.4f}" for name, value in measured.items())
+    result = evaluation.result_of(plan.preset, split, scores)
+    log.write({"mode": "val", "epoch": state.epoch, **result.metrics, "time": round(time.perf_counter() - began, 3)})
+    shown = "  ".join(f"{name} {value:.4f}" for name, value in result.metrics.items())
     if world.is_first:
         plan.screen.note(f"Epoch {state.epoch}: {shown}")
-    return measured
+    return result
 
 
 def _note_best(state: State, measured: dict[str, float]) -> bool:

@@ -39,6 +39,7 @@ def evaluate(
     device: Annotated[str, Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, Option(help="auto (float32), float32, tf32, bf16 or float64.")] = "auto",
     base_url: Annotated[str | None, Option("--base-url", help="A mirror to download published weights from.")] = None,
+    report: Annotated[bool, Option(help="Write a page with confusions, classes and clips beside the table.")] = True,
     as_json: Annotated[bool, Option("--json", help="The metrics for scripts.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
     launcher: Annotated[str | None, Option(hidden=True)] = None,
@@ -54,7 +55,7 @@ def evaluate(
         "--gpu-collect": gpu_collect, "--tmpdir": tmpdir,
     })  # fmt: skip
     wanted = _metrics(metrics)
-    from stgcn_cli import evaluating, results
+    from stgcn_cli import evaluating, reporting, results
 
     if out:
         results.writer_for(out)  # an impossible name is refused before the work
@@ -62,13 +63,16 @@ def evaluate(
         checkpoint, tuple(data or ()), split, preset, tuple(settings or ()), wanted, batch_size, gpus, device, precision,
         base_url,
     )  # fmt: skip
-    result = evaluating.evaluate(wishes, console.screen())
+    screen = console.screen()
+    result = evaluating.evaluate(wishes, screen)
     if result is None:
         return
     if out:
         results.write(result, out)
     stem = evaluating.place_for_pictures(Path(checkpoint), out, result.split)
-    _render(result, [*([out] if out else []), *results.write_beside(result, stem)], as_json)
+    beside = results.write_beside(result, stem)
+    beside += reporting.write_beside(result, stem, Path(checkpoint).name, screen) if report else []
+    _render(result, [*([out] if out else []), *beside], as_json)
 
 
 def _metrics(text: str | None) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ from stgcn_cli import console
 from stgcn_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from stgcn_cli.config import Preset
+    from stgcn_cli.distributed import Place
     from stgcn_cli.run import Outcome, Wishes
 
 _PLACE, _REFERENCE = "Place and speed", "Run"
@@ -60,6 +62,13 @@ def train(
     max_restarts: Annotated[
         int, Option(help="Times that dead workers are started again, from last.pth.", min=0, rich_help_panel=_PLACE)
     ] = 0,
+    report: Annotated[bool, Option(help="Write report.html into the run folder at the end.")] = True,
+    tensorboard: Annotated[
+        bool, Option("--tensorboard", help="Also log for TensorBoard; needs the extra stgcn[tensorboard].")
+    ] = False,
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="Check everything, show the plan with its memory and time, and stop.")
+    ] = False,
     as_json: Annotated[bool, Option("--json", help="The summary for scripts.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
     launcher: Annotated[str | None, Option(hidden=True)] = None,
@@ -85,11 +94,23 @@ def train(
         tuple(data or ()), work_dir, resume, resume_from, load_from, validate, seed, diff_seed, deterministic,
         resolve_precision(precision, where, training=True),
         tuple(name for name, wanted in (("best", test_best), ("last", test_last)) if wanted),
-        freeze, skip_nonfinite, checkpoint_minutes,
+        freeze, skip_nonfinite, checkpoint_minutes, report, tensorboard,
     )  # fmt: skip
+    if dry_run:
+        _show_plan(recipe, place, wishes, as_json)
+        return
     outcome = run(recipe, place, wishes, console.screen())
     if outcome:
         _render(outcome, wishes, as_json)
+
+
+def _show_plan(recipe: "Preset", place: "Place", wishes: "Wishes", as_json: bool) -> None:
+    from stgcn_cli.commands import dry_run as showing
+    from stgcn_cli.dry_run import plan_run
+
+    plan = plan_run(recipe, place, wishes, console.screen())
+    if plan:
+        showing.show(plan, as_json)
 
 
 def _check_together(resume: bool, resume_from: Path | None, load_from: Path | None, nnodes: int, endpoint: str) -> None:

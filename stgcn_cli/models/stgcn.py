@@ -28,7 +28,12 @@ class STGCN(nn.Module):
     """
 
     def __init__(
-        self, layout: Layout | str, num_classes: int, channels: int = 3, partition: str = "spatial", dropout: float = 0.0
+        self,
+        layout: Layout | str,
+        num_classes: int,
+        channels: int = 3,
+        partition: str = "spatial",
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         skeleton = LAYOUTS[layout] if isinstance(layout, str) else layout
