@@ -1,6 +1,7 @@
 """The run's log once more, as events that TensorBoard draws: RUN/tensorboard. An optional extra."""
 
 import importlib.util
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class TensorBoardLog(NullLog):
         from torch.utils.tensorboard import SummaryWriter
 
         self.log, self.folder, self.steps_of_epoch = log, folder / FOLDER, steps_of_epoch
+        threading.excepthook = _told_elsewhere
         try:
             self.writer = SummaryWriter(str(self.folder), purge_step=done + 1)
         except OSError as error:
@@ -55,6 +57,12 @@ class TensorBoardLog(NullLog):
     def results(self) -> None:
         """As `log` does."""
         self.log.results()
+
+
+def _told_elsewhere(met: threading.ExceptHookArgs) -> None:
+    """The writer has a thread, which hands its error on to us and prints it, too: once is enough."""
+    if not isinstance(met.exc_value, OSError):
+        threading.__excepthook__(met)
 
 
 def _numbers(record: dict[str, Any]) -> dict[str, float]:

@@ -1,11 +1,14 @@
-"""Real small disks: a file system of a few megabytes, mounted in a namespace of its own, so that nothing else sees it."""
+"""Real small disks: file systems of some megabytes, mounted in a namespace of their own, so that nothing else sees them."""
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,21 +17,64 @@ import pytest
 from tests.conftest import ROOT, Said, environment
 
 MIB = 1 << 20
-_FAULTS = ROOT / "tests" / "faults.py"
-_TMPFS = 'mount -t tmpfs -o size="$1",nr_inodes=2000 stgcn-test "$2" && exec "$3" "$4"'
-_EXT4 = 'mount -o loop,commit=600,noauto_da_alloc "$1" "$2" && exec "$3" "$4"'  # nothing is saved that nobody asks for
+_TMPFS = ("-t", "tmpfs")
+_EXT4 = ("-o", "loop,commit=600,noauto_da_alloc")  # nothing is saved that nobody asks for
+
+
+class Helper:
+    """The process of faults.py: it runs the program, and mounts, in a namespace of its own where the system lets it."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        self.alone = _alone()
+        self.process = subprocess.Popen(
+            [*self.alone, sys.executable, str(ROOT / "tests" / "faults.py")], text=True, env=environment(self.folder),
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        atexit.register(self.end)
+        self.ask(do="preload")
+
+    def ask(self, **order: object) -> object:
+        """Give an order and wait for its answer."""
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        assert answer, "the helper process ended"
+        return json.loads(answer)
+
+    def shell(self, *command: object) -> str:
+        """A command in the namespace; what it complains of."""
+        return str(self.ask(do="shell", command=[str(word) for word in command]))
+
+    def end(self) -> None:
+        """Kill it."""
+        self.process.kill()
+        self.process.communicate()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _alone() -> list[str]:
+    """The words that start a process in its own namespace of mounts; none where that is not allowed."""
+    words = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
+    with contextlib.suppress(OSError):
+        if subprocess.run([*words, "true"], capture_output=True).returncode == 0:
+            return words
+    return []
+
+
+helper = functools.cache(Helper)  # one for all tests of this process: what is slow to import is imported once
 
 
 class Disk:
-    """A small disk and the programs that run where it is mounted.
+    """A disk, or a folder, and the program that runs there. `path` is its place for the program, `seen` for the test.
 
-    `path` is its place for them, `seen` the same place for the test. What they say is written beside it.
+    What the program says is written beside it.
     """
 
-    def __init__(self, path: Path, helper: subprocess.Popen) -> None:
-        self.path, self.helper = path, helper
-        self.seen = Path(f"/proc/{helper.pid}/root{path}")
-        self.beside = path.parent
+    def __init__(self, path: Path) -> None:
+        self.path, self.beside = path, path.parent
+        self.seen = Path(f"/proc/{helper().process.pid}/root{path}") if helper().alone else path
         self._calls = 0
 
     def start(self, *words: object, env: dict[str, str] | None = None, **order: object) -> tuple[int, Path, Path]:
@@ -36,14 +82,14 @@ class Disk:
         self._calls += 1
         out, err = (self.beside / f"{self.path.name}{self._calls}.{name}" for name in ("out", "err"))
         settings = environment(self.path) | {"STGCN_CACHE": str(self.path / "cache")} | (env or {})
-        pid = self._ask(do="start", words=[str(word) for word in words], cwd=str(self.path), env=settings,
-                        out=str(out), err=str(err), **order)  # fmt: skip
-        return pid, out, err
+        pid = helper().ask(do="start", words=[str(word) for word in words], cwd=str(self.path), env=settings,
+                           out=str(out), err=str(err), **order)  # fmt: skip
+        return int(str(pid)), out, err
 
     def end(self, started: tuple[int, Path, Path]) -> Said:
         """Wait for it; fails when it shows a traceback or blames itself."""
         pid, out, err = started
-        said = Said(self._ask(do="wait", pid=pid), out.read_text(), err.read_text())
+        said = Said(int(str(helper().ask(do="wait", pid=pid))), out.read_text(), err.read_text())
         assert "Traceback" not in said.err and "defect of stgcn" not in said.err, said.err
         return said
 
@@ -51,13 +97,9 @@ class Disk:
         """The program's exit code and words."""
         return self.end(self.start(*words, **order))
 
-    def preload(self) -> None:
-        """Import what is slow to import, for all calls that are not `fresh`."""
-        self._ask(do="preload")
-
     def shell(self, *command: object) -> None:
-        """A command where the disk is mounted; fails with what it says."""
-        said = self._ask(do="shell", command=[str(word) for word in command])
+        """A command where the disk is mounted; fails with what it complains of."""
+        said = helper().shell(*command)
         assert not said, said
 
     def free(self) -> int:
@@ -70,17 +112,6 @@ class Disk:
         with open(self.seen / "ballast", "ab") as stream:
             os.posix_fallocate(stream.fileno(), 0, max(1, stream.tell() + self.free() - leave))
 
-    @contextlib.contextmanager
-    def mounted(self, image: Path) -> Iterator["Disk"]:
-        """The disk in the file `image`, beside this one."""
-        place = image.with_suffix("")
-        place.mkdir()
-        self.shell("mount", "-o", "loop", image, place)
-        try:
-            yield Disk(place, self.helper)
-        finally:
-            self.shell("umount", place)
-
     def empty(self) -> None:
         """Give the space back."""
         with contextlib.suppress(FileNotFoundError):
@@ -92,61 +123,41 @@ class Disk:
         for path in self.seen.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    def _ask(self, **order: object) -> object:
-        assert self.helper.stdin and self.helper.stdout
-        self.helper.stdin.write(json.dumps(order) + "\n")
-        self.helper.stdin.flush()
-        answer = self.helper.stdout.readline()
-        assert answer, "the helper process ended"
-        return json.loads(answer)
 
-
-@contextlib.contextmanager
-def plain_folder(folder: Path) -> Iterator[Disk]:
+def plain_folder(folder: Path) -> Disk:
     """A folder on the disk that is there, with the same ways to run the program."""
     (folder / "disk").mkdir()
-    with _helper([sys.executable, str(_FAULTS)], folder) as helper:
-        yield Disk(folder / "disk", helper)
+    return Disk(folder / "disk")
 
 
 @contextlib.contextmanager
 def small_disk(folder: Path, size: int, kind: str = "tmpfs") -> Iterator[Disk]:
     """A disk of `size` bytes at folder/disk, or a skip that says why there can be none. `kind`: "tmpfs" or "ext4"."""
-    if sys.platform != "linux" or not shutil.which("unshare"):
-        pytest.skip("small disks are mounted with Linux's unshare")
-    (folder / "disk").mkdir()
-    script, what = (_TMPFS, str(size)) if kind == "tmpfs" else (_EXT4, str(_image(folder, size)))
-    alone = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
-    command = [*alone, "sh", "-c", script, "sh", what, str(folder / "disk"), sys.executable, str(_FAULTS)]
-    with _helper(command, folder) as helper:
-        disk = Disk(folder / "disk", helper)
-        try:
-            disk.shell("true")
-        except (AssertionError, OSError):
-            _, said = helper.communicate()
-            pytest.skip(f"no small disk can be mounted here: {said.strip()}")
+    how = (*_TMPFS, "-o", f"size={size},nr_inodes=2000", "stgcn-test") if kind == "tmpfs" else _image(folder, size)
+    with mounted(folder / "disk", *how) as disk:
         yield disk
 
 
 @contextlib.contextmanager
-def _helper(command: list[str], folder: Path) -> Iterator[subprocess.Popen]:
-    helper = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=environment(folder), cwd=ROOT,
-    )  # fmt: skip
+def mounted(place: Path, *how: object) -> Iterator[Disk]:
+    """Mount at `place`; `how` are mount's words before it."""
+    if not helper().alone:
+        pytest.skip("a disk cannot be mounted here: Linux's `unshare --mount` is missing or not allowed")
+    place.mkdir()
+    if said := helper().shell("mount", *how, place):
+        pytest.skip(f"a disk cannot be mounted here: {said.strip()}")
     try:
-        yield helper
+        yield Disk(place)
     finally:
-        helper.kill()
-        helper.communicate()
+        helper().shell("umount", "--lazy", place)
 
 
-def _image(folder: Path, size: int) -> Path:
-    """A file with an empty ext4 in it."""
+def _image(folder: Path, size: int) -> tuple[object, ...]:
+    """How to mount a new file, folder/disk.img, with an empty ext4 in it."""
     if os.geteuid() != 0 or not shutil.which("mkfs.ext4"):
         pytest.skip("an ext4 in a file is mounted by root, with mkfs.ext4")
     image = folder / "disk.img"
     with open(image, "wb") as stream:
         stream.truncate(size)
     subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(image)], check=True, capture_output=True)
-    return image
+    return (*_EXT4, image)

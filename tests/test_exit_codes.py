@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -27,11 +26,10 @@ SIGNALS = {130: signal.SIGINT, 143: signal.SIGTERM}
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Iterator[Disk]:
-    with plain_folder(tmp_path_factory.mktemp("codes")) as place:
-        place.preload()
-        annotations(place)
-        yield place
+def place(tmp_path_factory) -> Disk:
+    place = plain_folder(tmp_path_factory.mktemp("codes"))
+    annotations(place)
+    return place
 
 
 @pytest.mark.parametrize(("code", "words"), [(code, words) for code, all_words in CODES.items() for words in all_words])

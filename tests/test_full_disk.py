@@ -25,7 +25,6 @@ NO_NAMES = None  # instead of the bytes that are left
 @pytest.fixture(scope="module")
 def disk(tmp_path_factory) -> Iterator[Disk]:
     with small_disk(tmp_path_factory.mktemp("full"), 400 * MIB) as disk:
-        disk.preload()
         yield disk
 
 
@@ -81,7 +80,7 @@ class Bench:
 
     def fail(self, change: Change, leave: int | None) -> bool:
         """Fill the disk at `change`; whether the command failed. Checks what it said and left, and that it can go on."""
-        self._begin()
+        self.begin()
         hook = {"disk": str(self.disk.path), "at": change.number, "leave": leave}
         said = self.disk.run(*self.words, hook=hook)
         told = f"{change}, {leave} bytes left: {said}"
@@ -100,7 +99,8 @@ class Bench:
         assert {name: now.get(name) for name in self.digests} == self.digests, told
         return said.code != 0
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """As it was before the command's first call."""
         self.disk.wipe()
         shutil.copytree(self.begin_with, self.disk.seen, dirs_exist_ok=True)
 
@@ -126,6 +126,37 @@ def test_the_disk_becomes_full_at_every_write(disk, mirror, name):
         f"\n{name}: {len(faults)} faults at {len({change for change, _ in faults})} changes, {failed} ended the command"
     )
     assert failed >= len(faults) / 3
+
+
+def test_a_share_of_that(disk, mirror):
+    """The same at a few writes, for every day."""
+    train = Bench(disk, COMMANDS["train"], mirror)
+    chosen = {("open", "run/last.pth"): -1, ("open", "run/results.csv"): 0, ("open", "run/best.pth"): NO_NAMES}
+    for (kind, name), leave in chosen.items():
+        change = [each for each in train.changes if (each.kind, each.name) == (kind, name)][-1]
+        assert train.fail(change, train.sizes[name] // 2 if leave == -1 else leave)
+    lists = Bench(disk, COMMANDS["prepare, lists"], mirror)
+    assert sum(lists.fail(change, leave) for change, leave in lists.faults()[::6]) >= 3
+
+
+@pytest.mark.slow
+def test_training_on_disks_with_less_and_less_room(disk, mirror):
+    """No hook: the disk is as full as it is from the beginning, and training meets its end somewhere."""
+    bench = Bench(disk, COMMANDS["train"], mirror)
+    room = 400 * MIB - disk.free()
+    codes = []
+    for leave in range(0, room, room // 20):
+        bench.begin()
+        disk.fill(leave)
+        said = disk.run(*bench.words, fresh=True)
+        check_whole(disk.seen)
+        disk.empty()
+        again = disk.run(*bench.again)
+        assert again.code == 0, again.err
+        assert digests(disk.seen) == bench.digests
+        codes.append(said.code)
+    print(f"\ntrain with {len(codes)} amounts of room, fresh processes: {codes.count(6)} ended")
+    assert codes[0] == 6 and set(codes) <= {0, 6}
 
 
 def test_no_command_that_writes_is_forgotten():

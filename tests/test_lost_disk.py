@@ -19,7 +19,6 @@ from tests.writing import RAW, RECIPE, annotations, checkpoint, raw_clips
 @pytest.fixture(scope="module")
 def module_disk(tmp_path_factory) -> Iterator[Disk]:
     with small_disk(tmp_path_factory.mktemp("lost"), 200 * MIB) as disk:
-        disk.preload()
         disk.shell("mkdir", disk.beside / "behind")
         disk.shell("mount", "--bind", disk.path, disk.beside / "behind")  # another way to the same disk
         yield disk

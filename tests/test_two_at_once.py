@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,10 +24,8 @@ TRAINED = re.compile(r"is being trained by process \d+ on \S+|holds a run alread
 
 
 @pytest.fixture(scope="module")
-def module_place(tmp_path_factory) -> Iterator[Disk]:
-    with plain_folder(tmp_path_factory.mktemp("two")) as place:
-        place.preload()
-        yield place
+def module_place(tmp_path_factory) -> Disk:
+    return plain_folder(tmp_path_factory.mktemp("two"))
 
 
 @pytest.fixture

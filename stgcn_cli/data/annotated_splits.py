@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stgcn_cli.data import annotations
+from stgcn_cli.data.places import split_in_name
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.wording import nearest, one_line
 
@@ -60,7 +61,7 @@ def choose_splits(dataset: str, there: Sequence[str], wanted: Sequence[str] | No
 
 
 def _split_in_name(path: Path) -> str:
-    part = annotations.split_in_name(path)
+    part = split_in_name(path)
     if part is None:
         raise DataError(
             f"{path} is a list of records, and its name does not say of which split.",

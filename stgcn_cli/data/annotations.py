@@ -136,9 +136,3 @@ def _names_in(path: Path, split: object, names: Any) -> list[str]:
         if not isinstance(name, str | int):
             raise DataError(f"{where} holds {shown(name)}, which is no name.")
     return list(map(str, plain))
-
-
-def split_in_name(path: Path) -> str | None:
-    """ "train", "val" or "test" when the file's name says so (list dialect), else None."""
-    words = path.stem.lower().replace("-", "_").replace(".", "_").split("_")
-    return next((word for word in ("train", "val", "test") if word in words), None)

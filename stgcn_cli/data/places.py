@@ -5,7 +5,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from stgcn_cli.data.annotations import split_in_name
 from stgcn_cli.errors import DataError
 
 _BENCHMARK_FOLDERS = {"xset": "xsetup"}  # the 0.x name, where it differs
@@ -71,3 +70,9 @@ def _in_folder(folder: Path, dataset: str, splits: Sequence[str]) -> list[Path]:
 def _hint(dataset: str, given: Sequence[Path]) -> str:
     how = _HOW.get(dataset, "Give the annotation pickle with --data FILE.")
     return how + ("" if given else " Or give the file, or its folder, with --data (or set STGCN_DATA).")
+
+
+def split_in_name(path: Path) -> str | None:
+    """ "train", "val" or "test" when the file's name says so (list dialect), else None."""
+    words = path.stem.lower().replace("-", "_").replace(".", "_").split("_")
+    return next((word for word in ("train", "val", "test") if word in words), None)

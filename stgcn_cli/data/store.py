@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from stgcn_cli.data.annotations import split_in_name
+from stgcn_cli.data.places import split_in_name
 from stgcn_cli.data.store_build import build, key_of
 from stgcn_cli.errors import DataError
 from stgcn_cli.files import locked

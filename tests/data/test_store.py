@@ -8,6 +8,8 @@ from stgcn_cli.data.places import find_pickles
 from stgcn_cli.data.splits import find_split, open_stores
 from stgcn_cli.data.store import open_store
 from stgcn_cli.errors import DataError
+from stgcn_cli.preflight import check
+from stgcn_cli.presets import load
 from tests.conftest import make_records
 
 
@@ -78,6 +80,16 @@ def broken(**changes):
         (broken(keypoint=np.zeros((1, 4, 17, 3), np.float32), total_frames=4), "17 joints"),
         (broken(keypoint_score=np.zeros((1, 2, 25))), "keypoint_score has shape"),
         ("text", "not a dict"),
+        (broken(keypoint=np.zeros((101, 1, 25, 3)), total_frames=1), "keypoint holds 101 persons, more than 100"),
+        (broken(keypoint=np.zeros((0, 20_000_000, 25, 3)), total_frames=5), "holds 20,000,000 frames, more than"),
+        (broken(keypoint=np.zeros((1, 4, 0, 3)), total_frames=4), "holds 0 joints with 3 values"),
+        (broken(keypoint=np.zeros((1, 4, 25, 3), "c8"), total_frames=4), "type complex64"),
+        (broken(total_frames=1 << 200), "total_frames is a huge number"),
+        (broken(label=10**4000), "label is a huge number"),
+        (broken(label=True), "label is True, not a whole number"),
+        (broken(label=[[1]] * 3), "label is a list, not a whole number"),
+        (broken(frame_dir="half \ud800"), "which is no name"),
+        (broken(frame_dir="x" * 5000), "which is no name"),
     ],
 )
 def test_a_record_that_cannot_be_used_is_named(tmp_path, record, told):
@@ -86,6 +98,39 @@ def test_a_record_that_cannot_be_used_is_named(tmp_path, record, told):
         open_store(path, tmp_path / "cache")
     assert "1 of 3 records" in refused.value.message and told in refused.value.message
     assert not list((tmp_path / "cache" / "stores").glob("*"))
+
+
+def test_what_is_odd_but_possible_is_named(tmp_path):
+    records = make_records(6, persons=2)
+    records[1] |= {"frame_dir": "clip000", "label": 0}  # the same name and label; BABEL has names under several labels
+    records[2]["frame_dir"] = "clip003"
+    records[4]["keypoint"] *= 0
+    records[5]["keypoint"] = np.zeros((0, records[5]["total_frames"], 25, 3), np.float32)
+    names = ["clip000", "clip003", "clip004", "clip005", "gone\x1b[31m", "lost"]
+    store = open_store(
+        write(tmp_path / "x.pkl", {"split": {"a": names, "b": []}, "annotations": records}), tmp_path / "cache"
+    )
+    split = find_split([store], "a")
+    preset = load("ntu60-xsub-3d", ["data.num_person=1"])
+    said = "\n".join(check(preset, split, training=False))
+    assert "1 clips of 'a' stand there twice with the same label: clip000." in said
+    assert "4 clips of 'a' have more than 1 persons; the others are dropped: clip000, clip000, clip003, ..." in said
+    assert "2 clips of 'a' have no person in any frame: clip004, clip005." in said
+    assert (
+        f"2 names of the split 'a' have no record in {tmp_path / 'x.pkl'}: gone\N{REPLACEMENT CHARACTER}[31m, lost."
+        in said
+    )
+    with pytest.raises(DataError, match="the split 'b' has no clips"):
+        find_split([store], "b")
+
+
+def test_a_damaged_store_is_refused_as_a_whole(tmp_path):
+    store = open_store(write(tmp_path / "x.pkl", make_records(3)), tmp_path / "cache")
+    starts = np.load(store.path / "starts.npy")
+    np.save(store.path / "starts.npy", starts + 10_000)
+    with pytest.raises(DataError, match="its clips do not lie in its frames") as refused:
+        open_store(tmp_path / "x.pkl", tmp_path / "cache")
+    assert "Delete it" in refused.value.hint
 
 
 def test_unusual_types_and_byte_orders_are_read(tmp_path):

@@ -86,12 +86,15 @@ def test_a_click_on_a_heading_sorts(show, report):
 
     share = [float(text.rstrip(" %")) for text in column(1)]
     assert share == sorted(share, reverse=True) and len(share) == 60
+    page.click("table.sortable th:nth-child(3) button")
+    clips = [int(text) for text in column(2)]
+    assert clips == sorted(clips, reverse=True) and clips[0] > clips[-1]
     page.click("table.sortable th:nth-child(2) button")
     page.click("table.sortable th:nth-child(2) button")
     assert [float(text.rstrip(" %")) for text in column(1)] == sorted(share)
     assert page.run("document.querySelector('table.sortable th:nth-child(2)').getAttribute('aria-sort')") == "ascending"
     page.click("table.sortable th:nth-child(1) button")
-    assert column(0) == sorted(column(0), key=str.casefold) or column(0) != column(0)[::-1]
+    assert column(0)[0] < column(0)[-1] and column(0)[0].startswith("a")
     page.click("table.sortable th:nth-child(5) button")
     groups = column(4)
     assert sorted(range(60), key=lambda i: ("head", "middle", "tail").index(groups[i])) == list(range(60))

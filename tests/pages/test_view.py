@@ -63,6 +63,15 @@ def test_heads_are_up_and_the_left_hand_is_to_the_right_of_who_looks(up):
     assert seen[left, 0] > 0.3 > -0.3 > seen[right, 0]
 
 
+def test_nobody_is_mirrored_and_what_is_nearer_to_the_sensor_is_nearer_to_who_looks():
+    for matrix in poses._ONTO.values():
+        assert np.linalg.det(matrix) == pytest.approx(1)
+    keypoint = person("y")
+    keypoint[..., NTU.joints.index("left foot"), 2] -= 0.3  # Kinect's z grows away from it
+    near = poses.projected(poses.motion_of("x", keypoint, NTU).points, 0.0, 0.0)[0, 0, :, 2]
+    assert near.argmax() == NTU.joints.index("left foot")
+
+
 def test_turning_changes_no_distance():
     points = poses.motion_of("x", person("y"), NTU).points
     seen = poses.projected(points, 37.0, -20.0)

@@ -6,6 +6,7 @@ from typing import Any
 
 from stgcn_cli.data import annotations
 from stgcn_cli.data.formats.reading import Options
+from stgcn_cli.data.places import split_in_name
 from stgcn_cli.data.records import name_of
 
 
@@ -18,7 +19,7 @@ def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
 def read_with_splits(path: Path) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
     """Every record with the splits it is in; those of a list are in the one its file's name says, if it says one."""
     read = annotations.read(path)
-    own = annotations.split_in_name(path)
+    own = split_in_name(path)
     members: dict[str, list[str]] = {}
     for split, names in (read.splits or {}).items():
         for name in dict.fromkeys(names):

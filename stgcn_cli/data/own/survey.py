@@ -11,6 +11,7 @@ from stgcn_cli.data.inputs import read_inputs
 from stgcn_cli.data.own.class_names import names_beside
 from stgcn_cli.data.own.fitting import Shape, layout_for, words
 from stgcn_cli.data.own.tally import Seen, Tally
+from stgcn_cli.data.places import split_in_name
 from stgcn_cli.errors import DataError
 from stgcn_cli.screen import SILENT, Screen
 from stgcn_cli.wording import one_line
@@ -43,7 +44,7 @@ def survey(word: str, names: Sequence[str] | None = None, screen: Screen = SILEN
 
 def _of_pickle(path: Path, tally: Tally, screen: Screen) -> dict[str, Any]:
     read = annotations.read(path)
-    own = annotations.split_in_name(path)
+    own = split_in_name(path)
     members: dict[str, list[str]] = {}
     for split, listed in (read.splits or {}).items():
         for name in dict.fromkeys(listed):
