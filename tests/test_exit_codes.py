@@ -43,7 +43,8 @@ def test_a_command_ends_with_its_code(place, code, words):
 
 @pytest.mark.parametrize(("code", "sent"), SIGNALS.items())
 def test_a_signal_ends_with_its_code(place, code, sent):
-    started = place.start(*RECIPE[:-1], f"run{code}", "--set", "train.epochs=500")
+    words = [f"run{code}" if word == "run" else word for word in RECIPE]
+    started = place.start(*words, "--set", "train.epochs=500")
     end = time.monotonic() + 60
     while not (place.seen / f"run{code}" / "log.jsonl").exists():
         assert time.monotonic() < end

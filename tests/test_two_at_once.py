@@ -19,7 +19,7 @@ from tests.mirror import Served, running
 from tests.wholeness import check_whole, digests
 from tests.writing import RAW, RECIPE, annotations, checkpoint, raw_clips
 
-ROUNDS = [pytest.param(1, id="one round"), pytest.param(25, id="many rounds", marks=pytest.mark.slow)]
+MANY = pytest.param(25, id="many rounds", marks=pytest.mark.slow)
 TRAINED = re.compile(r"is being trained by process \d+ on \S+|holds a run already|nothing to do")
 
 
@@ -40,7 +40,7 @@ def at_once(place: Disk, *commands: tuple) -> list[Said]:
     return [place.end(each) for each in started]
 
 
-@pytest.mark.parametrize("rounds", ROUNDS)
+@pytest.mark.parametrize("rounds", [1, MANY])
 def test_two_runs_into_one_folder(place, rounds):
     """New runs, and runs that go on: never do two train, and the one that does ends as if it had been alone."""
     annotations(place)
@@ -77,7 +77,7 @@ def test_a_run_says_which_process_has_it_and_a_dead_one_has_nothing(place):
     check_whole(place.seen)
 
 
-@pytest.mark.parametrize("rounds", ROUNDS)
+@pytest.mark.parametrize("rounds", [MANY])
 def test_three_builders_of_one_store_and_three_writers_of_one_result(place, rounds):
     checkpoint(place)
     words = ("eval", "best.pth", "--out", "r.csv")
@@ -90,7 +90,7 @@ def test_three_builders_of_one_store_and_three_writers_of_one_result(place, roun
         assert digests(place.seen) == alone
 
 
-@pytest.mark.parametrize("rounds", ROUNDS)
+@pytest.mark.parametrize("rounds", [MANY])
 def test_a_store_beside_its_pickle_is_replaced_while_others_open_it(place, rounds):
     """`prepare` again and again, to the same file, while it is read."""
     checkpoint(place)

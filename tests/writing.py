@@ -11,8 +11,16 @@ from tests.data.skeletons import text, write_zip
 from tests.disks import Disk
 from tests.mirror import Mirror, Served
 
-RECIPE = ("train", "--preset", "ntu60-xsub-3d", *SMALL, "--data", "data", "--work-dir", "run")
-TRAIN = (*RECIPE, "--test-best", "--set", "train.validate_every=1", "train.log_every=1", "train.checkpoint_every=1")
+WITH_REPORT = ("train", "--preset", "ntu60-xsub-3d", *SMALL, "--data", "data", "--work-dir", "run")
+RECIPE = (*WITH_REPORT, "--no-report")
+TRAIN = (
+    *WITH_REPORT,
+    "--test-best",
+    "--set",
+    "train.validate_every=1",
+    "train.log_every=1",
+    "train.checkpoint_every=1",
+)
 RAW = ("prepare", "ntu60", "--source", "raw.zip", "--workers", "1")
 
 

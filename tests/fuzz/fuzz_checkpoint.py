@@ -33,8 +33,8 @@ _STEPS = [b"cos\nsystem\n", b"c__builtin__\neval\n", b"ctorch\nload\n", b"ctorch
 def _value(seed: int) -> dict[str, Any]:
     rng = torch.Generator().manual_seed(seed)
     state = {
-        "backbone.data_bn.weight": torch.rand(75, generator=rng), "backbone.A": torch.rand(3, 25, 25, generator=rng),
-        "cls_head.fc.weight": torch.rand(3, 8, 1, 1, generator=rng), "cls_head.fc.bias": torch.rand(3, generator=rng),
+        "backbone.data_bn.weight": torch.rand(6, generator=rng), "backbone.A": torch.rand(3, 2, 2, generator=rng),
+        "cls_head.fc.weight": torch.rand(3, 2, 1, 1, generator=rng), "cls_head.fc.bias": torch.rand(3, generator=rng),
         "backbone.st_gcn_networks.0.tcn.0.num_batches_tracked": torch.tensor(7),
     }  # fmt: skip
     meta: dict[str, Any] = {
