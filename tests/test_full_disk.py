@@ -16,7 +16,7 @@ from stgcn_cli.app import app
 from tests.disks import MIB, Disk, small_disk
 from tests.mirror import Mirror, running
 from tests.wholeness import check_whole, digests
-from tests.writing import COMMANDS, WRITE_NOTHING, Command, serve
+from tests.writing import COMMANDS, RECIPE, WRITE_NOTHING, Command, annotations_and_store, serve
 
 PAGE = 4096
 NO_NAMES = None  # instead of the bytes that are left
@@ -130,7 +130,7 @@ def test_the_disk_becomes_full_at_every_write(disk, mirror, name):
 
 def test_a_share_of_that(disk, mirror):
     """The same at a few writes, for every day."""
-    train = Bench(disk, COMMANDS["train"], mirror)
+    train = Bench(disk, Command(RECIPE, annotations_and_store, (*RECIPE, "--resume")), mirror)
     for name, leave in (("run/last.pth", train.sizes["run/last.pth"] // 2), ("run/results.csv", NO_NAMES)):
         change = [each for each in train.changes if (each.kind, each.name) == ("open", name)][-1]
         assert train.fail(change, leave)
@@ -139,22 +139,23 @@ def test_a_share_of_that(disk, mirror):
 
 
 @pytest.mark.slow
-def test_training_on_disks_with_less_and_less_room(disk, mirror):
+@pytest.mark.parametrize("kind", ["tmpfs", "ext4"])
+def test_training_on_disks_with_less_and_less_room(tmp_path, mirror, kind):
     """No hook: the disk is as full as it is from the beginning, and training meets its end somewhere."""
-    bench = Bench(disk, COMMANDS["train"], mirror)
-    room = 400 * MIB - disk.free()
-    codes = []
-    for leave in range(0, room, room // 20):
-        bench.begin()
-        disk.fill(leave)
-        said = disk.run(*bench.words, fresh=True)
-        check_whole(disk.seen)
-        disk.empty()
-        again = disk.run(*bench.again)
-        assert again.code == 0, again.err
-        assert digests(disk.seen) == bench.digests
-        codes.append(said.code)
-    print(f"\ntrain with {len(codes)} amounts of room, fresh processes: {codes.count(6)} ended")
+    with small_disk(tmp_path, 400 * MIB, kind) as disk:
+        before = disk.free()
+        bench = Bench(disk, COMMANDS["train"], mirror)
+        room, codes = before - disk.free(), []
+        for leave in range(0, room, room // 12):
+            bench.begin()
+            disk.fill(leave)
+            codes.append(disk.run(*bench.words, fresh=True).code)
+            check_whole(disk.seen)
+            disk.empty()
+            again = disk.run(*bench.again)
+            assert again.code == 0, again.err
+            assert digests(disk.seen) == bench.digests
+    print(f"\ntrain on {kind} with {len(codes)} amounts of room, fresh processes: {codes.count(6)} ended")
     assert codes[0] == 6 and set(codes) <= {0, 6}
 
 

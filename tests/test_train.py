@@ -95,6 +95,10 @@ def test_runs_are_counted_and_never_overwritten(run, stgcn, tmp_path):
     assert (run / "log.jsonl").read_bytes() == before
 
 
+def logged(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
 def weights(path):
     return torch.load(path, weights_only=True)["state_dict"]
 
@@ -106,8 +110,9 @@ def test_a_resumed_run_equals_one_never_broken(run, stgcn, tmp_path):
     assert stgcn(*TRAIN, "--work-dir", folder, "--resume").code == 0
     one, two = weights(run / "last.pth"), weights(folder / "last.pth")
     assert all(torch.equal(one[key], two[key]) for key in one)
-    losses = [[json.loads(line).get("loss") for line in (f / "log.jsonl").read_text().splitlines() if '"epoch"' in line and '"val"' not in line] for f in (run, folder)]  # fmt: skip
+    losses = [[r["loss"] for r in logged(each) if r["mode"] in ("train", "epoch")] for each in (run, folder)]
     assert losses[0] == losses[1]
+    assert [r["epoch"] for r in logged(folder) if r["mode"] == "resumed"] == [1]
 
 
 def test_resuming_a_finished_run_says_so(run, stgcn):
@@ -124,8 +129,7 @@ def test_resuming_before_the_first_checkpoint_starts(stgcn, small_data, tmp_path
 
 def test_going_on_from_a_checkpoint_and_starting_from_its_weights(run, stgcn, tmp_path):
     assert stgcn(*TRAIN, "--epochs", "3", "--resume-from", run / "last.pth", "--work-dir", "on").code == 0
-    epochs = {json.loads(line)["epoch"] for line in (tmp_path / "on" / "log.jsonl").read_text().splitlines()}
-    assert epochs == {3}
+    assert {record["epoch"] for record in logged(tmp_path / "on") if record["mode"] != "resumed"} == {3}
     assert stgcn(*TRAIN, "--epochs", "1", "--load-from", run / "last.pth", "--work-dir", "anew").code == 0
     said = stgcn(*TRAIN, "--resume", "--load-from", run / "last.pth")
     assert said.code == 2 and "exclude each other" in said.err
