@@ -108,9 +108,14 @@ class Disk:
         return stat.f_bavail * stat.f_frsize
 
     def fill(self, leave: int) -> None:
-        """Take all space but `leave` bytes."""
+        """Take all space but about `leave` bytes."""
         with open(self.seen / "ballast", "ab") as stream:
-            os.posix_fallocate(stream.fileno(), 0, max(1, stream.tell() + self.free() - leave))
+            taken = stream.tell() + self.free() - leave
+            while taken > 0:
+                try:
+                    return os.posix_fallocate(stream.fileno(), 0, taken)
+                except OSError:  # some is for the file system itself
+                    taken -= MIB // 4
 
     def empty(self) -> None:
         """Give the space back."""
@@ -121,7 +126,7 @@ class Disk:
     def wipe(self) -> None:
         """Remove everything."""
         for path in self.seen.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            shutil.rmtree(path, ignore_errors=path.name == "lost+found") if path.is_dir() else path.unlink()
 
 
 def plain_folder(folder: Path) -> Disk:

@@ -91,6 +91,10 @@ def _answered(url: str, headers: dict[str, str], patience: Patience) -> HTTPResp
         if isinstance(error.reason, ssl.SSLCertVerificationError):
             raise NetworkError(f"{url}: the server's certificate is not trusted ({_cause(error.reason)}).") from error
         raise Again(f"{urlsplit(url).hostname} cannot be reached ({_cause(error.reason)})") from error
+    except ValueError as error:  # of what is no address: what was asked for is one
+        raise NetworkError(
+            f"{url} leads to an address that is none ({_cause(error)}).", "Name a --base-url."
+        ) from error
     except (OSError, HTTPException) as error:
         raise Again(f"the connection to {urlsplit(url).hostname} broke ({_cause(error)})") from error
 

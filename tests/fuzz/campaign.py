@@ -23,9 +23,10 @@ from tests.fuzz import guard
 HANG_S = 2.0
 CORPUS = Path(__file__).parent / "corpus"
 _MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # files of inputs need no disk
-_STALL_S = 30.0  # a step in C that no signal reaches
+_STALL_S = 30.0  # of the processor's time: a step in C that no signal reaches
+_WAIT_S = 600.0  # of the clock's: waiting for something that does not come
 _OWN_FAULT = 77  # exit code of a child in which not the target failed, but what is written here
-_TRACED = 8  # one input in so many is looked at for new branches
+_TRACED = 16  # one input in so many is looked at for new branches
 _POOL = 400  # inputs that mutations start from, at most
 
 
@@ -177,20 +178,28 @@ def _tried(folder: Path) -> int:
 
 def _wait(child: int, folder: Path) -> int:
     """The child's status; a child that does not come on any more is killed."""
-    count, since = "", time.monotonic()
+    count, since, used = "", time.monotonic(), 0.0
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             return status
-        time.sleep(0.02)
+        time.sleep(0.1)
         try:
             now = (folder / "count").read_text()
         except OSError:
             now = ""
         if now != count:
-            count, since = now, time.monotonic()
-        elif time.monotonic() - since > _STALL_S:
+            count, since, used = now, time.monotonic(), _processor_s(child)
+        elif time.monotonic() - since > _WAIT_S or _processor_s(child) - used > _STALL_S:
             os.kill(child, signal.SIGKILL)
+
+
+def _processor_s(process: int) -> float:
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _work(target: Target, first: int, inputs: int, seed: int, folder: Path, note: Path) -> None:

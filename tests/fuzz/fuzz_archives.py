@@ -24,7 +24,17 @@ _TYPES = (
     tarfile.FIFOTYPE,
     tarfile.GNUTYPE_SPARSE,
 )
-_PLACES = ("release/{}", "{}", "../{}", "/tmp/{}", "a/../../{}", "./{}", "release/\x1b[31m{}", "{}/x", "release/{}/")
+_PLACES = (
+    "release/{}",
+    "{}",
+    "../{}",
+    "/outside/{}",
+    "a/../../{}",
+    "./{}",
+    "release/\x1b[31m{}",
+    "{}/x",
+    "release/{}/",
+)
 _PIECES = (0, 1, 2, 100, 512, 9000)
 
 

@@ -32,7 +32,7 @@ def _seeds() -> list[bytes]:
     seeds = []
     for clips, persons in ((1, 1), (3, 2)):
         with tempfile.TemporaryDirectory() as name:
-            folder, records = Path(name), make_records(clips, joints=4, persons=persons)
+            folder, records = Path(name), make_records(clips, joints=2, persons=persons)
             splits = {"a_train": [r["frame_dir"] for r in records], "a_val": ["gone"]}
             (folder / "x.pkl").write_bytes(pickle.dumps({"split": splits, "annotations": records}))
             build(folder / "x.pkl", folder / "s", "key", lambda n: None)
