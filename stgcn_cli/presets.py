@@ -40,7 +40,8 @@ def load(name: str, settings: Iterable[str] = ()) -> Preset:
     """
     path = _locate(name)
     try:
-        text = path.read_bytes()[: MAX_BYTES + 1]
+        with open(path, "rb") as stream:
+            text = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise UsageError(f"The preset {path} cannot be read: {error.strerror}.") from error
     return from_text(text, str(path), path.stem, settings)

@@ -21,6 +21,7 @@ from stgcn_cli.screen import SILENT, Screen
 
 PAIRS = 8  # most confused pairs shown, each with a clip
 _ENDING = ".result.npz"
+_MOST_BYTES = 16 << 20  # of environment.json
 _NO_SCORES = "No scores were kept in this folder. `stgcn eval CHECKPOINT --out best.result.npz`, there, makes them."
 
 
@@ -95,8 +96,9 @@ def _there(data: Sequence[Path]) -> Sequence[Path]:
 def _environment(path: Path) -> dict[str, Any]:
     """What environment.json says; empty when it is missing or damaged."""
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        with open(path, "rb") as stream:
+            value = json.loads(stream.read(_MOST_BYTES))
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

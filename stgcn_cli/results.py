@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from stgcn_cli import charts, evaluation, metrics, presets
+from stgcn_cli.data.packed import check_packed
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.evaluation import EvalResult
 from stgcn_cli.files import written_whole
@@ -27,6 +28,7 @@ def read(path: Path) -> EvalResult:
     """The result in a `.npz` of ours. Raises DataError for another file, or one that is damaged."""
     how = "Make one: stgcn eval CHECKPOINT --out result.npz"
     try:
+        check_packed(path)
         with np.load(path, allow_pickle=False) as arrays:
             scores, labels, names = arrays["scores"], arrays["labels"], arrays["names"]
             preset, split, source = (str(arrays[key][()]) for key in ("preset", "split", "source"))

@@ -20,7 +20,22 @@ from stgcn_cli.wording import printable
 
 _MAX_BYTES = {".npy": 64 << 30, ".pkl": 256 << 20}  # of one file; the largest real ones have 4 GB and some MB
 _MAX_MEMBERS = 10_000
+_MAX_UNPACKED = 1 << 40  # of all files together; the real ones have some 10 GB
+_MAX_HEADER = 1 << 20  # of a long name or of attributes, which are held in memory
+_HEADERS = (
+    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
+)  # fmt: skip
+_MAX_TAIL = 1 << 30  # zeros after the last file; tar rounds up to some kilobytes
 _BLOCK = 1 << 20
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose name and attributes are looked at before they are read."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _HEADERS and self.size > _MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {self.size:,} bytes")
+        return super()._proc_member(archive)  # type: ignore[misc]
 
 
 @contextlib.contextmanager
@@ -43,7 +58,7 @@ def _unpack(archive: Path, names: Collection[str], folder: Path, screen: Screen)
     try:
         with (
             open(archive, "rb") as stream,
-            tarfile.open(fileobj=stream, mode=_mode(stream)) as members,
+            tarfile.open(fileobj=stream, mode=_mode(stream), tarinfo=_Member) as members,
             screen.progress(f"unpack {archive.name}, MB", archive.stat().st_size >> 20) as advance,
         ):
             told = 0
@@ -56,13 +71,19 @@ def _unpack(archive: Path, names: Collection[str], folder: Path, screen: Screen)
             for number, member in enumerate(members):
                 if number == _MAX_MEMBERS:
                     raise DataError(f"{archive} holds more than {_MAX_MEMBERS:,} files; BABEL's holds a dozen.")
+                if member.offset_data + member.size > _MAX_UNPACKED:
+                    raise DataError(f"{archive} unpacks to more than {_MAX_UNPACKED >> 30:,} GB; that is no release.")
                 name = PurePosixPath(member.name).name
                 if name in names:
                     _check_member(archive, member, folder / name)
                     _write(members.extractfile(member), folder / name, member.size, tell)
                 tell()
-            while members.fileobj.read(_BLOCK):  # type: ignore[union-attr]  # the checksum stands at the very end
+            for _ in range(_MAX_TAIL // _BLOCK):
+                if not members.fileobj.read(_BLOCK):  # type: ignore[union-attr]  # the checksum stands at the very end
+                    break
                 tell()
+            else:
+                raise DataError(f"{archive} goes on after its end.")
     except (tarfile.TarError, EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
             f"{archive} cannot be unpacked: {printable(error)[:200]}.",

@@ -21,6 +21,7 @@ from stgcn_cli.wording import printable
 SPLITS = ("train", "val", "test")
 ARCHIVE = "babel_feats_labels.tar.gz"
 _FOLDERS = (".", "release", "babel_v1.0", "babel_v1.0_release", "babel")  # where people unpack it
+MAX_LABELS = 256 << 20  # bytes; the largest real ones have some MB
 _CHUNK = 128  # clips mapped at a time, so that memory stays flat
 _COLUMNS = ("sequence ids", "chunk numbers", "annotator ids")
 
@@ -149,6 +150,8 @@ def _map(path: Path) -> np.ndarray:
 
 def _read_labels(path: Path) -> tuple[list[str], list[Any]]:
     """For each clip its name, segment_sequence_chunk_annotator, and its label (None: all hidden)."""
+    if (size := path.stat().st_size) > MAX_LABELS:
+        raise DataError(f"{path} has {size:,} bytes; labels have less than {MAX_LABELS:,}.")
     match read_pickle(path):
         case (segments, (labels, *ids)) if len(ids) == len(_COLUMNS):
             columns = [_column(path, values) for values in (segments, *ids)]

@@ -31,6 +31,7 @@ _DAMAGE = (  # the last three: what numpy raises for headers that are no Python,
     OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, OverflowError, RecursionError,
     SyntaxError, tokenize.TokenError, zipfile.BadZipFile,
 )  # fmt: skip
+_MOST_JSON = 1 << 30  # bytes of names
 _SAMPLE = 1 << 20  # bytes hashed at each end of the pickle
 
 
@@ -100,14 +101,14 @@ def open_store(pickle_path: Path, cache: Path, progress: Callable[[int], Any] = 
 
 def _open(folder: Path, source: Path) -> Store:
     try:
-        meta = json.loads((folder / "meta.json").read_text("utf-8"))
+        meta = _json(folder / "meta.json")
         shape, dtype = tuple(meta["shape"]), _DTYPES[meta["dtype"]]
         # "c": changes would stay in this process, but torch wants writable memory; the pages are shared all the same
         frames = np.memmap(folder / "frames.bin", dtype, "c", shape=shape)
         arrays = {name: _array(folder / f"{name}.npy") for name in ("starts", "lengths", "labels", "image_sizes")}
         with np.load(folder / "splits.npz", allow_pickle=False) as packed:
             splits = {name: packed[str(index)] for index, name in enumerate(meta["splits"])}
-        names = json.loads((folder / "names.json").read_text("utf-8"))
+        names = _json(folder / "names.json")
         store = Store(
             folder, source, frames, names=names, splits=splits,
             has_splits=meta["has_splits"], has_score=meta["has_score"], missing_names=meta["missing_names"], **arrays,
@@ -127,6 +128,12 @@ def _cause(error: Exception) -> str:
         str(error) if type(error) is ValueError and str(error).startswith("its ") else "its files do not fit together"
     )
     return printable(said)[:200]
+
+
+def _json(path: Path) -> Any:
+    if path.stat().st_size > _MOST_JSON:
+        raise ValueError(f"its {path.name} is too large")
+    return json.loads(path.read_text("utf-8"))
 
 
 def _array(path: Path) -> np.ndarray:

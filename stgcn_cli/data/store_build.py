@@ -24,7 +24,7 @@ def key_of(folder: Path) -> str | None:
     """The fingerprint a whole store was built from; None where there is none."""
     try:
         return json.loads((folder / "meta.json").read_text("utf-8"))["key"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -116,7 +116,7 @@ def _in_zip(path: Path) -> list[Unit]:
     entries = [entry for entry, reason in list_source(path, ".skeleton") if not reason]
     if not entries:
         raise DataError(f"{path} holds no .skeleton texts.", "Other formats are read from unpacked folders.")
-    members = [PurePosixPath(entry.place.removeprefix(f"{path}: ")) for entry in entries]
+    members = [PurePosixPath("/", entry.place.removeprefix(f"{path}: ")) for entry in entries]
     common = os.path.commonpath([member.parent for member in members]) if len(members) > 1 else members[0].parent
     units = []
     for entry, member in zip(entries, members, strict=True):

@@ -9,6 +9,7 @@ from stgcn_cli.files import disk_error
 from stgcn_cli.network.web import MARK, Again, Answer
 
 _RANGE = re.compile(r"bytes ([0-9]{1,19})-[0-9]{1,19}/([0-9]{1,19})")
+_NOTES_BYTES = 1 << 16
 
 
 class Part:
@@ -78,7 +79,8 @@ class Part:
 
     def _read_notes(self) -> tuple[str, int | None]:
         with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
-            notes = json.loads(self._notes.read_text("utf-8"))
+            with open(self._notes, "rb") as stream:
+                notes = json.loads(stream.read(_NOTES_BYTES))
             if notes.get("url") == self.url:
                 total, validator = notes.get("total"), str(notes.get("validator"))
                 return validator if MARK.fullmatch(validator) else "", total if type(total) is int else None

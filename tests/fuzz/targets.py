@@ -4,7 +4,7 @@ import importlib
 
 from tests.fuzz.campaign import Target
 
-NAMES = ("parser", "annotations", "checkpoint", "presets", "store", "archives", "logs", "http")
+NAMES = ("parser", "annotations", "checkpoint", "presets", "store", "archives", "logs", "http", "clips")
 
 
 def find(name: str) -> Target:

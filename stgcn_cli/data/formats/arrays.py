@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stgcn_cli.data.formats.reading import MAX_VALUES, Options
+from stgcn_cli.data.packed import check_packed
 
 _MAX_BYTES = 8 << 30  # of one named array, unpacked
 _ONE_A_CLIP = ("label", "subject", "frame_dir", "total_frames")
@@ -47,8 +48,12 @@ def _load(path: Path) -> dict[str, np.ndarray]:
             large = [member.filename for member in archive.infolist() if member.file_size > _MAX_BYTES]
         if large:
             raise ValueError(f"{large[0]} has more than {_MAX_BYTES >> 30} GB unpacked")
+        check_packed(path)
         with np.load(path, allow_pickle=False) as packed:
-            return {name: packed[name] for name in packed.files if name in wanted}
+            found = {name: packed[name] for name in packed.files if name in wanted}
+    if odd := next((name for name, array in found.items() if not isinstance(array, np.ndarray)), None):
+        raise ValueError(f"{odd} in it is no array")
+    return found
 
 
 @contextmanager

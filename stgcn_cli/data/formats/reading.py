@@ -17,6 +17,9 @@ MAX_FRAMES, MAX_JOINTS, MAX_VALUES = (
 )  # of one clip; above, the counts in a file are taken for wrong
 
 
+MAX_JSON = 1 << 30  # bytes
+
+
 @dataclass(frozen=True)
 class Options:
     """What a file does not say itself. `image_size` is (height, width) in pixels."""
@@ -28,6 +31,8 @@ class Options:
 
 def load_json(path: Path) -> Any:
     """The value in a JSON file, which is held whole. Raises ValueError, OSError."""
+    if (size := path.stat().st_size) > MAX_JSON:
+        raise ValueError(f"{size:,} bytes of JSON; more than {MAX_JSON:,} are not read")
     try:
         return json.loads(path.read_bytes())
     except (UnicodeDecodeError, RecursionError) as error:

@@ -58,6 +58,8 @@ def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
 
 
 def _check_header(names: list[str]) -> None:
+    if twice := next((name for name in HEADER if names.count(name) > 1), None):
+        raise ValueError(f"two columns are called {twice}")
     if missing := [name for name in _NEEDED if name not in names]:
         raise ValueError(
             f"there is no column {missing[0]!r}.{nearest(missing[0], names)} "
