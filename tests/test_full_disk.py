@@ -16,10 +16,12 @@ from stgcn_cli.app import app
 from tests.disks import MIB, Disk, small_disk
 from tests.mirror import Mirror, running
 from tests.wholeness import check_whole, digests
-from tests.writing import COMMANDS, RECIPE, WRITE_NOTHING, Command, annotations_and_store, serve
+from tests.writing import COMMANDS, RECIPE, WRITE_NOTHING, Command, annotations, annotations_and_store, serve
 
 PAGE = 4096
 NO_NAMES = None  # instead of the bytes that are left
+
+pytestmark = pytest.mark.slow  # they mount disks and start many processes
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +159,30 @@ def test_training_on_disks_with_less_and_less_room(tmp_path, mirror, kind):
             assert digests(disk.seen) == bench.digests
     print(f"\ntrain on {kind} with {len(codes)} amounts of room, fresh processes: {codes.count(6)} ended")
     assert codes[0] == 6 and set(codes) <= {0, 6}
+
+
+@pytest.mark.slow
+def test_two_processes_on_a_full_disk(disk):
+    """The run's disk, and the one for temporary files, through which workers report their errors."""
+    disk.wipe()
+    annotations(disk)
+    words = (*RECIPE, "--gpus", "2")
+    assert disk.run(*words, fresh=True).code == 0
+    undisturbed = digests(disk.seen / "run")
+    shutil.rmtree(disk.seen / "run")
+    disk.fill(40 * MIB)
+    said = disk.run(*words, fresh=True, env={"TMPDIR": str(disk.path)})
+    assert said.code == 6 and said.err.count("Error: The disk is full: run/") == 1, said.err
+    disk.empty()
+    assert disk.run(*words, "--resume", fresh=True).code == 0
+    assert digests(disk.seen / "run") == undisturbed
+    disk.fill(0)
+    elsewhere = [str(disk.beside / "run") if word == "run" else word for word in words]
+    said = disk.run(
+        *elsewhere, "--set", "optim.lr=1e30", "train.log_every=1", fresh=True, env={"TMPDIR": str(disk.path)}
+    )
+    disk.empty()
+    assert said.code == 6 and "not a finite number" in said.err, said.err
 
 
 def test_no_command_that_writes_is_forgotten():

@@ -15,6 +15,8 @@ from tests.disks import MIB, Disk, small_disk
 from tests.wholeness import check_whole, digests
 from tests.writing import RAW, RECIPE, annotations, checkpoint, raw_clips
 
+pytestmark = pytest.mark.slow  # they mount disks and start many processes
+
 
 @pytest.fixture(scope="module")
 def module_disk(tmp_path_factory) -> Iterator[Disk]:

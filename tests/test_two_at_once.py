@@ -22,6 +22,8 @@ from tests.writing import RAW, RECIPE, annotations, checkpoint, raw_clips
 MANY = pytest.param(25, id="many rounds", marks=pytest.mark.slow)
 TRAINED = re.compile(r"is being trained by process \d+ on \S+|holds a run already|nothing to do")
 
+pytestmark = pytest.mark.slow  # they mount disks and start many processes
+
 
 @pytest.fixture(scope="module")
 def module_place(tmp_path_factory) -> Disk:
@@ -60,6 +62,16 @@ def test_two_runs_into_one_folder(place, rounds):
         assert len(refused) == 2 and all(TRAINED.search(said.err) for said in refused), refused
         assert digests(place.seen / "run") == alone
         check_whole(place.seen)
+
+
+@pytest.mark.slow
+def test_runs_that_name_no_folder_get_one_each(place):
+    annotations(place)
+    words = [word for word in RECIPE if word not in ("--work-dir", "run")]
+    assert [said.code for said in at_once(place, words, words, words)] == [0, 0, 0]
+    folders = sorted(path.name for path in (place.seen / "runs").iterdir())
+    assert folders == ["ntu60-xsub-3d", "ntu60-xsub-3d-2", "ntu60-xsub-3d-3"]
+    assert digests(place.seen / "runs" / folders[0]) == digests(place.seen / "runs" / folders[2])
 
 
 def test_a_run_says_which_process_has_it_and_a_dead_one_has_nothing(place):
