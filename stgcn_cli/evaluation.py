@@ -17,6 +17,7 @@ from stgcn_cli.batches import Clips
 from stgcn_cli.config import Preset
 from stgcn_cli.data.splits import Split, find_split, open_stores
 from stgcn_cli.distributed import Place, World, launch
+from stgcn_cli.memory import keep_memory
 from stgcn_cli.models import build_model
 from stgcn_cli.precision import computing, dtype_of, set_up
 from stgcn_cli.screen import SILENT, Screen
@@ -112,6 +113,7 @@ def evaluate(plan: EvalPlan, place: Place) -> EvalResult | None:
 
 def evaluate_in_world(plan: EvalPlan, world: World) -> EvalResult:
     """The worker of `evaluate`."""
+    keep_memory()
     set_up(plan.precision, deterministic=False)
     split = find_split(open_stores(plan.pickles), plan.split, whole_lists=True)
     model = build_model(plan.preset)

@@ -29,6 +29,7 @@ from stgcn_cli.errors import DataError
 from stgcn_cli.evaluation import default_batch_size, score_clips
 from stgcn_cli.models import build_model
 from stgcn_cli.oddities import Facts, facts_of, oddities
+from stgcn_cli.memory import keep_memory
 from stgcn_cli.precision import dtype_of, resolve_precision, set_up
 from stgcn_cli.predictions import Predictions
 from stgcn_cli.screen import SILENT, Screen
@@ -92,6 +93,7 @@ def load(
     precision = resolve_precision(wishes.precision, where, training=False)
     read = checkpoint.read(evaluating.locate(wishes, screen))
     preset = _sized_by_the_data(evaluating.preset_of(read, wishes, screen), read, wishes)
+    keep_memory()
     set_up(precision, deterministic=False)
     model = build_model(preset)
     checkpoint.load_into(model, read)

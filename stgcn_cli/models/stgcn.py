@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from stgcn_cli.models.aggregate import AggregateAndMix
 from stgcn_cli.models.bodies import batch_norm, distinct_bodies
 from stgcn_cli.models.graph import adjacency
+from stgcn_cli.models.temporal import convolve
 from stgcn_cli.skeleton import LAYOUTS, Layout
 
 BLOCKS = [(64, 1), (64, 1), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1)]
@@ -162,7 +163,7 @@ def convolve_frames(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor, copies: in
     if not norm.training:
         scale, shift = scale_and_shift(norm)
         weight, bias = weight * scale[:, None, None, None], bias * scale + shift
-    y = F.conv2d(x, weight.transpose(2, 3), bias, conv.stride[::-1], conv.padding[::-1])
+    y = convolve(x, weight.transpose(2, 3), bias, conv.stride[0], conv.padding[0])
     return batch_norm(norm, y, copies) if norm.training else y
 
 

@@ -1,0 +1,139 @@
+"""`python -m tests.race YARDSTICK [--rounds 5] [--rows train,eval,…] [--json FILE]`: the network against a plain one.
+
+YARDSTICK is a script that trains or evaluates a plain eager float32 ST-GCN and prints a line of JSON with `clips_per_s` and
+`peak_mb` (`--mode train|eval --batch N --persons M --iters I`). Each round starts it twice, with the system's allocator as it
+is and told to keep its memory, and then this program's own step, each in a new process: plain, plain with memory, ours, plain, …
+The figures are medians of the rounds' ratios, and their spread; an absolute time means nothing on a shared machine.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+KEPT = {"MALLOC_TOP_PAD_": "67108864", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: what is computed, and how often in a process after a first time that does not count."""
+
+    mode: str
+    batch: int
+    persons: int
+    iters: int
+    empty: bool = False  # four of five clips have one person
+    precision: str = "float32"
+
+
+ROWS = {
+    "train": Row("train", 16, 2, 2),
+    "train-ntu": Row("train", 16, 2, 2, empty=True),
+    "train-ntu-bf16": Row("train", 16, 2, 2, empty=True, precision="bf16"),
+    "eval": Row("eval", 8, 1, 6),
+    "eval-bf16": Row("eval", 8, 1, 6, precision="bf16"),
+    "latency": Row("eval", 1, 1, 20),
+}
+
+
+def ours(row: Row) -> dict[str, float]:
+    """Seconds of a step, clips/s, and the peak of memory in MiB, by the functions that `stgcn train` and `eval` use."""
+    import torch
+
+    from stgcn_cli import presets
+    from stgcn_cli.bench import clips, works
+
+    preset = presets.load("ntu60-xsub-3d", [f"train.batch_size={row.batch}", f"data.num_person={row.persons}"])
+    batch = clips.batch_of(preset, row.batch, torch.device("cpu"), two_persons=0.2 if row.empty else 1.0)
+    make = works.train_step if row.mode == "train" else works.eval_step
+    work = make(preset, torch.device("cpu"), row.precision)
+    work(*batch)
+    seconds = []
+    for _ in range(row.iters):
+        began = time.perf_counter()
+        work(*batch)
+        seconds.append(time.perf_counter() - began)
+    median = sorted(seconds)[len(seconds) // 2]  # as the yardstick takes it
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return {"s_per_step": median, "clips_per_s": row.batch / median, "peak_mb": peak}
+
+
+def said(command: list[str], env: dict[str, str]) -> dict[str, float]:
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | env)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def race(names: list[str], yardstick: Path, rounds: int) -> dict[str, dict]:
+    """The rounds of rows that the yardstick cannot tell apart: it runs once a round for all of them."""
+    row = ROWS[names[0]]
+    words = ["--mode", row.mode, "--batch", row.batch, "--persons", row.persons, "--iters", row.iters]
+    plain = [sys.executable, str(yardstick), *map(str, words)]
+    runs: dict[str, list] = {name: [] for name in names}
+    for index in range(rounds):
+        against = {"plain": said(plain, {}), "kept": said(plain, KEPT)}
+        for name in names:
+            runs[name].append(against | {"ours": said([sys.executable, "-m", "tests.race", "--ours", name], {})})
+            print(f"{name} {index + 1}/{rounds}: {line(summary(runs[name]))}", file=sys.stderr, flush=True)
+    return {name: summary(each) for name, each in runs.items()}
+
+
+def together(names: list[str]) -> list[list[str]]:
+    """Rows grouped by what the yardstick does for them."""
+    groups: dict[tuple, list[str]] = {}
+    for name in names:
+        row = ROWS[name]
+        groups.setdefault((row.mode, row.batch, row.persons, row.iters), []).append(name)
+    return list(groups.values())
+
+
+def summary(runs: list[dict]) -> dict:
+    """Median, least and greatest of the ratios."""
+
+    def spread(key: str, against: str) -> list[float]:
+        ratios = sorted(run["ours"][key] / run[against][key] for run in runs)
+        return [round(x, 3) for x in (statistics.median(ratios), ratios[0], ratios[-1])]
+
+    return {
+        "rounds": len(runs),
+        "speed": spread("clips_per_s", "plain"), "speed_kept": spread("clips_per_s", "kept"),
+        "memory": spread("peak_mb", "plain"), "memory_kept": spread("peak_mb", "kept"),
+        "clips_per_s": {who: round(statistics.median(run[who]["clips_per_s"] for run in runs), 3) for who in runs[0]},
+        "peak_mb": {who: round(statistics.median(run[who]["peak_mb"] for run in runs)) for who in runs[0]},
+    }  # fmt: skip
+
+
+def line(found: dict) -> str:
+    spreads = (name for name in found if name.startswith(("speed", "memory")))
+    return "  ".join("{} {:.2f}x ({:.2f}-{:.2f})".format(name, *found[name]) for name in spreads)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.race", description="Race the network against a plain one.")
+    parser.add_argument("yardstick", type=Path, nargs="?")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", default="train,train-ntu,eval,latency", help=f"of {', '.join(ROWS)}")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--ours", choices=ROWS, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.ours:
+        print(json.dumps(ours(ROWS[asked.ours])))
+        return
+    if asked.yardstick is None:
+        parser.error("name the yardstick's script")
+    found: dict[str, dict] = {}
+    for names in together(asked.rows.split(",")):
+        found |= race(names, asked.yardstick, asked.rounds)
+    for name, each in found.items():
+        print(f"{name}: {line(each)}")
+    if asked.json:
+        asked.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
