@@ -11,6 +11,7 @@ import typer
 
 from stgcn_cli import __version__, console
 from stgcn_cli.arguments import join_values
+from stgcn_cli.commands.bench import bench
 from stgcn_cli.commands.checkpoint import checkpoint
 from stgcn_cli.commands.data import data
 from stgcn_cli.commands.demo import demo
@@ -48,6 +49,7 @@ app.add_typer(presets, name="presets")
 app.command("download")(download_command)
 app.add_typer(checkpoint, name="checkpoint")
 app.command("demo")(demo)
+app.command("bench")(bench)
 app.command("doctor")(doctor)
 
 

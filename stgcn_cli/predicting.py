@@ -27,9 +27,9 @@ from stgcn_cli.data.store_memory import store_of
 from stgcn_cli.distributed import World, resolve_device
 from stgcn_cli.errors import DataError
 from stgcn_cli.evaluation import default_batch_size, score_clips
+from stgcn_cli.memory import keep_memory
 from stgcn_cli.models import build_model
 from stgcn_cli.oddities import Facts, facts_of, oddities
-from stgcn_cli.memory import keep_memory
 from stgcn_cli.precision import dtype_of, resolve_precision, set_up
 from stgcn_cli.predictions import Predictions
 from stgcn_cli.screen import SILENT, Screen

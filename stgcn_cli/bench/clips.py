@@ -10,32 +10,49 @@ import torch
 from torch import Tensor
 
 from stgcn_cli import presets
-from stgcn_cli.batches import Clips
+from stgcn_cli.batches import REFERENCE_SIZE, Clips
 from stgcn_cli.config import Preset
 from stgcn_cli.data.splits import Split
 from stgcn_cli.data.store_memory import store_of
 
 TWO_PERSONS = 0.2  # of the clips, as in NTU RGB+D
-STORED_FRAMES = 100  # of a drawn clip whose preset names no length it is looped to
+LOOPED, STORED = (
+    100,
+    150,
+)  # frames of a drawn clip: where the preset names a length it is looped to, and where it does not
 
 
 def split_of(preset: Preset, count: int, two_persons: float = TWO_PERSONS) -> Split:
-    """`count` clips of random movement in memory; the first ceil(count * two_persons) have all the preset's persons."""
+    """`count` clips of random movement in memory; the first ones, this share of them, have all the preset's persons."""
     data, joints = preset.data, len(presets.layout_of(preset).joints)
-    frames = STORED_FRAMES if data.clip_len else 150  # as stored: BABEL's
-    rng, several = np.random.default_rng(0), -(-int(round(count * two_persons * 1000)) // 1000)
+    rng, several = np.random.default_rng(0), -int(-count * two_persons // 1)
     records = []
     for index in range(count):
-        keypoint = rng.normal(size=(data.num_person, frames, joints, 3)).astype(np.float32)
-        keypoint[1 if index >= several else data.num_person :] = 0
-        records.append({"frame_dir": f"clip{index}", "label": 0, "total_frames": frames, "keypoint": keypoint})
+        shape = (data.num_person, LOOPED if data.clip_len else STORED, joints)
+        drawn = rng.normal(size=(*shape, len(data.channels))).astype(np.float32)
+        if data.channels != "xyz":
+            drawn[..., :2] = 500 + 100 * drawn[..., :2]  # pixels
+        drawn[data.num_person if index < several else 1 :] = 0
+        record = {
+            "frame_dir": f"drawn{index}",
+            "total_frames": shape[1],
+            "img_shape": REFERENCE_SIZE,
+            "keypoint": drawn,
+        }
+        if data.channels == "xys":
+            record |= {"keypoint": drawn[..., :2], "keypoint_score": drawn[..., 2]}
+        records.append(record)
     return Split("drawn", store_of(records, Path("drawn clips")), np.arange(count))
 
 
 def batch_of(
-    preset: Preset, count: int, device: torch.device, two_persons: float = TWO_PERSONS, dtype: torch.dtype = torch.float32
+    preset: Preset, count: int, device: torch.device, two_persons: float = TWO_PERSONS
 ) -> tuple[Tensor, Tensor]:
     """x (N, C, T, V, M) and labels (N,) of `count` drawn clips, fetched as training does."""
-    x, _ = Clips.of(split_of(preset, count, two_persons), preset.data, device, dtype).batch(torch.arange(count))
-    labels = torch.arange(count, device=device) % preset.model.num_classes
-    return x, labels
+    clips = Clips.of(split_of(preset, count, two_persons), preset.data, device)
+    return clips.batch(torch.arange(count))[0], labels_of(preset, count, device)
+
+
+def labels_of(preset: Preset, count: int, device: torch.device) -> Tensor:
+    """Labels (N,): each class in turn."""
+    return torch.arange(count, device=device) % preset.model.num_classes

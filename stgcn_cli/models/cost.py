@@ -39,3 +39,16 @@ def cost_of_clip(
         return Cost(forward, forward + head)
     # backward: every product once for its input and once for its weight; sums over joints are computed anew, too
     return Cost(forward, persons * (4 * sums + 3 * mixing) + 3 * head)
+
+
+def values_of_body(layout: Layout, channels: int, frames: int) -> float:
+    """Numbers in the feature maps of one person's clip that lie between two products; each is written and read once.
+
+    Those are: the input, and in each block what leaves the graph convolution and what leaves the block.
+    """
+    joints, values = len(layout.joints), float(channels * frames * len(layout.joints))
+    for c_out, stride in BLOCKS:
+        values += joints * frames * c_out
+        frames = (frames - 1) // stride + 1
+        values += joints * frames * c_out
+    return values

@@ -35,13 +35,13 @@ def _block(block: Block, x: Tensor, a: Tensor) -> Tensor:
     return F.relu(y)
 
 
-def as_published(model: STGCN) -> nn.Module:
-    """A module that trains and evaluates `model`'s own weights the plain way."""
+def as_published(model: nn.Module) -> nn.Module:
+    """A module that trains and evaluates the own weights of `model`, an STGCN, the plain way."""
     return _Plain(model)
 
 
 class _Plain(nn.Module):
-    def __init__(self, model: STGCN) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
