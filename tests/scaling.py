@@ -41,7 +41,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
         data = folder / "ntu60.pkl"
-        names = [record["frame_dir"] for record in (records := make_records(48))]
+        records = make_records(48)
+        names = [record["frame_dir"] for record in records]
         data.write_bytes(pickle.dumps({"split": {"xsub_train": names, "xsub_val": names[:1]}, "annotations": records}))
         for index in range(asked.rounds):
             speed = {
