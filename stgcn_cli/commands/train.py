@@ -1,5 +1,6 @@
 """`stgcn train`: a preset on data, in one process or many."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -140,4 +141,5 @@ def _render(outcome: "Outcome", wishes: "Wishes", as_json: bool) -> None:
         rows += [[f"{name}.pth {metric}", f"{100 * value:.2f} %"] for metric, value in result.metrics.items()]
     console.table(f"Trained {outcome.preset.name}", ["", ""], rows)
     weights = "best" if best else "last"
-    console.note(f"Next: stgcn eval {outcome.folder / weights}.pth --out result.pkl")
+    data = "".join(f" --data {shlex.quote(str(path))}" for path in wishes.data)
+    console.note(f"Next: stgcn eval {shlex.quote(f'{outcome.folder / weights}.pth')}{data} --out result.pkl")
