@@ -120,7 +120,8 @@ def _draw_table(title: str, columns: Sequence[str], rows: list[list[str]]) -> No
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left")
+    named = any(columns)  # without, no line for names that are not there
+    drawn = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", show_header=named)
     for index, column in enumerate(columns):
         numeric = bool(rows) and all(_is_number(row[index]) for row in rows)
         short = index == 0 and max((len(row[0]) for row in rows), default=0) <= _UNBROKEN
