@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import signal
 import sys
 
 import pytest
@@ -18,6 +19,14 @@ def commands(command, path=()):
 
 
 ALL = dict(commands(typer.main.get_command(app.app)))
+
+
+@pytest.fixture(autouse=True)
+def signals():
+    """What SIGTERM does is the test run's own again afterwards."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture

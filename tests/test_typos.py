@@ -5,6 +5,7 @@ The program runs in the test's own process here: forty starts of it would take l
 
 import pickle
 import shutil
+import signal
 import sys
 
 import pytest
@@ -51,6 +52,14 @@ TYPOS = [
     ("checkpoint inspect runs/own/bst.pth", "runs/own/best.pth"),
     ("download babel6o", "babel60"), ("prepare ntu6", "ntu60"),
 ]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def signals():
+    """What SIGTERM does is the test run's own again afterwards."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture
