@@ -31,11 +31,11 @@ console.open_streams()
 
 app = typer.Typer(
     name="stgcn",
-    help="Skeleton action recognition with spatial-temporal graph convolution: prepare, train, eval.",
+    help="Skeleton action recognition with spatial-temporal graph convolution: prepare, train, look.\n\nExample: stgcn train --preset ntu60-xsub-3d",
     epilog="Start with: stgcn demo",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich" if sys.stdout.isatty() else None,  # plain when piped
+    rich_markup_mode=None,  # its boxes cut the names of options in 80 columns, and have yellow on a light ground
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("prepare")(prepare)

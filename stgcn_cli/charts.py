@@ -64,7 +64,7 @@ def curves(records: Sequence[dict[str, Any]], title: str, published: Sequence[di
         left.legend(loc="upper right", frameon=False, fontsize=8)
     else:
         right.legend(loc="lower right", frameon=False, fontsize=8)
-    _tidy(figure, [left, right], x, [r["lr"] for r in epochs])
+    _tidy(figure, [left, right], x, [r["lr"] for r in epochs], bool(published))
     if title:
         figure.suptitle(title)
     return figure
@@ -83,8 +83,8 @@ def _published_curves(left: Any, right: Any, records: Sequence[dict[str, Any]]) 
             axis.plot(*zip(*points, strict=True), style, color=_GREY, linewidth=1, label=label)
 
 
-def _tidy(figure: Any, axes: Sequence[Any], epochs: Sequence[int], rates: Sequence[float]) -> None:
-    """Grid, whole epochs, and a line where the learning rate changes."""
+def _tidy(figure: Any, axes: Sequence[Any], epochs: Sequence[int], rates: Sequence[float], published: bool) -> None:
+    """Grid, whole epochs, and a line where the learning rate changes, named where no legend stands."""
     from matplotlib.ticker import MaxNLocator
 
     changes = [(e, r) for e, r, before in zip(epochs[1:], rates[1:], rates[:-1], strict=True) if r != before]
@@ -96,8 +96,9 @@ def _tidy(figure: Any, axes: Sequence[Any], epochs: Sequence[int], rates: Sequen
             axis.axvline(epoch, color=_GREY, linewidth=0.8, linestyle=":")
     for epoch, rate in changes:
         text = f"learning rate {rate:g}"
-        axes[1].annotate(text, (epoch, 0.03), xycoords=("data", "axes fraction"), rotation=90, va="bottom", ha="right",
-                         fontsize=7, color=_GREY)  # fmt: skip
+        axis, height, side = (axes[1], 0.03, "bottom") if published else (axes[0], 0.97, "top")
+        axis.annotate(text, (epoch, height), xycoords=("data", "axes fraction"), rotation=90, va=side, ha="right",
+                      fontsize=7, color=_GREY)  # fmt: skip
 
 
 def confusion_matrix(matrix: np.ndarray, names: Sequence[str], path: Path, title: str) -> None:

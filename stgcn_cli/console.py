@@ -48,7 +48,7 @@ def note(text: str) -> None:
 
 def warn(text: str) -> None:
     """Something the user should look at, on stderr, also when quiet."""
-    _say(f"Warning: {text}", "yellow")
+    _say(f"Warning: {text}", "magenta")  # yellow cannot be read on a light ground
 
 
 def note_unused(given: dict[str, object]) -> None:
@@ -87,8 +87,12 @@ def let_go(stream: IO) -> None:
 
 def _stderr() -> Any:
     from rich.console import Console
+    from rich.theme import Theme
 
-    return Console(stderr=True, highlight=False)
+    theme = Theme(
+        {"progress.remaining": "default", "progress.download": "default"}
+    )  # else cyan and green, pale on white
+    return Console(stderr=True, highlight=False, theme=theme)
 
 
 def say(text: str) -> None:
@@ -116,7 +120,8 @@ def _draw_table(title: str, columns: Sequence[str], rows: list[list[str]]) -> No
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left")
+    named = any(columns)  # without, no line for names that are not there
+    drawn = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", show_header=named)
     for index, column in enumerate(columns):
         numeric = bool(rows) and all(_is_number(row[index]) for row in rows)
         short = index == 0 and max((len(row[0]) for row in rows), default=0) <= _UNBROKEN

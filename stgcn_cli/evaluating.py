@@ -15,7 +15,7 @@ from stgcn_cli.errors import CheckpointError
 from stgcn_cli.evaluation import EvalPlan, EvalResult
 from stgcn_cli.precision import resolve_precision
 from stgcn_cli.screen import SILENT, Screen
-from stgcn_cli.wording import nearest
+from stgcn_cli.wording import nearest, nearest_file
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,11 @@ def locate(wishes: Wishes, screen: Screen) -> Path:
         return path
     if catalog.find(word):
         return download.fetch_weights(word, cache_folder(), wishes.base_url, screen)
+    if inside := next((path / name for name in ("best.pth", "last.pth") if (path / name).is_file()), None):
+        raise CheckpointError(f"{word} is a folder, not a checkpoint.", f"Give a file in it: {inside}")
     known = [name for entry in catalog.PUBLISHED for name in (entry.preset, entry.name)]
     raise CheckpointError(
-        f"There is no checkpoint {word}.{nearest(word, known)}",
+        f"There is no checkpoint {word}.{nearest_file(path) or nearest(word, known)}",
         "Give a file (see the run folder), or published weights by name: " + ", ".join(known[::2]),
     )
 

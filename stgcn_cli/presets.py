@@ -12,7 +12,7 @@ from stgcn_cli.config import Preset, check_keys, preset_from
 from stgcn_cli.errors import UsageError
 from stgcn_cli.skeleton import LAYOUTS, Layout
 from stgcn_cli.skeleton_file import layout_from, read_layout
-from stgcn_cli.wording import nearest, one_line, shown
+from stgcn_cli.wording import nearest, nearest_file, one_line, shown
 
 _SMALLER_RELEASE = {"ntu120": 60, "babel120": 60}  # the first 60 classes are those of NTU 60 and BABEL-60
 _SHOWN = 120  # characters of a setting in a message
@@ -101,9 +101,12 @@ def _locate(name: str) -> Path:
     if Path(name).suffix == ".toml" or "/" in name:
         if Path(name).is_file():
             return Path(name)
-        raise UsageError(f"There is no preset file {name}.", "See `stgcn presets` for the shipped ones.")
+        raise UsageError(
+            f"There is no preset file {name}.{nearest_file(Path(name))}", "See `stgcn presets` for the shipped ones."
+        )
     known = names() + [entry.name for entry in PUBLISHED]
-    raise UsageError(f"There is no preset {name!r}.{nearest(name, known)}", "Presets: " + ", ".join(names()))
+    beside = f" Did you mean '{name}.toml'?" if Path(f"{name}.toml").is_file() else ""
+    raise UsageError(f"There is no preset {name!r}.{beside or nearest(name, known)}", "Presets: " + ", ".join(names()))
 
 
 def _apply(values: dict[str, Any], setting: str) -> None:

@@ -18,6 +18,7 @@ from stgcn_cli.files import written_whole
 from stgcn_cli.pages.report_page import Report, Scored, report_page
 from stgcn_cli.published_log import read_published
 from stgcn_cli.screen import SILENT, Screen
+from stgcn_cli.wording import nearest_file
 
 PAIRS = 8  # most confused pairs shown, each with a clip
 _ENDING = ".result.npz"
@@ -89,7 +90,10 @@ def write_or_warn(make: Callable[[], Report], path: Path, screen: Screen) -> Pat
 def _there(data: Sequence[Path]) -> Sequence[Path]:
     """The annotations the user gave. Raises DataError for one that is not there."""
     if absent := next((path for path in data if not path.exists()), None):
-        raise DataError(f"There is no {absent}.", "Without --data the clips are looked for where the run found them.")
+        raise DataError(
+            f"There is no {absent}.{nearest_file(absent)}",
+            "Without --data the clips are looked for where the run found them.",
+        )
     return data
 
 

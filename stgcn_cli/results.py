@@ -14,7 +14,7 @@ from stgcn_cli.data.packed import check_packed
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.evaluation import EvalResult
 from stgcn_cli.files import written_whole
-from stgcn_cli.wording import nearest, printable
+from stgcn_cli.wording import nearest, nearest_file, printable
 
 
 def write(result: EvalResult, path: Path) -> None:
@@ -33,7 +33,7 @@ def read(path: Path) -> EvalResult:
             scores, labels, names = arrays["scores"], arrays["labels"], arrays["names"]
             preset, split, source = (str(arrays[key][()]) for key in ("preset", "split", "source"))
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.", how) from error
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.{nearest_file(path)}", how) from error
     except Exception as error:  # a damaged archive can make numpy raise anything
         raise DataError(f"{path} is no result that describes itself: {printable(error)[:200]}.", how) from error
     recipe = presets.from_text(preset.encode(), str(path), "result")

@@ -172,6 +172,6 @@ def environment(settings: dict[str, Any]) -> dict[str, Any]:
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "command": sys.argv,
+        "command": ["stgcn", *sys.argv[1:]],  # whatever way it was started, this is how it is typed
         **settings,
     }

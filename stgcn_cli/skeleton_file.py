@@ -13,7 +13,7 @@ from typing import Any
 
 from stgcn_cli.errors import UsageError
 from stgcn_cli.skeleton import LAYOUTS, Layout
-from stgcn_cli.wording import nearest, shown
+from stgcn_cli.wording import nearest, nearest_file, shown
 
 MAX_BYTES = 200_000
 MAX_JOINTS = 1000
@@ -29,7 +29,8 @@ def read_layout(path: Path) -> Layout:
         values = tomllib.loads(text.decode("utf-8"))
     except OSError as error:
         raise UsageError(
-            f"The layout {path} cannot be read: {error.strerror}.", f"Built in: {', '.join(LAYOUTS)}"
+            f"The layout {path} cannot be read: {error.strerror}.{nearest_file(path)}",
+            f"Built in: {', '.join(LAYOUTS)}",
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}.") from error

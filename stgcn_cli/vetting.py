@@ -22,7 +22,7 @@ from stgcn_cli.data import plain_pickle
 from stgcn_cli.data.plain_arrays import Refused
 from stgcn_cli.data.plain_names import ANNOTATION, Words
 from stgcn_cli.errors import CheckpointError
-from stgcn_cli.wording import one_line, printable, shown
+from stgcn_cli.wording import nearest_file, one_line, printable, shown
 
 MAX_PICKLE = 256 << 20  # bytes; ours have some ten thousand
 _MAX_VALUES = 5_000_000  # counted as often as they are referred to: what walks through them all must come to an end
@@ -98,7 +98,9 @@ def check(path: Path) -> None:
             size = os.fstat(stream.fileno()).st_size
             _check(stream, size)
     except FileNotFoundError as error:
-        raise CheckpointError(f"There is no checkpoint {path}.", "See the run folder, or `stgcn train`.") from error
+        raise CheckpointError(
+            f"There is no checkpoint {path}.{nearest_file(path)}", "See the run folder, or `stgcn train`."
+        ) from error
     except zipfile.BadZipFile as error:
         raise CheckpointError(f"{path} is damaged: it cannot be read as an archive.", _CUT) from error
     except OSError as error:

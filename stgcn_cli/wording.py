@@ -1,10 +1,13 @@
 """Words for people: nearest known word, text safe for a terminal. Plain Python, for every room."""
 
 import difflib
+import itertools
 import json
+import os
 import re
 from collections.abc import Sequence
 from numbers import Number
+from pathlib import Path
 
 _FEW, _LONGEST, _LONGEST_NUMBER = 8, 60, 128  # values of a group; characters; bits
 _NESTED = (tuple, list, dict, set, frozenset)
@@ -55,3 +58,22 @@ def nearest(word: str, known: Sequence[str]) -> str:
     """' Did you mean "x"?' for the known word most like `word`, else an empty string."""
     close = difflib.get_close_matches(word[:_LONGEST], known, n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def nearest_file(path: Path) -> str:
+    """' Did you mean "x"?' for the missing `path`: what is called most like its first part that is not there.
+
+    An empty string when it is there after all, or nothing is called like it.
+    """
+    parts = [path, *path.parents]
+    missing = next((part for part, folder in itertools.pairwise(parts) if folder.is_dir()), path)
+    try:
+        there = [] if os.path.lexists(missing) else os.listdir(missing.parent)
+    except OSError:  # not ours to look into
+        return ""
+    close = difflib.get_close_matches(missing.name[:_LONGEST], there, n=1, cutoff=0.6)
+    if not close:
+        return ""
+    found = missing.with_name(close[0])
+    whole = found / path.relative_to(missing)
+    return f" Did you mean {str(whole if whole.exists() else found)!r}?"

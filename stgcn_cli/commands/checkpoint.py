@@ -8,7 +8,8 @@ import typer
 from stgcn_cli import console
 
 checkpoint = typer.Typer(
-    help="Look inside a checkpoint, or write it for MMAction2: stgcn checkpoint inspect best.pth", no_args_is_help=True
+    help="Look into a checkpoint, or write it for MMAction2.\n\nExample: stgcn checkpoint inspect best.pth",
+    no_args_is_help=True,
 )
 
 _File = Annotated[Path, typer.Argument(help="A checkpoint of ours, of MMAction2 0.x, or a bare state dict.")]
@@ -16,7 +17,10 @@ _File = Annotated[Path, typer.Argument(help="A checkpoint of ours, of MMAction2 
 
 @checkpoint.command("inspect")
 def inspect(file: _File, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
-    """Show what is inside: stgcn checkpoint inspect best.pth"""
+    """Show what is inside a checkpoint.
+
+    Example: stgcn checkpoint inspect best.pth
+    """
     from stgcn_cli import checkpoint as checkpoints
     from stgcn_cli import inspection
 
@@ -36,7 +40,10 @@ def convert(
         bool, typer.Option("--publish", help="Put the sha256 prefix into the name, as published names have it.")
     ] = False,
 ) -> None:
-    """Write it as MMAction2 0.x reads it: stgcn checkpoint convert best.pth mine.pth"""
+    """Write a checkpoint as MMAction2 0.x reads it.
+
+    Example: stgcn checkpoint convert best.pth mine.pth
+    """
     from stgcn_cli import checkpoint as checkpoints
     from stgcn_cli import conversion
 

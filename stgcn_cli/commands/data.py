@@ -7,7 +7,7 @@ from stgcn_cli.commands.data_inspect import inspect
 from stgcn_cli.commands.data_validate import validate
 
 data = typer.Typer(
-    help="Your own skeletons: look into files, check, convert, merge: stgcn data convert clips/ --out own.pkl",
+    help="Your own skeletons: inspect, check, convert, merge.\n\nExample: stgcn data convert clips/ --classes folders --out own.pkl",
     no_args_is_help=True,
 )
 data.command("inspect")(inspect)

@@ -62,7 +62,9 @@ def convert(
     as_json: _Json = False,
     quiet: _Quiet = False,
 ) -> None:
-    """Make a pickle of own clips: stgcn data convert clips/ --out own.pkl
+    """Make an annotation pickle of your own clips.
+
+    Example: stgcn data convert clips/ --classes folders --out own.pkl
 
     With one folder for each class: --classes folders. A preset to train with goes beside the pickle. Frames without a
     person are zeros.
@@ -101,7 +103,9 @@ def merge(
     as_json: _Json = False,
     quiet: _Quiet = False,
 ) -> None:
-    """Put pickles together: stgcn data merge a.pkl b.pkl --out c.pkl
+    """Put annotation pickles together.
+
+    Example: stgcn data merge a.pkl b.pkl --out c.pkl
 
     Classes are merged by name where the files have names, else by number. Splits of one name become one.
     """

@@ -16,7 +16,10 @@ def inspect(
     as_json: Annotated[bool, Option("--json", help="For scripts.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
 ) -> None:
-    """Show what is in a file: stgcn data inspect own.pkl"""
+    """Show what is in a file: clips, classes, lengths, gaps.
+
+    Example: stgcn data inspect own.pkl
+    """
     console.set_quiet(quiet)
     from stgcn_cli.data.own.class_names import read_names
     from stgcn_cli.data.own.survey import survey

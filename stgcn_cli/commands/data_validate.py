@@ -15,13 +15,16 @@ def validate(
     file: Annotated[Path, Argument(help="An annotation pickle of either dialect.")],
     preset: Annotated[str | None, Option("--preset", "-p", help="Also check that this preset can use it.")] = None,
     settings: Annotated[
-        list[str] | None, Option("--set", "--cfg-options", help="Change the preset: --set data.clip_len=100")
+        list[str] | None,
+        Option("--set", "--cfg-options", metavar="KEY=VALUE", help="Change the preset: --set data.clip_len=100"),
     ] = None,
     classes: Annotated[Path | None, Option(help="Class names, one a line. Default: those in FILE.toml.")] = None,
     as_json: Annotated[bool, Option("--json", help="Everything found, for scripts.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
 ) -> None:
-    """Check every record: stgcn data validate own.pkl
+    """Check every record of an annotation pickle.
+
+    Example: stgcn data validate own.pkl
 
     Errors (exit code 3) stop training or make its figures false; warnings are odd but possible.
     """

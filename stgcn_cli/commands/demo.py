@@ -14,11 +14,14 @@ if TYPE_CHECKING:
 def demo(
     folder: Annotated[Path, Option("--out", help="Where everything goes.")] = Path("stgcn-demo"),
     epochs: Annotated[int | None, Option(help="Fewer are quicker and worse.", min=1)] = None,
-    seed: Annotated[int, Option(min=0)] = 0,
+    seed: Annotated[int, Option(help="Of the clips, the initial weights and their order.", min=0)] = 0,
     device: Annotated[str, Option(help="auto, cpu or cuda.")] = "auto",
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only the summary.")] = False,
 ) -> None:
-    """Prepare, train and evaluate on synthetic clips, in about a minute: stgcn demo"""
+    """Prepare, train and evaluate on clips made here.
+
+    Example: stgcn demo
+    """
     console.set_quiet(quiet)
     from stgcn_cli import demonstration
 

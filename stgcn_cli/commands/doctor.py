@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 def doctor(
     as_json: Annotated[bool, Option("--json", help="For scripts.")] = False,
 ) -> None:
-    """Look at this installation and machine; text to paste into a bug report: stgcn doctor"""
+    """Check this installation and machine, for a bug report.
+
+    Example: stgcn doctor
+    """
     from stgcn_cli import health
 
     found = dict(health.examine() if as_json else _shown(health.examine()))

@@ -31,7 +31,10 @@ def download_command(
     as_json: Annotated[bool, Option("--json", help="For scripts.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
 ) -> None:
-    """Fetch published weights: stgcn download babel60-wfl"""
+    """Fetch published weights.
+
+    Example: stgcn download babel60-wfl
+    """
     console.set_quiet(quiet)
     from stgcn_cli import download
 

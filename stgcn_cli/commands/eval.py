@@ -19,7 +19,9 @@ def evaluate(
     checkpoint: Annotated[str, Argument(help="A checkpoint file, or published weights by name (downloaded once).")],
     data: Annotated[
         list[Path] | None,
-        Option("--data", help="Data folder or annotation pickle; repeatable. Default: $STGCN_DATA, ./data"),
+        Option(
+            "--data", metavar="PATH", help="Data folder or annotation pickle; repeatable. Default: $STGCN_DATA, ./data"
+        ),
     ] = None,
     split: Annotated[
         str | None, Option(help="Default: the preset's validation split; a bare list is taken whole.")
@@ -32,7 +34,8 @@ def evaluate(
         str | None, Option("--preset", "-p", help="When the checkpoint does not say, or against it.")
     ] = None,
     settings: Annotated[
-        list[str] | None, Option("--set", "--cfg-options", help="Change the preset: --set data.clip_len=100")
+        list[str] | None,
+        Option("--set", "--cfg-options", metavar="KEY=VALUE", help="Change the preset: --set data.clip_len=100"),
     ] = None,
     batch_size: Annotated[int | None, Option(help="Clips computed at a time; changes speed only.", min=1)] = None,
     gpus: Annotated[int, Option(help="Processes on this machine, one a GPU.")] = 1,
@@ -48,7 +51,10 @@ def evaluate(
     gpu_collect: Annotated[bool, Option("--gpu-collect", hidden=True)] = False,
     tmpdir: Annotated[str | None, Option(hidden=True)] = None,
 ) -> None:
-    """Evaluate a checkpoint: stgcn eval runs/demo/best.pth --out result.pkl"""
+    """Measure how often a checkpoint is right.
+
+    Example: stgcn eval stgcn-demo/run/best.pth --data stgcn-demo --out result.pkl
+    """
     console.set_quiet(quiet)
     console.note_unused({
         "--launcher": launcher, "--fuse-conv-bn": fuse_conv_bn, "--average-clips": average_clips,

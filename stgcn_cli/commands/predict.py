@@ -27,7 +27,8 @@ def predict(
         str | None, Option("--preset", "-p", help="When the checkpoint does not say, or against it.")
     ] = None,
     settings: Annotated[
-        list[str] | None, Option("--set", "--cfg-options", help="Change the preset: --set data.clip_len=100")
+        list[str] | None,
+        Option("--set", "--cfg-options", metavar="KEY=VALUE", help="Change the preset: --set data.clip_len=100"),
     ] = None,
     batch_size: Annotated[int | None, Option(help="Clips computed at a time; changes speed only.", min=1)] = None,
     device: Annotated[str, Option(help="auto, cpu or cuda.")] = "auto",
@@ -37,7 +38,10 @@ def predict(
     as_csv: Annotated[bool, Option("--csv", help="One line a clip, for tables.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
 ) -> None:
-    """Predict the action in skeletons: stgcn predict runs/demo/best.pth clip.skeleton"""
+    """Name the action in skeletons of any file.
+
+    Example: stgcn predict stgcn-demo/run/best.pth clip.skeleton
+    """
     console.set_quiet(quiet)
     if as_json + as_csv + (out is not None) > 1:
         raise UsageError(

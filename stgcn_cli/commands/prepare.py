@@ -40,7 +40,10 @@ def prepare(
     as_json: Annotated[bool, Option("--json", help="The summary for scripts.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
 ) -> None:
-    """Make the annotation file of a data set: stgcn prepare ntu60"""
+    """Make the annotation file of a published data set.
+
+    Example: stgcn prepare ntu60
+    """
     console.set_quiet(quiet)
     if dataset not in _DATASETS:
         known = list(_DATASETS)

@@ -8,7 +8,7 @@ from stgcn_cli import catalog, console
 from stgcn_cli import presets as library
 
 presets = typer.Typer(
-    help="List the presets, or show one: stgcn presets show ntu60-xsub-3d", invoke_without_command=True
+    help="List the presets, or show one.\n\nExample: stgcn presets show ntu60-xsub-3d", invoke_without_command=True
 )
 
 _COLUMNS = ["preset", "skeleton", "GPUs", "top-1", "mean class", "AGCN top-1", "AGCN mean class"]
@@ -19,7 +19,10 @@ _NAMES = ["preset", "data", "published as"]
 def list_presets(
     context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False
 ) -> None:
-    """List the presets, or show one: stgcn presets show ntu60-xsub-3d"""
+    """List the presets, or show one.
+
+    Example: stgcn presets show ntu60-xsub-3d
+    """
     if context.invoked_subcommand:
         return
     entries = [_describe(name) for name in library.names()]
@@ -41,10 +44,14 @@ def list_presets(
 def show(
     name: Annotated[str, typer.Argument(help="A preset, a published name, or a TOML file.")],
     settings: Annotated[
-        list[str] | None, typer.Option("--set", "--cfg-options", help="Override, e.g. --set optim.lr=0.05")
+        list[str] | None,
+        typer.Option("--set", "--cfg-options", metavar="KEY=VALUE", help="Override, e.g. --set optim.lr=0.05"),
     ] = None,
 ) -> None:
-    """Print a preset with everything resolved: stgcn presets show ntu60-xsub-3d"""
+    """Print a preset with everything resolved.
+
+    Example: stgcn presets show ntu60-xsub-3d
+    """
     console.say(library.to_toml(library.load(name, settings or [])).rstrip())
 
 

@@ -18,12 +18,15 @@ def report(
     ] = None,
     data: Annotated[
         list[Path] | None,
-        Option("--data", help="Annotations to take example clips from; repeatable. Default: as then."),
+        Option("--data", metavar="PATH", help="Annotations to take example clips from; repeatable. Default: as then."),
     ] = None,
     open_it: Annotated[bool, Option("--open", help="Show it in the browser.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and the page's name.")] = False,
 ) -> None:
-    """Make one page of a run: curves, confusions, classes, clips: stgcn report runs/demo"""
+    """Make one page of a run: curves, confusions, clips.
+
+    Example: stgcn report stgcn-demo/run
+    """
     console.set_quiet(quiet)
     folders = [path for path in sources if path.is_dir()]
     if folders and len(sources) > 1:

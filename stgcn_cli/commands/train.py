@@ -1,5 +1,6 @@
 """`stgcn train`: a preset on data, in one process or many."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,13 +23,18 @@ def train(
     ],
     data: Annotated[
         list[Path] | None,
-        Option("--data", help="Data folder or annotation pickle; repeatable. Default: $STGCN_DATA, ./data"),
+        Option(
+            "--data", metavar="PATH", help="Data folder or annotation pickle; repeatable. Default: $STGCN_DATA, ./data"
+        ),
     ] = None,
     work_dir: Annotated[
         Path | None, Option("--work-dir", help="Run folder. Default: ./runs/<preset>, counted up.")
     ] = None,
     settings: Annotated[
-        list[str] | None, Option("--set", "--cfg-options", help="Change the recipe: --set optim.lr=0.05 (repeatable)")
+        list[str] | None,
+        Option(
+            "--set", "--cfg-options", metavar="KEY=VALUE", help="Change the recipe: --set optim.lr=0.05 (repeatable)"
+        ),
     ] = None,
     epochs: Annotated[int | None, Option(help="Short for --set train.epochs=N", min=1)] = None,
     validate: Annotated[bool, Option(help="Measure the validation split while training.")] = True,
@@ -74,7 +80,10 @@ def train(
     launcher: Annotated[str | None, Option(hidden=True)] = None,
     gpu_ids: Annotated[str | None, Option(hidden=True)] = None,
 ) -> None:
-    """Train a preset: stgcn train --preset ntu60-xsub-3d --gpus 1"""
+    """Train a preset.
+
+    Example: stgcn train --preset ntu60-xsub-3d --gpus 1
+    """
     console.set_quiet(quiet)
     console.note_unused({"--launcher": launcher, "--gpu-ids": gpu_ids})
     from stgcn_cli import presets
@@ -140,4 +149,5 @@ def _render(outcome: "Outcome", wishes: "Wishes", as_json: bool) -> None:
         rows += [[f"{name}.pth {metric}", f"{100 * value:.2f} %"] for metric, value in result.metrics.items()]
     console.table(f"Trained {outcome.preset.name}", ["", ""], rows)
     weights = "best" if best else "last"
-    console.note(f"Next: stgcn eval {outcome.folder / weights}.pth --out result.pkl")
+    data = "".join(f" --data {shlex.quote(str(path))}" for path in wishes.data)
+    console.note(f"Next: stgcn eval {shlex.quote(f'{outcome.folder / weights}.pth')}{data} --out result.pkl")

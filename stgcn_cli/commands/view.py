@@ -34,7 +34,10 @@ def view(
     open_it: Annotated[bool, Option("--open", help="Show it in the browser.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and the file's name.")] = False,
 ) -> None:
-    """Look at a clip or a skeleton: stgcn view clip.skeleton --out clip.gif"""
+    """Look at a clip or a skeleton.
+
+    Example: stgcn view clip.skeleton --out clip.gif
+    """
     console.set_quiet(quiet)
     _check_together(source, clip, checkpoint, layout, edge_importance, block)
     if source is None:

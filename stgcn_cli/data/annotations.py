@@ -17,7 +17,7 @@ import numpy as np
 from stgcn_cli.data import plain_pickle
 from stgcn_cli.data.plain_arrays import HeldArray, Refused
 from stgcn_cli.errors import DataError
-from stgcn_cli.wording import printable, shown
+from stgcn_cli.wording import nearest_file, printable, shown
 
 
 class Records(Sequence[Any]):
@@ -91,7 +91,7 @@ def _open(path: Path) -> io.FileIO:
             raise DataError(f"{path} is no file that can be read.")
         return io.FileIO(path)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+        raise DataError(f"{path} cannot be read: {error.strerror}.{nearest_file(path)}") from error
 
 
 def _load(path: Path, stream: io.FileIO, hold: bool) -> Any:

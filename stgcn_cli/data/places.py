@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stgcn_cli.errors import DataError
+from stgcn_cli.wording import nearest_file
 
 _BENCHMARK_FOLDERS = {"xset": "xsetup"}  # the 0.x name, where it differs
 _HOW = {
@@ -48,7 +49,7 @@ def find_pickles(dataset: str, splits: Sequence[str], given: Sequence[Path]) -> 
         elif place.is_dir() or not given:
             found += _in_folder(place, dataset, splits)
         else:
-            raise DataError(f"There is no {place}.", _hint(dataset, given))
+            raise DataError(f"There is no {place}.{nearest_file(place)}", _hint(dataset, given))
     if not found:
         folders = " and ".join(str(place) for place in given or [data_folder()])
         raise DataError(f"There is no {dataset}.pkl in {folders}.", _hint(dataset, given))
@@ -68,8 +69,9 @@ def _in_folder(folder: Path, dataset: str, splits: Sequence[str]) -> list[Path]:
 
 
 def _hint(dataset: str, given: Sequence[Path]) -> str:
-    how = _HOW.get(dataset, "Give the annotation pickle with --data FILE.")
-    return how + ("" if given else " Or give the file, or its folder, with --data (or set STGCN_DATA).")
+    if how := _HOW.get(dataset):
+        return how + ("" if given else " Or give the file, or its folder, with --data (or set STGCN_DATA).")
+    return f"Give the file, or its folder: --data {dataset}.pkl"
 
 
 def split_in_name(path: Path) -> str | None:

@@ -17,7 +17,7 @@ from stgcn_cli.data.formats.reading import Options
 from stgcn_cli.data.ntu_names import parse_name
 from stgcn_cli.data.sources import Entry, list_source
 from stgcn_cli.errors import DataError, UsageError
-from stgcn_cli.wording import nearest
+from stgcn_cli.wording import nearest, nearest_file
 
 _FRAMES = "_keypoints.json"  # how OpenPose's files end
 
@@ -54,8 +54,7 @@ def _paths(word: str) -> list[Path]:
         if found := sorted(glob.glob(word, recursive=True)):
             return [Path(name) for name in found]
         raise DataError(f"Nothing fits {word}.")
-    there = os.listdir(path.parent) if path.parent.is_dir() else []
-    raise DataError(f"There is no {word}.{nearest(path.name, there)}")
+    raise DataError(f"There is no {word}.{nearest_file(path)}")
 
 
 def _units_of(path: Path, options: Options, format: str | None) -> list[Unit]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from stgcn_cli import presets
 from stgcn_cli.data.own.spool import Clip, Word
 from stgcn_cli.errors import DataError, UsageError
-from stgcn_cli.wording import nearest, one_line
+from stgcn_cli.wording import nearest, nearest_file, one_line
 
 MAX_BYTES = 16 << 20
 _NUMBER = re.compile(r"(\d+)")
@@ -119,6 +119,6 @@ def _text(path: Path) -> str:
             raise UsageError(f"{path} is larger than {MAX_BYTES >> 20} MB: this is no such list.")
         return text.decode("utf-8-sig")
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}.{nearest_file(path)}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is no text in UTF-8.") from error

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stgcn_cli.data.inputs import Input, read_inputs
+from stgcn_cli.data.inputs import Input, expand, read_inputs
 from stgcn_cli.data.own.class_names import names_beside, number
 from stgcn_cli.data.own.fitting import Shape, some, words
 from stgcn_cli.data.own.handing import Handed, Ready, hand_over
@@ -30,6 +30,7 @@ class Wish:
 
 def merge(wish: Wish, screen: Screen = SILENT) -> Handed:
     """Read, settle, write. Raises UsageError before anything is read, DataError naming the file and the clip."""
+    expand(list(map(str, wish.files)))  # a file that is not there is told first
     names = _names(wish)
     wish.target.check(list(wish.files))
     with spool_in(wish.target.out.parent) as spool:

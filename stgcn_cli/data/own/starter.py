@@ -88,6 +88,7 @@ def _lines(facts: Facts) -> Iterator[str]:
     yield "\n[train]"
     yield f"batch_size = {_BATCH}  # clips in a step; a small data set needs steps"
     yield "epochs = 40"
+    yield "checkpoint_every = 10  # epochs between the epoch_N.pth that are kept; last.pth and best.pth are written all the same"
     yield "\n[eval]"
     yield 'metrics = ["top_k_accuracy", "mean_class_accuracy"]  # the second counts every class alike'
     if facts.layout.name not in LAYOUTS:
