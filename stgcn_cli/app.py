@@ -76,7 +76,8 @@ def main() -> None:
     try:
         app(join_values(sys.argv[1:]), prog_name="stgcn")
     except StgcnError as error:
-        console.fail(error.message, error.hint)
+        if not error.is_told:
+            console.fail(error.message, error.hint)
         sys.exit(error.exit_code)
     except Terminated:
         console.fail("Terminated. What was complete is kept.")

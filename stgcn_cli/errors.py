@@ -8,6 +8,7 @@ class StgcnError(Exception):
     """What happened and where (`message`), and what to do about it (`hint`, may be empty)."""
 
     exit_code = 1
+    is_told = False  # by another process of the same run
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint)

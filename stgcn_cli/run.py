@@ -32,6 +32,7 @@ from stgcn_cli.distributed import Place, World, launch
 from stgcn_cli.errors import UsageError
 from stgcn_cli.evaluation import EvalPlan, EvalResult, evaluate_in_world
 from stgcn_cli.files import written_whole
+from stgcn_cli.joining import failing_together
 from stgcn_cli.models import build_model
 from stgcn_cli.published_log import read_published
 from stgcn_cli.screen import SILENT, Screen
@@ -82,9 +83,11 @@ def run(preset: Preset, place: Place, wishes: Wishes, screen: Screen) -> Outcome
     """
     began = time.monotonic()
     screen = screen if place.is_first else SILENT
-    preset, pickles = check(preset, place, wishes, screen)
-    with run_folder(preset, place, wishes) as folder:
-        summary = _finished(preset, folder, wishes)
+    with contextlib.ExitStack() as until_the_end:
+        with failing_together():
+            preset, pickles = check(preset, place, wishes, screen)
+            folder = until_the_end.enter_context(run_folder(preset, place, wishes))
+            summary = _finished(preset, folder, wishes)
         was_finished = summary is not None
         if not was_finished:
             summary = _train(folder, preset, place, wishes, pickles, screen)
