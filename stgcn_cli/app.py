@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from stgcn_cli import __version__, console
-from stgcn_cli.arguments import join_values
+from stgcn_cli.arguments import join_values, retyped
 from stgcn_cli.commands.checkpoint import checkpoint
 from stgcn_cli.commands.data import data
 from stgcn_cli.commands.demo import demo
@@ -77,7 +77,8 @@ def main() -> None:
         app(join_values(sys.argv[1:]), prog_name="stgcn")
     except StgcnError as error:
         if not error.is_told:
-            console.fail(error.message, error.hint)
+            works = f"Type: stgcn {retyped(sys.argv[1:], error.instead)}" if error.instead else ""
+            console.fail(error.message, "\n".join(filter(None, [works, error.hint])))
         sys.exit(error.exit_code)
     except Terminated:
         console.fail("Terminated. What was complete is kept.")

@@ -63,6 +63,10 @@ def locate(wishes: Wishes, screen: Screen) -> Path:
         return path
     if catalog.find(word):
         return download.fetch_weights(word, cache_folder(), wishes.base_url, screen)
+    if path.is_dir():
+        inside = [path / name for name in ("best.pth", "last.pth") if (path / name).is_file()]
+        hint = "" if inside else "Name a checkpoint in it, for instance best.pth of a run folder."
+        raise CheckpointError(f"{path} is a folder.", hint + (f"Type: stgcn eval {inside[0]}" if inside else ""))
     known = [name for entry in catalog.PUBLISHED for name in (entry.preset, entry.name)]
     raise CheckpointError(
         f"There is no checkpoint {word}.{nearest(word, known)}",

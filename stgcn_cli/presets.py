@@ -101,7 +101,9 @@ def _locate(name: str) -> Path:
     if Path(name).suffix == ".toml" or "/" in name:
         if Path(name).is_file():
             return Path(name)
-        raise UsageError(f"There is no preset file {name}.", "See `stgcn presets` for the shipped ones.")
+        known = find(Path(name).stem)  # configs/skeleton/stgcn/stgcn_80e_babel60.py of the reference
+        hint = f"Its preset here: --preset {known.preset}" if known else "See `stgcn presets` for the shipped ones."
+        raise UsageError(f"There is no preset file {name}.", hint)
     known = names() + [entry.name for entry in PUBLISHED]
     raise UsageError(f"There is no preset {name!r}.{nearest(name, known)}", "Presets: " + ", ".join(names()))
 

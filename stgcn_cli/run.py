@@ -25,6 +25,7 @@ from stgcn_cli import (
     tensorboard_log,
     transfer,
 )
+from stgcn_cli.batch_split import check_batch
 from stgcn_cli.config import Preset
 from stgcn_cli.data.places import find_pickles
 from stgcn_cli.data.splits import find_split, open_stores
@@ -137,24 +138,6 @@ def draw_curve(preset: Preset, folder: Path) -> None:
     log = download.cached_log(preset.name)
     published = read_published(log) if log else ()
     charts.learning_curve(runlog.read_log(folder / "log.jsonl"), folder / "learning_curve.png", preset.name, published)
-
-
-def check_batch(preset: Preset, place: Place, screen: Screen) -> None:
-    """Refuse a global batch that the processes do not divide; say how it is split."""
-    batch, world = preset.train.batch_size, place.world
-    if batch % world:
-        fitting = max(n for n in range(1, world + 1) if batch % n == 0)
-        per_gpu = -(-batch // world)
-        raise UsageError(
-            f"The global batch of {batch} clips cannot be split evenly over {world} GPUs.",
-            f"Type: stgcn train --preset {preset.name} --gpus {fitting}\n"
-            f"Or change the recipe: --set train.batch_size={per_gpu * world}",
-        )
-    if world > 1 and place.is_first:
-        screen.note(
-            f"Global batch {batch} = {world} GPUs x {batch // world} clips; the learning rate stays {preset.optim.lr:g}; "
-            f"BatchNorm sees {batch // world} clips at a time."
-        )
 
 
 def check_data(preset: Preset, pickles: tuple[Path, ...], validate: bool, screen: Screen) -> Preset:

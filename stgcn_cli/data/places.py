@@ -69,7 +69,7 @@ def _in_folder(folder: Path, dataset: str, splits: Sequence[str]) -> list[Path]:
 
 def _hint(dataset: str, given: Sequence[Path]) -> str:
     how = _HOW.get(dataset, "Give the annotation pickle with --data FILE.")
-    return how + ("" if given else " Or give the file, or its folder, with --data (or set STGCN_DATA).")
+    return how + ("" if given else "\nOr give the file, or its folder, with --data (or set STGCN_DATA).")
 
 
 def split_in_name(path: Path) -> str | None:
