@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from stgcn_cli import __version__, console
-from stgcn_cli.arguments import join_values
+from stgcn_cli.arguments import join_values, retyped
 from stgcn_cli.commands.bench import bench
 from stgcn_cli.commands.checkpoint import checkpoint
 from stgcn_cli.commands.data import data
@@ -78,7 +78,9 @@ def main() -> None:
     try:
         app(join_values(sys.argv[1:]), prog_name="stgcn")
     except StgcnError as error:
-        console.fail(error.message, error.hint)
+        if not error.is_told:
+            works = f"Type: stgcn {retyped(sys.argv[1:], error.instead)}" if error.instead else ""
+            console.fail(error.message, "\n".join(filter(None, [works, error.hint])))
         sys.exit(error.exit_code)
     except Terminated:
         console.fail("Terminated. What was complete is kept.")

@@ -1,6 +1,7 @@
 """The command line as users of the reference type it: several values after one option."""
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 
 METRICS = ("top_k_accuracy", "mean_class_accuracy", "mean_class_accuracy_labelled")
 _METRIC_OPTIONS = ("--eval", "--metrics")
@@ -27,6 +28,22 @@ def join_values(argv: Sequence[str]) -> list[str]:
             for value in _take(words, lambda w: "=" in w and not w.startswith("-")):
                 joined += [word, value]
     return joined
+
+
+def retyped(argv: Sequence[str], options: Mapping[str, str]) -> str:
+    """The command line as typed, with these options given their new values; fit for a shell."""
+    words: list[str] = []
+    left, old = dict(options), list(argv)
+    while old:
+        name, equals, _ = (word := old.pop(0)).partition("=")
+        if name not in options:
+            words.append(word)
+            continue
+        if not equals and old:
+            old.pop(0)
+        if name in left:
+            words += [name, left.pop(name)]
+    return shlex.join([*words, *(word for pair in left.items() for word in pair)])
 
 
 def _take(words: list[str], belongs) -> list[str]:

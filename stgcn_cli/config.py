@@ -134,12 +134,23 @@ def _build(kind: type, values: dict[str, Any], where: str, prefix: str) -> Any:
     for key in values:
         if key not in fields:
             known = [prefix + name for name in fields]
-            message = f"{where}: there is no key {shown(prefix + key)}.{nearest(prefix + key, known)}"
+            message = f"{where}: there is no key {shown(prefix + key)}.{_nearest_key(prefix + key, known)}"
             raise UsageError(message, "Known keys: " + ", ".join(known))
     missing = [k for k, f in fields.items() if k not in values and _is_required(f)]
     if missing:
         raise UsageError(f"{where}: the key {prefix + missing[0]!r} is missing.")
     return kind(**{key: _convert(value, hints[key], fields[key], where, prefix + key) for key, value in values.items()})
+
+
+def _nearest_key(key: str, known: list[str]) -> str:
+    """The nearest of the keys that may stand there; else the one of that name in any section: lr -> optim.lr."""
+    hints = typing.get_type_hints(Preset)
+    sections = {name: _options(hint)[0] for name, hint in hints.items()}
+    everywhere = [f"{s}.{f.name}" for s, kind in sections.items() if dataclasses.is_dataclass(kind)
+                  for f in dataclasses.fields(kind)]  # fmt: skip
+    last = key.rpartition(".")[2]
+    same = [each for each in everywhere if each.rpartition(".")[2] == last]
+    return f" Did you mean {same[0]!r}?" if same else nearest(key, known) or nearest(key, everywhere)
 
 
 def _is_required(f: dataclasses.Field) -> bool:
@@ -198,8 +209,12 @@ def _expected(hint: Any, f: dataclasses.Field) -> str:
     low, high = f.metadata.get("range", (-math.inf, math.inf))
     words = " or ".join(_word(kind) for kind in _options(hint))
     if high < math.inf:
-        return f"{words} from {low:g} to {high:g}"
-    return words + (f" of at least {low:g}" if low > -math.inf else "")
+        return f"{words} from {_number(low)} to {_number(high)}"
+    return words + (f" of at least {_number(low)}" if low > -math.inf else "")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:g}"
 
 
 def _word(kind: Any) -> str:

@@ -6,9 +6,7 @@ A worker raises and never exits by itself; the parent turns the first failure in
 import contextlib
 import logging
 import os
-import re
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from torch import distributed as dist
 
 from stgcn_cli import errors
 from stgcn_cli.errors import RunError, StgcnError, Terminated, UsageError
+from stgcn_cli.joining import adopt_slurm, begin_together, joined_world, signals_end_at_once
 
 _AFTER_THE_CAUSE = 3.0  # seconds that a rank which lost its connection lets the cause be told first
 
@@ -72,21 +71,11 @@ def resolve_device(device: str, gpus: int) -> str:
     if device == "cpu" or (device == "auto" and present == 0 and gpus == 1):
         return "cpu"
     if gpus > present:
-        works = f"--gpus {present}" if present else "--gpus 1 --device cpu"
-        several = f" Or run {gpus} processes on the processor: --gpus {gpus} --device cpu." if gpus > 1 else ""
-        raise UsageError(
-            f"--gpus {gpus} was asked for, but this machine has {present} CUDA GPUs.", f"Use {works}.{several}"
-        )
+        works = {"--gpus": str(present)} if present else {"--gpus": "1", "--device": "cpu"}
+        several = f"Or run {gpus} processes on the processor: --gpus {gpus} --device cpu" if gpus > 1 else ""
+        found = f"{present} CUDA GPU{'' if present == 1 else 's'}" if present else "no CUDA GPU"
+        raise UsageError(f"--gpus {gpus} was asked for, but this machine has {found}.", several, instead=works)
     return "cuda"
-
-
-def joined_world() -> int | None:
-    """The size of the world that torchrun or SLURM started this process in, or None."""
-    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
-        return int(os.environ["WORLD_SIZE"])
-    # set by srun for the tasks it starts; SLURM_NTASKS is also there in a batch script, which is one process
-    tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
-    return tasks if tasks > 1 and "SLURM_PROCID" in os.environ else None
 
 
 def launch(worker: Callable[[Any, World], Any], argument: Any, place: Place) -> Any:
@@ -95,7 +84,7 @@ def launch(worker: Callable[[Any, World], Any], argument: Any, place: Place) -> 
     Raises the first failing worker's StgcnError; KeyboardInterrupt or Terminated when stopped by a signal.
     """
     if joined_world():
-        _adopt_slurm()
+        adopt_slurm()
         return _work(worker, argument, place.device)
     if place.gpus * place.nodes == 1:
         return worker(argument, World(0, 1, torch.device(place.device)))
@@ -178,30 +167,6 @@ def _first_error(rank: int, message: Any, exitcode: int) -> StgcnError:
     return RunError(f"Worker {rank} failed: {text}", "Go on from the last checkpoint with --resume.")
 
 
-def _adopt_slurm() -> None:
-    """Give torch the names it reads, from SLURM's."""
-    if "RANK" in os.environ:
-        return
-    port = 20_000 + int(os.environ.get("SLURM_JOB_ID", "0")) % 20_000
-    os.environ |= {
-        "RANK": os.environ["SLURM_PROCID"],
-        "LOCAL_RANK": os.environ.get("SLURM_LOCALID", "0"),
-        "WORLD_SIZE": os.environ["SLURM_STEP_NUM_TASKS"],
-        "MASTER_ADDR": os.environ.get("MASTER_ADDR", first_host(os.environ.get("SLURM_NODELIST", "localhost"))),
-        "MASTER_PORT": os.environ.get("MASTER_PORT", str(port)),
-    }
-
-
-def first_host(nodelist: str) -> str:
-    """The first machine of a SLURM node list such as "gpu[03-05,9],x1"."""
-    try:
-        listed = subprocess.run(["scontrol", "show", "hostnames", nodelist], capture_output=True, text=True, check=True)
-        return listed.stdout.split()[0]
-    except (OSError, subprocess.CalledProcessError, IndexError):
-        match = re.match(r"([^,\[]+)(?:\[(\d+))?", nodelist)
-        return "".join(part or "" for part in match.groups()) if match else "localhost"
-
-
 def _work(worker: Callable[[Any, World], Any], argument: Any, device: str) -> Any:
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     where = torch.device("cuda", local_rank) if device == "cuda" else torch.device("cpu")
@@ -214,10 +179,12 @@ def _work(worker: Callable[[Any, World], Any], argument: Any, device: str) -> An
 
 @contextlib.contextmanager
 def _process_group(where: torch.device) -> Iterator[None]:
-    store, rank, size = next(dist.rendezvous("env://"))
-    # after a restart the store may still hold the addresses of workers that are gone
-    store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
     backend, device_id = ("nccl", where) if where.type == "cuda" else ("gloo", None)
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, device_id=device_id)
+    with signals_end_at_once():
+        store, rank, size = next(dist.rendezvous("env://"))
+        begin_together(store, rank, size)
+        # after a restart the store may still hold the addresses of workers that are gone
+        store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, device_id=device_id)
     yield
     dist.destroy_process_group()  # not after an error: closing connections would make the others fail before it is told

@@ -5,13 +5,17 @@ INTERRUPTED, TERMINATED = 130, 143
 
 
 class StgcnError(Exception):
-    """What happened and where (`message`), and what to do about it (`hint`, may be empty)."""
+    """What happened and where (`message`), and what to do about it (`hint`, may be empty).
+
+    `instead`: options that make the command line work, as {"--gpus": "2"}; the user is shown that line.
+    """
 
     exit_code = 1
+    is_told = False  # by another process of the same run
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", instead: dict[str, str] | None = None) -> None:
         super().__init__(message, hint)
-        self.message, self.hint = message, hint
+        self.message, self.hint, self.instead = message, hint, instead
 
     def __str__(self) -> str:
         return f"{self.message}\n\n{self.hint}" if self.hint else self.message

@@ -13,6 +13,7 @@ from stgcn_cli.data.splits import find_split, open_stores
 from stgcn_cli.distributed import Place, resolve_device
 from stgcn_cli.errors import CheckpointError
 from stgcn_cli.evaluation import EvalPlan, EvalResult
+from stgcn_cli.joining import failing_together
 from stgcn_cli.precision import resolve_precision
 from stgcn_cli.screen import SILENT, Screen
 from stgcn_cli.wording import nearest, nearest_file
@@ -37,20 +38,21 @@ class Wishes:
 
 def evaluate(wishes: Wishes, screen: Screen) -> EvalResult | None:
     """Scores and metrics as wished. None on the ranks of a joined world that do not speak. Raises StgcnError."""
-    device = resolve_device(wishes.device, wishes.gpus)
-    place = Place(device, wishes.gpus)
-    screen = screen if place.is_first else SILENT
-    precision = resolve_precision(wishes.precision, device, training=False)
-    path = locate(wishes, screen)
-    read = checkpoints.read(path)
-    preset = preset_of(read, wishes, screen)
-    wanted = wishes.split or preset.data.val
-    pickles = tuple(find_pickles(preset.data.dataset, (wanted,), wishes.data))
-    with screen.progress("read the annotations", None) as advance:
-        split = find_split(open_stores(pickles, advance), wanted, whole_lists=wishes.split is None)
-    for warning in preflight.check(preset, split, training=False):
-        screen.warn(warning)
-    plan = EvalPlan(preset, read.path, pickles, wanted, precision, wishes.batch_size, screen)
+    with failing_together():
+        device = resolve_device(wishes.device, wishes.gpus)
+        place = Place(device, wishes.gpus)
+        screen = screen if place.is_first else SILENT
+        precision = resolve_precision(wishes.precision, device, training=False)
+        path = locate(wishes, screen)
+        read = checkpoints.read(path)
+        preset = preset_of(read, wishes, screen)
+        wanted = wishes.split or preset.data.val
+        pickles = tuple(find_pickles(preset.data.dataset, (wanted,), wishes.data))
+        with screen.progress("read the annotations", None) as advance:
+            split = find_split(open_stores(pickles, advance), wanted, whole_lists=wishes.split is None)
+        for warning in preflight.check(preset, split, training=False):
+            screen.warn(warning)
+        plan = EvalPlan(preset, read.path, pickles, wanted, precision, wishes.batch_size, screen)
     return evaluation.evaluate(plan, place)
 
 
@@ -61,8 +63,10 @@ def locate(wishes: Wishes, screen: Screen) -> Path:
         return path
     if catalog.find(word):
         return download.fetch_weights(word, cache_folder(), wishes.base_url, screen)
-    if inside := next((path / name for name in ("best.pth", "last.pth") if (path / name).is_file()), None):
-        raise CheckpointError(f"{word} is a folder, not a checkpoint.", f"Give a file in it: {inside}")
+    if path.is_dir():
+        inside = [path / name for name in ("best.pth", "last.pth") if (path / name).is_file()]
+        hint = "" if inside else "Name a checkpoint in it, for instance best.pth of a run folder."
+        raise CheckpointError(f"{path} is a folder.", hint + (f"Type: stgcn eval {inside[0]}" if inside else ""))
     known = [name for entry in catalog.PUBLISHED for name in (entry.preset, entry.name)]
     raise CheckpointError(
         f"There is no checkpoint {word}.{nearest_file(path) or nearest(word, known)}",

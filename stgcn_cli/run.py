@@ -25,6 +25,7 @@ from stgcn_cli import (
     tensorboard_log,
     transfer,
 )
+from stgcn_cli.batch_split import check_batch
 from stgcn_cli.config import Preset
 from stgcn_cli.data.places import find_pickles
 from stgcn_cli.data.splits import find_split, open_stores
@@ -32,6 +33,7 @@ from stgcn_cli.distributed import Place, World, launch
 from stgcn_cli.errors import UsageError
 from stgcn_cli.evaluation import EvalPlan, EvalResult, evaluate_in_world
 from stgcn_cli.files import written_whole
+from stgcn_cli.joining import failing_together
 from stgcn_cli.models import build_model
 from stgcn_cli.published_log import read_published
 from stgcn_cli.screen import SILENT, Screen
@@ -82,9 +84,11 @@ def run(preset: Preset, place: Place, wishes: Wishes, screen: Screen) -> Outcome
     """
     began = time.monotonic()
     screen = screen if place.is_first else SILENT
-    preset, pickles = check(preset, place, wishes, screen)
-    with run_folder(preset, place, wishes) as folder:
-        summary = _finished(preset, folder, wishes)
+    with contextlib.ExitStack() as until_the_end:
+        with failing_together():
+            preset, pickles = check(preset, place, wishes, screen)
+            folder = until_the_end.enter_context(run_folder(preset, place, wishes))
+            summary = _finished(preset, folder, wishes)
         was_finished = summary is not None
         if not was_finished:
             summary = _train(folder, preset, place, wishes, pickles, screen)
@@ -134,24 +138,6 @@ def draw_curve(preset: Preset, folder: Path) -> None:
     log = download.cached_log(preset.name)
     published = read_published(log) if log else ()
     charts.learning_curve(runlog.read_log(folder / "log.jsonl"), folder / "learning_curve.png", preset.name, published)
-
-
-def check_batch(preset: Preset, place: Place, screen: Screen) -> None:
-    """Refuse a global batch that the processes do not divide; say how it is split."""
-    batch, world = preset.train.batch_size, place.world
-    if batch % world:
-        fitting = max(n for n in range(1, world + 1) if batch % n == 0)
-        per_gpu = -(-batch // world)
-        raise UsageError(
-            f"The global batch of {batch} clips cannot be split evenly over {world} GPUs.",
-            f"Type: stgcn train --preset {preset.name} --gpus {fitting}\n"
-            f"Or change the recipe: --set train.batch_size={per_gpu * world}",
-        )
-    if world > 1 and place.is_first:
-        screen.note(
-            f"Global batch {batch} = {world} GPUs x {batch // world} clips; the learning rate stays {preset.optim.lr:g}; "
-            f"BatchNorm sees {batch // world} clips at a time."
-        )
 
 
 def check_data(preset: Preset, pickles: tuple[Path, ...], validate: bool, screen: Screen) -> Preset:

@@ -33,9 +33,9 @@ class Row:
 
 
 ROWS = {
-    "train": Row("train", 16, 2, 2),
-    "train-ntu": Row("train", 16, 2, 2, empty=True),
-    "train-ntu-bf16": Row("train", 16, 2, 2, empty=True, precision="bf16"),
+    "train": Row("train", 16, 2, 1),
+    "train-ntu": Row("train", 16, 2, 1, empty=True),
+    "train-ntu-bf16": Row("train", 16, 2, 1, empty=True, precision="bf16"),
     "eval": Row("eval", 8, 1, 6),
     "eval-bf16": Row("eval", 8, 1, 6, precision="bf16"),
     "latency": Row("eval", 1, 1, 20),

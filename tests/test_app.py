@@ -1,11 +1,14 @@
 """The program as a whole: quick to answer, plain when piped, clear when it fails."""
 
+import re
 import resource
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import distribution
 
 import pytest
+from packaging.requirements import Requirement
 
 from stgcn_cli import __version__
 from tests.conftest import ROOT
@@ -67,6 +70,27 @@ def test_the_version_stands_in_one_place_and_constraints_pin_torch():
     assert project["dynamic"] == ["version"]
     pins = (ROOT / "constraints.txt").read_text().splitlines()
     assert "torch==2.13.0" in pins and all("==" in pin for pin in pins if pin and not pin.startswith("#"))
+
+
+def test_constraints_pin_all_that_an_installation_brings():
+    """What stgcn asks for, what that asks for, and so on, by the metadata of what is installed."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = {plain(line.partition("==")[0]) for line in lines if "==" in line}
+    todo, seen = list(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]), set()
+    while todo:
+        asked = Requirement(todo.pop())
+        if plain(asked.name) in seen or (asked.marker and not asked.marker.evaluate({"extra": ""})):
+            continue
+        seen.add(plain(asked.name))
+        todo += distribution(asked.name).requires or []
+    cuda = {
+        name for name in seen if name.startswith(("nvidia-", "cuda-", "triton"))
+    }  # chosen by the torch wheel itself
+    assert len(seen) > 20 and seen - cuda <= pinned, seen - cuda - pinned
+
+
+def plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def test_the_readme_lists_every_preset_and_flag_it_should(stgcn):

@@ -1,3 +1,4 @@
+import hashlib
 import pickle
 
 import numpy as np
@@ -34,6 +35,18 @@ def test_network_input_equals_the_reference_to_the_bit(shared, preset, inputs, o
         for index in range(len(clips)):
             x, _ = clips.batch(torch.tensor([index]))
             np.testing.assert_array_equal(x[0].numpy(), wanted[f"{index:02d}"])
+
+
+def test_network_input_equals_that_in_the_checkout_to_the_bit(golden, tmp_path):
+    with np.load(golden / "batches" / "ntu60-3d.npz") as stored:
+        keys = sorted({name.partition("|")[0] for name in stored.files})
+        records = [{"frame_dir": key, "label": 0, "total_frames": int(stored[f"{key}|total_frames"]),
+                    "keypoint": stored[f"{key}|keypoint"]} for key in keys]  # fmt: skip
+        wanted = [str(stored[f"{key}|sha256"]) for key in keys]
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(records))
+    x, _ = clips_of(tmp_path / "x.pkl", "ntu60-xsub-3d").batch(torch.arange(len(keys)))
+    assert x.dtype == torch.float32 and x.shape == (len(keys), 3, 300, 25, 2)
+    assert [hashlib.sha256(clip.contiguous().numpy().tobytes()).hexdigest() for clip in x] == wanted
 
 
 def plain_clip(keypoint, total, clip_len, persons):

@@ -27,6 +27,10 @@ def test_a_preset_cannot_be_changed():
     ("setting", "told"),
     [
         ("optim.lrr=3", "Did you mean 'optim.lr'"),
+        ("lr=0.1", "no key 'lr'. Did you mean 'optim.lr'"),
+        ("data.batch_size=8", "Did you mean 'train.batch_size'"),
+        ("total_epochs=8", "Did you mean 'train.epochs'"),
+        ("optimizer.lr=8", "Did you mean 'optim'"),
         ("train.batch_size=0", "a whole number from 1"),
         ("train.batch_size=2.5", "a whole number"),
         ("optim.lr=fast", "a number"),
@@ -72,6 +76,11 @@ def test_the_issues_settings_are_keys():
     assert (preset.data.clip_len, preset.data.num_person, preset.optim.steps) == (100, 1, (6, 9))
     assert presets.load("ntu60-xsub-3d", ["data.clip_len=none"]).data.clip_len is None
     assert presets.load("ntu60-xsub-3d", ["optim.steps=[10, 500]"]).optim.steps == (10, 500)
+
+
+def test_a_file_of_the_reference_is_answered_with_its_preset(stgcn):
+    said = stgcn("presets", "show", "configs/skeleton/stgcn/stgcn_80e_babel60.py")
+    assert said.code == 2 and "--preset babel60\n" in said.err
 
 
 def test_an_unknown_preset_gets_the_nearest(stgcn):

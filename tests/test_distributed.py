@@ -10,7 +10,7 @@ import time
 import pytest
 import torch
 
-from stgcn_cli import distributed, epoch, presets, train_plan, training
+from stgcn_cli import epoch, joining, presets, train_plan, training
 from stgcn_cli.batches import Clips
 from stgcn_cli.data.splits import find_split, open_stores
 from stgcn_cli.distributed import Place, World, launch
@@ -173,15 +173,15 @@ def test_two_machines_train_together(small_data, tmp_path):
 
 def test_the_place_in_a_slurm_step_is_understood(monkeypatch):
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    os.environ |= {"SLURM_PROCID": "3", "SLURM_NTASKS": "8", "SLURM_NODELIST": "gpu[07-08]", "SLURM_LOCALID": "1"}
-    assert distributed.joined_world() is None  # a batch script is one process
-    os.environ["SLURM_STEP_NUM_TASKS"] = "8"
-    assert distributed.joined_world() == 8 and not Place("cpu").is_first
-    distributed._adopt_slurm()
+    os.environ |= {"SLURM_PROCID": "3", "SLURM_NTASKS": "8", "SLURM_NODELIST": "gpu[01-08]", "SLURM_LOCALID": "1"}
+    assert joining.joined_world() is None  # a batch script is one process
+    os.environ |= {"SLURM_STEP_NUM_TASKS": "8", "SLURM_STEP_NODELIST": "gpu[07-08]"}  # a step on some of its machines
+    assert joining.joined_world() == 8 and not Place("cpu").is_first
+    joining.adopt_slurm()
     names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR")
     assert [os.environ[name] for name in names] == ["3", "1", "8", "gpu07"]
 
 
 @pytest.mark.parametrize(("nodes", "first"), [("gpu[03-05,9],x1", "gpu03"), ("a1,b2", "a1"), ("node7", "node7")])
 def test_the_first_machine_of_a_slurm_list(nodes, first):
-    assert distributed.first_host(nodes) == first
+    assert joining.first_host(nodes) == first

@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+import shlex
 import shutil
 
 import numpy as np
@@ -138,7 +139,7 @@ def test_going_on_from_a_checkpoint_and_starting_from_its_weights(run, stgcn, tm
 def test_two_processes_train_and_evaluate(stgcn, small_data, tmp_path):
     said = stgcn(*TRAIN, "--gpus", "2", "--epochs", "1", "--work-dir", "two", "--launcher", "pytorch")
     assert said.code == 0, said.err
-    assert "Global batch 4 = 2 GPUs x 2 clips" in said.err and "--launcher is not needed" in said.err
+    assert "Global batch 4 = 2 processes x 2 clips" in said.err and "--launcher is not needed" in said.err
     assert stgcn("eval", "two/last.pth", "--out", "one.pkl").code == 0
     assert stgcn("eval", "two/last.pth", "--out", "two.pkl", "--gpus", "2", "--device", "cpu").code == 0
     one, two = (np.stack(pickle.loads((tmp_path / f"{name}.pkl").read_bytes())) for name in ("one", "two"))
@@ -172,8 +173,8 @@ def test_a_loss_that_stays_at_chance_is_warned_about(stgcn, small_data):
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (("--gpus", "3"), 2, "--gpus 2"),
-        (("--gpus", "8", "--device", "cuda"), 2, "CUDA GPUs"),
+        (("--gpus", "3"), 2, "--gpus 2\nOr change"),
+        (("--gpus", "8", "--device", "cuda"), 2, "CUDA GPU"),
         (("--gpus", "0"), 2, "--gpus 1"),
         (("--device", "tpu"), 2, "auto, cpu or cuda"),
         (("--precision", "int8"), 2, "bf16"),
@@ -192,6 +193,33 @@ def test_what_cannot_work_is_told_before_anything_is_built(stgcn, small_data, tm
     said = stgcn(*TRAIN, *words)
     assert (said.code, told in said.err) == (code, True), said.err
     assert not list(tmp_path.glob("runs/*/*.pth"))
+
+
+def test_the_command_that_is_offered_instead_works(stgcn, small_data):
+    """The line is typed as it stands, whatever else was asked for."""
+    said = stgcn(*TRAIN, "--epochs", "1", "--no-report", "--gpus=3")
+    (line,) = [line for line in said.err.splitlines() if line.startswith("Type: stgcn ")]
+    again = stgcn(*shlex.split(line.removeprefix("Type: stgcn ")))
+    assert again.code == 0 and "Trained ntu60-xsub-3d" in again.out, again.err
+
+
+def test_eight_gpus_that_are_not_there_are_refused_with_the_command_that_works(stgcn):
+    said = stgcn("train", "--preset", "babel60-wfl", "--gpus", "8", env={"CUDA_VISIBLE_DEVICES": ""})
+    assert said.code == 2 and "this machine has no CUDA GPU" in said.err
+    assert "Type: stgcn train --preset babel60-wfl --gpus 1 --device cpu\n" in said.err
+
+
+def test_how_the_batch_is_split_is_said_beside_the_published_run(stgcn):
+    said = stgcn("train", "--preset", "babel60", "--gpus", "8", "--device", "cpu")
+    assert "128 = 8 processes x 16 clips; the learning rate stays 0.1" in said.err and "(published: 16)" in said.err
+    assert "BatchNorm sees 128 clips at a time (published: 16)" in stgcn("train", "--preset", "babel60").err
+    assert "BatchNorm" not in stgcn("train", "--preset", "ntu60-xsub-3d").err  # 32 on one GPU, as published
+
+
+def test_a_run_folder_is_no_checkpoint_but_holds_one(run, stgcn):
+    said = stgcn("eval", run)
+    assert said.code == 4 and f"{run} is a folder." in said.err and f"Type: stgcn eval {run}/best.pth" in said.err
+    assert "Name a checkpoint" in stgcn("eval", run.parent).err
 
 
 def test_a_missing_file_is_named_with_the_command_that_makes_it(stgcn):

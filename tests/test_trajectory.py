@@ -55,28 +55,29 @@ def trained(monkeypatch, pickle_path, preset_name, tag, epochs, steps=None):
     return np.array(log.rows), scores.numpy()
 
 
-@pytest.fixture(scope="session")
-def first_clips(golden, tmp_path_factory):
-    """The first 16 clips as a pickle."""
-    with np.load(golden / "trajectory" / "first_steps.npz") as figures:
-        records, start = [], 0
-        for index, (label, length, persons) in enumerate(
-            zip(figures["labels"], figures["lengths"], figures["persons"], strict=True)
-        ):
-            rows = figures["frames"][start : start + persons * length]
-            start += persons * length
-            records.append({"frame_dir": f"{index}", "label": int(label), "total_frames": int(length),
-                            "keypoint": rows.reshape(persons, length, 25, 3)})  # fmt: skip
-    path = tmp_path_factory.mktemp("trajectory") / "train.pkl"
+def write_clips(figures, count: int, path) -> None:
+    """The first clips of the figures' data set as a pickle."""
+    records, start = [], 0
+    for index in range(count):
+        persons, length = int(figures["persons"][index]), int(figures["lengths"][index])
+        rows = figures["frames"][start : start + persons * length]
+        start += persons * length
+        records.append({"frame_dir": f"{index}", "label": int(figures["labels"][index]), "total_frames": length,
+                        "keypoint": rows.reshape(persons, length, 25, 3)})  # fmt: skip
     path.write_bytes(pickle.dumps(records))
-    return path
+
+
+@pytest.fixture(scope="session")
+def figures(golden):
+    with np.load(golden / "trajectory" / "trajectory.npz") as stored:
+        return dict(stored)
 
 
 @pytest.mark.parametrize("tag", ["A_f32_lr0.1", "B_f32_lr0.1", "A_f64_lr0.1", "B_f64_lr0.1", "B_f64_lr0.01"])
-def test_the_first_steps_equal_the_references(monkeypatch, golden, first_clips, tag):
-    rows, _ = trained(monkeypatch, first_clips, "ntu60-xsub-3d", tag, epochs=1)
-    with np.load(golden / "trajectory" / "first_steps.npz") as figures:
-        wanted = figures[tag]
+def test_the_first_steps_equal_the_references(monkeypatch, figures, tmp_path, tag):
+    write_clips(figures, 16, tmp_path / "train.pkl")
+    rows, _ = trained(monkeypatch, tmp_path / "train.pkl", "ntu60-xsub-3d", tag, epochs=1)
+    wanted = figures[tag][:2]
     np.testing.assert_allclose(rows[:, 2], wanted[:, 2])
     tolerance = (1e-6, 5e-4) if "f32" in tag else (1e-6, 1e-6)
     for step in (0, 1):
@@ -89,11 +90,13 @@ SLOW = pytest.mark.slow
 @pytest.mark.parametrize(
     "tag", ["B_f64_lr0.1", pytest.param("A_f64_lr0.1", marks=SLOW), pytest.param("B_f64_lr0.01", marks=SLOW)]
 )
-def test_the_whole_trajectory_equals_the_references(monkeypatch, shared, tag):
-    rows, logits = trained(monkeypatch, shared / "golden" / "trajectory" / "train.pkl", "ntu60-xsub-3d", tag, epochs=3)
-    with np.load(shared / "golden" / "trajectory" / "trajectory.npz") as figures:
-        np.testing.assert_allclose(rows[:, 2:], figures[f"{tag}/rows"][:, 2:], rtol=1e-6)
-        np.testing.assert_allclose(logits, figures[f"{tag}/logits"], rtol=1e-6, atol=1e-6 * np.abs(logits).max())
+def test_the_whole_trajectory_equals_the_references(monkeypatch, figures, tmp_path, tag):
+    write_clips(figures, 64, tmp_path / "train.pkl")
+    rows, logits = trained(monkeypatch, tmp_path / "train.pkl", "ntu60-xsub-3d", tag, epochs=3)
+    wanted = figures[f"{tag}|logits"]
+    assert rows.shape == (24, 6)
+    np.testing.assert_allclose(rows[:, 2:], figures[tag][:, 2:], rtol=1e-6)
+    np.testing.assert_allclose(logits, wanted, rtol=1e-6, atol=1e-6 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize(
@@ -102,5 +105,5 @@ def test_the_whole_trajectory_equals_the_references(monkeypatch, shared, tag):
 def test_focal_loss_with_repeats_equals_the_references(monkeypatch, shared, tag, steps):
     path = shared / "golden" / "trajectory" / "train_babel.pkl"
     rows, _ = trained(monkeypatch, path, "babel60-wfl", tag, epochs=3 if steps > 2 else 1, steps=min(steps, 8))
-    with np.load(shared / "golden" / "trajectory" / "trajectory_extra.npz") as figures:
-        np.testing.assert_allclose(rows[:steps, 2:], figures[f"{tag}/rows"][:steps, 2:], rtol=1e-6)
+    with np.load(shared / "golden" / "trajectory" / "trajectory_extra.npz") as extra:
+        np.testing.assert_allclose(rows[:steps, 2:], extra[f"{tag}/rows"][:steps, 2:], rtol=1e-6)

@@ -70,7 +70,7 @@ def _in_folder(folder: Path, dataset: str, splits: Sequence[str]) -> list[Path]:
 
 def _hint(dataset: str, given: Sequence[Path]) -> str:
     if how := _HOW.get(dataset):
-        return how + ("" if given else " Or give the file, or its folder, with --data (or set STGCN_DATA).")
+        return how + ("" if given else "\nOr give the file, or its folder, with --data (or set STGCN_DATA).")
     return f"Give the file, or its folder: --data {dataset}.pkl"
 
 
