@@ -31,7 +31,7 @@ from stgcn_cli.data.splits import find_split, open_stores
 from stgcn_cli.distributed import Place, World, launch
 from stgcn_cli.errors import UsageError
 from stgcn_cli.evaluation import EvalPlan, EvalResult, evaluate_in_world
-from stgcn_cli.files import written_whole
+from stgcn_cli.files import disk_error, made, written_whole
 from stgcn_cli.models import build_model
 from stgcn_cli.published_log import read_published
 from stgcn_cli.screen import SILENT, Screen
@@ -198,8 +198,10 @@ def run_folder(preset: Preset, place: Place, wishes: Wishes) -> Iterator[Path]:
 def _joined_folder(wishes: Wishes) -> Path:
     """The folder where another process makes the run; here too, should it not lie on a shared drive."""
     assert wishes.work_dir is not None  # `run` asked for it
-    wishes.work_dir.mkdir(parents=True, exist_ok=True)
-    return wishes.work_dir
+    try:
+        return made(wishes.work_dir)
+    except OSError as error:
+        raise disk_error(error, wishes.work_dir) from error
 
 
 def _check_same(preset: Preset, folder: Path) -> None:
