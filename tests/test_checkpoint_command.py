@@ -43,7 +43,10 @@ def test_what_is_inside_the_references(shared, stgcn):
 
 
 def test_parameters_instead_of_tensors_are_read_as_well(tmp_path):
-    state = {key: torch.nn.Parameter(each, each.is_floating_point()) for key, each in build_model(PRESET).state_dict().items()}
+    state = {
+        key: torch.nn.Parameter(each, each.is_floating_point())
+        for key, each in build_model(PRESET).state_dict().items()
+    }
     torch.save({"state_dict": state}, tmp_path / "elsewhere.pth")
     told = inspection.describe(checkpoint.read(tmp_path / "elsewhere.pth"))
     assert told["skeleton"]["layouts"] == ["ntu"] and told["skeleton"]["joints"] == 25

@@ -122,7 +122,9 @@ class _Columns:
 
     def add(self, record: Any, name: str) -> None:
         """Take in one record. Raises ValueError with the cause when it cannot be used."""
-        with np.errstate(over="ignore"):  # a value too large becomes infinite, and that is told
+        with np.errstate(
+            all="ignore"
+        ):  # a value too large becomes infinite, a strange NaN a plain one, and that is told
             frames = records.frames_of(record).astype(self.dtype, copy=False)
         if not np.isfinite(frames).all():
             raise ValueError(f"it holds NaN or infinite values (as {self.dtype})")
