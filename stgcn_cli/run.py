@@ -24,6 +24,7 @@ from stgcn_cli import (
     runlog,
     tensorboard_log,
     transfer,
+    unfinished,
 )
 from stgcn_cli.config import Preset
 from stgcn_cli.data.places import find_pickles
@@ -188,8 +189,7 @@ def run_folder(preset: Preset, place: Place, wishes: Wishes) -> Iterator[Path]:
     with runlock.held(folder):
         if going_on:
             _check_same(preset, folder)
-            for left_by_a_crash in folder.glob("*.part"):
-                left_by_a_crash.unlink(missing_ok=True)
+            unfinished.remove_all_abandoned(folder)
         else:
             runlog.refuse_taken(folder)  # since it was made, somebody else may have trained here
         yield folder
