@@ -17,13 +17,15 @@ from stgcn_cli.errors import DataError
 from stgcn_cli.files import disk_error, made, sync_folder
 from stgcn_cli.unfinished import part_folder
 
+MOST_JSON = 1 << 30  # bytes of names
 _SHOWN = 5  # bad records named in a message
 
 
 def key_of(folder: Path) -> str | None:
     """The fingerprint a whole store was built from; None where there is none."""
     try:
-        return json.loads((folder / "meta.json").read_text("utf-8"))["key"]
+        with open(folder / "meta.json", "rb") as stream:
+            return json.loads(stream.read(MOST_JSON))["key"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
