@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -72,9 +73,21 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
     raise Terminated
 
 
+def _insist(lost: "sys.UnraisableHookArgs") -> None:
+    """A signal that came while an object was thrown away or a process forked is dropped by Python: it is sent again."""
+    sent = {Terminated: signal.SIGTERM, KeyboardInterrupt: signal.SIGINT}.get(lost.exc_type)
+    if sent is None:
+        sys.__unraisablehook__(lost)
+        return
+    again = threading.Timer(0.1, os.kill, (os.getpid(), sent))
+    again.daemon = True
+    again.start()
+
+
 def main() -> None:
     """Run the program on `sys.argv` and exit with a documented code (see `errors.py`)."""
     signal.signal(signal.SIGTERM, _terminate)
+    sys.unraisablehook = _insist
     try:
         app(join_values(sys.argv[1:]), prog_name="stgcn")
     except StgcnError as error:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from stgcn_cli.files import written_whole
+from stgcn_cli.wording import one_line
 
 _MOST_NAMES = 30  # class names that can still be read along an axis
 _BLUE, _ORANGE, _GREY = "#1f6fb2", "#d9822b", "#8a8a8a"
@@ -129,6 +130,6 @@ def confusion_matrix(matrix: np.ndarray, names: Sequence[str], path: Path, title
 
 
 def _short(name: str, length: int = 28) -> str:
-    """The name, cut where it is long; dollar signs would start a formula."""
-    name = name.replace("$", r"\$")
+    """The name, cut where it is long, without what no font has."""
+    name = one_line(name)
     return name if len(name) <= length else name[: length - 1] + "…"

@@ -92,7 +92,11 @@ def _checkpoint(path: Path, value: Any) -> Checkpoint:
     weights = value.get("state_dict", value)
     if not isinstance(weights, Mapping):
         raise CheckpointError(f"{path}: its state_dict is a {type(weights).__name__}, not a table of tensors.")
-    state = {str(key).removeprefix("module."): tensor for key, tensor in weights.items() if isinstance(tensor, Tensor)}
+    state = {
+        str(key).removeprefix("module."): tensor.detach()  # files from elsewhere hold parameters, too
+        for key, tensor in weights.items()
+        if isinstance(tensor, Tensor)
+    }
     if "cls_head.fc.weight" not in state or state["cls_head.fc.weight"].ndim != 4:
         names = ", ".join(printable(key) for key in list(state)[:3]) or "no tensors"
         raise CheckpointError(

@@ -254,7 +254,18 @@ def _check_together(preset: Preset, where: str) -> None:
         raise UsageError(f"{where}: loss.class_counts holds only zeros.", 'Use loss.class_counts = "data".')
     if preset.optim.nesterov and preset.optim.momentum == 0:
         raise UsageError(f"{where}: optim.nesterov = true needs optim.momentum above 0.")
+    if not _is_plain(preset.name):
+        raise UsageError(
+            f"{where}: name = {shown(preset.name)}, but it becomes a folder's name.", "Use letters, digits, - and _."
+        )
     if not preset.data.dataset or "/" in preset.data.dataset or "\\" in preset.data.dataset:
         raise UsageError(
             f"{where}: data.dataset = {shown(preset.data.dataset)}, but a preset names a data set, not a path."
         )
+
+
+def _is_plain(name: str) -> bool:
+    """Whether `name` can be that of a folder, and leads nowhere else: `runs/<name>` is where a run goes."""
+    return (
+        0 < len(name) <= 100 and name.isprintable() and not set(name) & set("/\\:") and not name.startswith((".", " "))
+    )

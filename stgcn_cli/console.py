@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import IO, Any, Literal
 
 from stgcn_cli.screen import Advance, Screen, no_progress, no_words
-from stgcn_cli.wording import json_text, printable
+from stgcn_cli.wording import json_text, one_line, printable
 
 _UNBROKEN = 24  # characters of a first column that is kept in one line, so that names can be read and copied
 _quiet = False
@@ -107,7 +107,7 @@ def print_json(value: object) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table of results on stdout: drawn in a terminal, aligned plain text of any width when piped."""
-    cells = [[printable(cell) for cell in row] for row in rows]
+    cells = [[one_line(cell) for cell in row] for row in rows]  # a name with a line break would look like a row
     if sys.stdout.isatty():
         _draw_table(title, columns, cells)
     else:

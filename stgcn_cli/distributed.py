@@ -5,6 +5,7 @@ A worker raises and never exits by itself; the parent turns the first failure in
 
 import contextlib
 import logging
+import multiprocessing
 import os
 import signal
 import time
@@ -151,6 +152,9 @@ def _end_with_parent() -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    parent = multiprocessing.parent_process()
+    if parent is not None and os.getppid() != parent.pid:  # it was killed before it could be asked for
+        os._exit(errors.TERMINATED)
 
 
 def _first_error(rank: int, message: Any, exitcode: int) -> StgcnError:

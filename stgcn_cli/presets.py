@@ -81,7 +81,7 @@ def _read_layout_file(values: dict[str, Any], folder: Path) -> None:
         own = read_layout(folder / word if (folder / word).is_file() else Path(word))
         values["data"]["layout"] = own.name
         values["layout"] = {"joints": own.joints, "bones": own.bones, "centre": own.centre}
-    elif word in LAYOUTS:
+    elif isinstance(word, str) and word in LAYOUTS:
         values.pop("layout", None)
 
 

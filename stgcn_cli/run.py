@@ -24,6 +24,7 @@ from stgcn_cli import (
     runlog,
     tensorboard_log,
     transfer,
+    unfinished,
 )
 from stgcn_cli.batch_split import check_batch
 from stgcn_cli.config import Preset
@@ -32,7 +33,7 @@ from stgcn_cli.data.splits import find_split, open_stores
 from stgcn_cli.distributed import Place, World, launch
 from stgcn_cli.errors import UsageError
 from stgcn_cli.evaluation import EvalPlan, EvalResult, evaluate_in_world
-from stgcn_cli.files import written_whole
+from stgcn_cli.files import disk_error, made, written_whole
 from stgcn_cli.joining import failing_together
 from stgcn_cli.models import build_model
 from stgcn_cli.published_log import read_published
@@ -174,8 +175,7 @@ def run_folder(preset: Preset, place: Place, wishes: Wishes) -> Iterator[Path]:
     with runlock.held(folder):
         if going_on:
             _check_same(preset, folder)
-            for left_by_a_crash in folder.glob("*.part"):
-                left_by_a_crash.unlink(missing_ok=True)
+            unfinished.remove_all_abandoned(folder)
         else:
             runlog.refuse_taken(folder)  # since it was made, somebody else may have trained here
         yield folder
@@ -184,8 +184,10 @@ def run_folder(preset: Preset, place: Place, wishes: Wishes) -> Iterator[Path]:
 def _joined_folder(wishes: Wishes) -> Path:
     """The folder where another process makes the run; here too, should it not lie on a shared drive."""
     assert wishes.work_dir is not None  # `run` asked for it
-    wishes.work_dir.mkdir(parents=True, exist_ok=True)
-    return wishes.work_dir
+    try:
+        return made(wishes.work_dir)
+    except OSError as error:
+        raise disk_error(error, wishes.work_dir) from error
 
 
 def _check_same(preset: Preset, folder: Path) -> None:

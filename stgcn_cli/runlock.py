@@ -57,7 +57,7 @@ def _taken(folder: Path) -> int:
 
 def _holder(handle: int) -> str:
     """Who holds it, in words; they may come a moment after the lock."""
-    for _ in range(20):
+    for _ in range(200):  # seconds, on a machine with too much to do
         if words := os.pread(handle, 200, 0).decode("utf-8", "replace").strip():
             return printable(words)
         time.sleep(0.05)

@@ -1,6 +1,7 @@
 """What a run leaves in its folder beside checkpoints: log.jsonl, results.csv, preset.toml, environment.json."""
 
 import contextlib
+import glob
 import json
 import os
 import platform
@@ -149,7 +150,7 @@ def _made(folder: Path) -> Path:
 def newest_folder(preset: str) -> Path | None:
     """The preset's run in ./runs with the highest suffix, or None."""
     runs = {1: Path("runs") / preset} if is_run(Path("runs") / preset) else {}
-    for folder in Path("runs").glob(f"{preset}-*"):
+    for folder in Path("runs").glob(f"{glob.escape(preset)}-*"):
         suffix = folder.name[len(preset) + 1 :]
         if suffix.isdigit() and is_run(folder):
             runs[int(suffix)] = folder

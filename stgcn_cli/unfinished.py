@@ -9,7 +9,7 @@ import contextlib
 import glob
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -80,7 +80,16 @@ def _make_folder(path: Path) -> tuple[Path, int | None]:
 
 def remove_abandoned(path: Path) -> None:
     """Remove what writers of `path` that have ended left behind. What cannot be removed stays."""
-    for found in path.parent.glob(f"{glob.escape(path.name)}.*.part"):
+    _remove_abandoned(path.parent.glob(f"{glob.escape(path.name)}.*.part"))
+
+
+def remove_all_abandoned(folder: Path) -> None:
+    """The same for all files in `folder`, whatever they were to become."""
+    _remove_abandoned(folder.glob("*.part"))
+
+
+def _remove_abandoned(parts: Iterable[Path]) -> None:
+    for found in parts:
         with contextlib.suppress(OSError):
             handle = os.open(found, os.O_RDWR if found.is_file() else os.O_RDONLY)
             try:

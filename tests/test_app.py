@@ -2,6 +2,7 @@
 
 import re
 import resource
+import signal
 import subprocess
 import sys
 import tomllib
@@ -10,7 +11,7 @@ from importlib.metadata import distribution
 import pytest
 from packaging.requirements import Requirement
 
-from stgcn_cli import __version__
+from stgcn_cli import __version__, console
 from tests.conftest import ROOT
 
 HEAVY = {"torch", "numpy", "pandas", "matplotlib"}
@@ -98,3 +99,35 @@ def test_the_readme_lists_every_preset_and_flag_it_should(stgcn):
     from stgcn_cli import presets
 
     assert all(f"`{name}`" in readme for name in presets.names())
+
+
+def test_a_line_break_in_a_name_does_not_make_a_row(capsys):
+    console.table("classes", ["name", "clips"], [["walk\nsit  99", 1], ["run\tfast", 2]])
+    assert len(capsys.readouterr().out.splitlines()) == 4
+
+
+LOST = """
+import os, signal, sys, time
+from stgcn_cli import app, errors
+class Held:
+    def __del__(self):
+        os.kill(os.getpid(), {signum})
+        time.sleep(0.2)  # the signal's exception is raised in here, where Python drops it
+signal.signal(signal.SIGTERM, app._terminate)
+sys.unraisablehook = app._insist
+held = Held()
+try:
+    del held
+    time.sleep(20)
+except (errors.Terminated, KeyboardInterrupt) as stop:
+    sys.exit(f"stopped by {{type(stop).__name__}}")
+"""
+
+
+@pytest.mark.parametrize(("signum", "kind"), [(signal.SIGTERM, "Terminated"), (signal.SIGINT, "KeyboardInterrupt")])
+def test_a_signal_that_python_drops_comes_again(signum, kind):
+    """Exceptions in destructors and when a process forks are dropped: so SIGTERM was, and prepare went on."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOST.format(signum=int(signum))], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stderr.strip() == f"stopped by {kind}"

@@ -42,6 +42,16 @@ def test_what_is_inside_the_references(shared, stgcn):
     assert inspection.describe(checkpoint.read(file))["meta"]["hook_msgs"]["best_score"] == 0.078125
 
 
+def test_parameters_instead_of_tensors_are_read_as_well(tmp_path):
+    state = {
+        key: torch.nn.Parameter(each, each.is_floating_point())
+        for key, each in build_model(PRESET).state_dict().items()
+    }
+    torch.save({"state_dict": state}, tmp_path / "elsewhere.pth")
+    told = inspection.describe(checkpoint.read(tmp_path / "elsewhere.pth"))
+    assert told["skeleton"]["layouts"] == ["ntu"] and told["skeleton"]["joints"] == 25
+
+
 def test_ours_is_written_in_the_references_layout(ours, stgcn, tmp_path):
     said = stgcn("checkpoint", "convert", ours, "out.pth", "--optimizer")
     assert said.code == 0 and said.out.strip() == "out.pth", said.err

@@ -155,6 +155,33 @@ def test_signals_end_cleanly_and_the_last_checkpoint_stays(small_data, tmp_path,
     assert not list((tmp_path / "x").glob("*.part"))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG")
+def test_a_launcher_killed_while_its_workers_start_leaves_none(small_data, tmp_path):
+    """They import for seconds before they can ask to be ended with it."""
+    words = ["train", "--preset", "ntu60-xsub-3d", *SMALL, "--epochs", "500", "--gpus", "2", "--work-dir", "x"]
+    launcher = subprocess.Popen(
+        [sys.executable, "-m", "stgcn_cli", *words], cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    while not (started := workers_of(launcher.pid)):
+        assert launcher.poll() is None
+        time.sleep(0.01)
+    launcher.kill()
+    launcher.wait()
+    end = time.monotonic() + 120
+    while left := [pid for pid in started if os.path.exists(f"/proc/{pid}/cwd")]:
+        assert time.monotonic() < end, left
+        time.sleep(0.1)
+    assert not (tmp_path / "x" / "last.pth").exists()
+
+
+def workers_of(pid: int) -> list[str]:
+    """The workers that this launcher has started."""
+    with open(f"/proc/{pid}/task/{pid}/children") as stream:
+        found = stream.read().split()
+    return [each for each in found if b"spawn_main" in open(f"/proc/{each}/cmdline", "rb").read()]
+
+
 @pytest.mark.slow
 def test_two_machines_train_together(small_data, tmp_path):
     """Two launchers on this machine, as two machines would run them."""

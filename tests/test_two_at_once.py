@@ -89,6 +89,41 @@ def test_a_run_says_which_process_has_it_and_a_dead_one_has_nothing(place):
     check_whole(place.seen)
 
 
+HOLD = """
+import fcntl, os, sys, time
+with open("run/run.lock", "w") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    print("held", flush=True)
+    time.sleep(3)
+    lock.write("process 4711 on a-slow-machine\\n")
+    lock.flush()
+    sys.stdin.read()
+"""
+
+
+def test_a_holder_that_is_slow_to_say_who_it_is_is_waited_for(place):
+    annotations(place)
+    assert place.run(*RECIPE, "--epochs", "1").code == 0
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD], cwd=place.seen, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        said = place.run(*RECIPE, "--resume")
+        holder.stdin.close()
+    assert said.code == 2 and "being trained by process 4711 on a-slow-machine" in said.err, said.err
+
+
+def test_going_on_leaves_alone_what_another_process_writes_into_the_run(place):
+    annotations(place)
+    assert place.run(*RECIPE, "--epochs", "1").code == 0
+    (place.seen / "run" / "x.json.1-abcdef.part").write_bytes(b"left by a process that died")
+    with written_whole(place.seen / "run" / "mine.json") as stream:
+        stream.write(b"{}")
+        stream.flush()
+        assert place.run(*RECIPE, "--resume").code == 0
+    check_whole(place.seen)
+
+
 @pytest.mark.parametrize("rounds", [MANY])
 def test_three_builders_of_one_store_and_three_writers_of_one_result(place, rounds):
     checkpoint(place)

@@ -1,12 +1,13 @@
 """A function over many chunks in several processes: results in order, few in flight, and a clean end whatever happens."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -19,6 +20,7 @@ from stgcn_cli.memory import keep_memory
 
 Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
+_WAITING = (signal.SIGINT, signal.SIGTERM)
 _AHEAD = 3  # chunks in flight for each worker: enough to even out long and short ones
 
 
@@ -35,7 +37,8 @@ def map_in_order(
     remaining, waiting = iter(chunks), deque[Future[Result]]()
     pool = ProcessPoolExecutor(workers, mp_context=_context(), initializer=_start_worker)
     try:
-        waiting.extend(pool.submit(function, chunk) for chunk in islice(remaining, _AHEAD * workers))
+        with _undisturbed():
+            waiting.extend(pool.submit(function, chunk) for chunk in islice(remaining, _AHEAD * workers))
         while waiting:
             result = waiting.popleft().result()
             waiting.extend(pool.submit(function, chunk) for chunk in islice(remaining, 1))
@@ -53,10 +56,25 @@ def _context() -> BaseContext:
     return multiprocessing.get_context("fork" if forks else "spawn")
 
 
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Signals wait until the workers have been started: one that has not come to `_start_worker` would end in a traceback."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _WAITING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker() -> None:
     """Ctrl-C reaches all processes of a terminal, but the parent decides; SIGTERM and a dead parent end a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _WAITING)  # blocked when it was started, see `_undisturbed`
     keep_memory()  # the same small arrays again and again: giving them back costs a fifth of the time
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -104,7 +104,7 @@ def _list_file(source: Path, suffix: str) -> Iterator[tuple[Entry, str]]:
 def _list_zip(source: Path) -> Iterator[tuple[Entry, str]]:
     try:
         with zipfile.ZipFile(source) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
+            members = [member for member in archive.infolist() if not member.filename.endswith("/")]
     except (struct.error, ValueError, NotImplementedError) as error:  # what damaged directories raise beside BadZipFile
         raise zipfile.BadZipFile(str(error)) from error
     for m in members:

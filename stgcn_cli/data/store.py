@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from stgcn_cli.data.places import split_in_name
-from stgcn_cli.data.store_build import build, key_of
+from stgcn_cli.data.store_build import MOST_JSON, build, key_of
 from stgcn_cli.errors import DataError
 from stgcn_cli.files import locked
 from stgcn_cli.wording import one_line, printable
@@ -31,7 +31,6 @@ _DAMAGE = (  # the last three: what numpy raises for headers that are no Python,
     OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, OverflowError, RecursionError,
     SyntaxError, tokenize.TokenError, zipfile.BadZipFile,
 )  # fmt: skip
-_MOST_JSON = 1 << 30  # bytes of names
 _SAMPLE = 1 << 20  # bytes hashed at each end of the pickle
 
 
@@ -131,7 +130,7 @@ def _cause(error: Exception) -> str:
 
 
 def _json(path: Path) -> Any:
-    if path.stat().st_size > _MOST_JSON:
+    if path.stat().st_size > MOST_JSON:
         raise ValueError(f"its {path.name} is too large")
     return json.loads(path.read_text("utf-8"))
 

@@ -17,13 +17,15 @@ from stgcn_cli.errors import DataError
 from stgcn_cli.files import disk_error, made, sync_folder
 from stgcn_cli.unfinished import part_folder
 
+MOST_JSON = 1 << 30  # bytes of names
 _SHOWN = 5  # bad records named in a message
 
 
 def key_of(folder: Path) -> str | None:
     """The fingerprint a whole store was built from; None where there is none."""
     try:
-        return json.loads((folder / "meta.json").read_text("utf-8"))["key"]
+        with open(folder / "meta.json", "rb") as stream:
+            return json.loads(stream.read(MOST_JSON))["key"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
@@ -122,7 +124,9 @@ class _Columns:
 
     def add(self, record: Any, name: str) -> None:
         """Take in one record. Raises ValueError with the cause when it cannot be used."""
-        with np.errstate(over="ignore"):  # a value too large becomes infinite, and that is told
+        with np.errstate(
+            all="ignore"
+        ):  # a value too large becomes infinite, a strange NaN a plain one, and that is told
             frames = records.frames_of(record).astype(self.dtype, copy=False)
         if not np.isfinite(frames).all():
             raise ValueError(f"it holds NaN or infinite values (as {self.dtype})")

@@ -10,7 +10,7 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from stgcn_cli.data import babel_archive
+from stgcn_cli.data import babel_archive, babel_release
 from stgcn_cli.data.annotations import read_pickle
 from stgcn_cli.data.prepare_babel import prepare_babel
 from stgcn_cli.data.store import open_store
@@ -334,3 +334,19 @@ def test_what_cannot_work_is_said(stgcn, tmp_path, words, code, causes):
     write_split(tmp_path / "half", "train", made_up(3), labels=False)
     said = stgcn("prepare", *words)
     assert said.code == code and all(cause in said.err for cause in causes), said.err
+
+
+@pytest.mark.parametrize("format", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_a_long_header_is_not_held_in_memory(tmp_path, monkeypatch, format):
+    """A name of gigabytes packs into a few kilobytes."""
+    monkeypatch.setattr(babel_archive, "_MAX_HEADER", 5000)
+    with tarfile.open(tmp_path / "x.tar.gz", "w:gz", format=format) as stream:
+        stream.addfile(*member("a/" * 4000 + "train_ntu_sk_60.npy"))
+    with pytest.raises(DataError, match=r"a header of 8[,\d]* bytes"):
+        prepare_babel("babel60", [tmp_path / "x.tar.gz"], tmp_path / "o" / "x.pkl")
+
+
+def test_labels_are_bounded_in_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(babel_release, "MAX_LABELS", 100)
+    with pytest.raises(DataError, match=r"train_label_60\.pkl has [\d,]+ bytes; labels have less than 100"):
+        prepare_babel("babel60", [write_split(tmp_path / "in", "train", made_up(20))], tmp_path / "o" / "x.pkl")

@@ -69,6 +69,23 @@ def test_interrupted_leaves_nothing_behind(running, signum, code):
     assert list(out.iterdir()) == [] and not any(os.path.exists(f"/proc/{pid}") for pid in workers)
 
 
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_while_its_workers_start(tmp_path, signum):
+    """The signal comes to every process, as Ctrl-C does, while the first of them has not begun to work."""
+    write_zip(tmp_path / "raw.zip", clips(24))
+    words = ("prepare", "ntu60", "--source", "raw.zip", "--out", "o/x.pkl", "--workers", "8")
+    for _ in range(4):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "stgcn_cli", *words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=tmp_path,
+            env=environment(tmp_path), text=True, start_new_session=True,
+        )  # fmt: skip
+        until(lambda at=process: children(at))
+        os.killpg(process.pid, signum)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 128 + signum and "Traceback" not in err, err
+        assert not list((tmp_path / "o").glob("*"))
+
+
 def test_workers_end_with_their_parent(running):
     process, out = running
     workers = children(process)

@@ -144,3 +144,13 @@ def test_a_file_that_changes_after_listing_is_refused(tmp_path):
     write_folder(folder, {"a": b"longer"})
     with pytest.raises(DataError, match="does not have the 3 bytes"):
         read_text(entry)
+
+
+def test_a_packed_file_that_unpacks_to_far_more_is_refused(tmp_path, monkeypatch):
+    from stgcn_cli.data import packed
+
+    monkeypatch.setattr(packed, "_FREE", 1 << 20)
+    with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("keypoint.npy", bytes(5_000_000))
+    with pytest.raises(ValueError, match="claims to hold 5,000,000 bytes"):
+        packed.check_packed(tmp_path / "x.npz")

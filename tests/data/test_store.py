@@ -71,6 +71,7 @@ def broken(**changes):
         (broken(keypoint=np.zeros((3, 25, 3))), "expected M T V C"),
         (broken(keypoint=np.array([["a"]])), "type <U1"),
         (broken(keypoint=np.full((1, 4, 25, 3), np.nan), total_frames=4), "NaN"),
+        (broken(keypoint=np.full((1, 4, 25, 3), 0x7FF0000000000001, "u8").view("f8"), total_frames=4), "NaN"),
         (broken(keypoint=np.full((1, 4, 25, 3), 1e300), total_frames=4), "infinite"),
         (broken(total_frames=99), "total_frames is 99, but keypoint holds"),
         (broken(total_frames=0), "total_frames is 0"),

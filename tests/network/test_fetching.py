@@ -1,5 +1,6 @@
 """One file over a real local server that drops, lies, redirects and serves the wrong thing."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -7,13 +8,15 @@ import os
 import pickle
 import random
 import resource
+import socket
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from stgcn_cli.errors import NetworkError, RunError
-from stgcn_cli.network import fetching
+from stgcn_cli.network import fetching, web
 from stgcn_cli.network.fetching import Wanted, fetch
 from stgcn_cli.screen import SILENT, Screen
 from tests.mirror import Served, running
@@ -234,3 +237,60 @@ def test_annotations_must_be_whole_pickles(mirror, target):
     target.unlink()
     for content in (b"text that is no pickle.", records[:-1], b"\x80\x7f."):
         assert "not a whole pickle" in refused(mirror, target, Served(content), sha256_prefix="", is_pickle=True)
+
+
+def talking(first: bytes, then: bytes) -> str:
+    """The address of a server that says `first`, and `then` again and again, for ever."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def talk():
+        connection, _ = listening.accept()
+        with contextlib.suppress(OSError), connection:
+            connection.recv(4096)
+            connection.sendall(first)
+            while True:
+                connection.sendall(then)
+                time.sleep(0.01)
+
+    threading.Thread(target=talk, daemon=True).start()
+    return f"http://127.0.0.1:{listening.getsockname()[1]}/file.pth"
+
+
+@pytest.mark.parametrize(("first", "then"), [
+    (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    (b"HTTP/1.1 200 OK\r\n", b"x"),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n", b"X-More: y\r\n"),
+], ids=["continue", "header", "trailer"])  # fmt: skip
+def test_a_server_that_talks_without_end_is_left(target, monkeypatch, first, then):
+    """The socket's timeout sees no silence."""
+    monkeypatch.setattr(web, "PATIENCE_S", 0.5)
+    began = time.monotonic()
+    with pytest.raises(NetworkError):
+        fetch(Wanted(talking(first, then), target, 10_000_000, PREFIX), SILENT, ())
+    assert time.monotonic() - began < 20 and not target.exists()
+
+
+@pytest.mark.parametrize("head", [
+    b'ETag: "\xff\xfe"', b"Content-Length: " + b"9" * 5000, b"Content-Length: \xb2", b"Last-Modified: \xe9", b"X: " + b"a" * 70_000,
+], ids=["mark", "length", "digit", "date", "long"])  # fmt: skip
+def test_headers_that_make_no_sense_are_no_crash(target, head):
+    """A mark that cannot be sent back, a length that is none."""
+    answer = b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n" + CONTENT[:5000]
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def answer_all():
+        while True:
+            connection, _ = listening.accept()
+            with contextlib.suppress(OSError), connection:
+                connection.recv(4096)
+                connection.sendall(answer)
+
+    threading.Thread(target=answer_all, daemon=True).start()
+    with pytest.raises(NetworkError):
+        fetch(Wanted(f"http://127.0.0.1:{listening.getsockname()[1]}/x", target, 10_000_000, PREFIX), SILENT, QUICK)
+    assert not target.exists()
+
+
+def test_a_redirect_to_no_address_is_told(mirror, target):
+    for location in ("http://[::1/x", "http://127.0.0.1:99999/x", "http://\x01/x"):
+        assert "127.0.0.1" in refused(mirror, target, Served(b"", status=302, location=location))
