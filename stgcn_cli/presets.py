@@ -101,8 +101,8 @@ def _locate(name: str) -> Path:
     if Path(name).suffix == ".toml" or "/" in name:
         if Path(name).is_file():
             return Path(name)
-        known = find(Path(name).stem)  # configs/skeleton/stgcn/stgcn_80e_babel60.py of the reference
-        hint = f"Its preset here: --preset {known.preset}" if known else "See `stgcn presets` for the shipped ones."
+        published = find(Path(name).stem)  # configs/skeleton/stgcn/stgcn_80e_babel60.py of the reference
+        hint = f"Its preset here: --preset {published.preset}" if published else "See `stgcn presets` for the shipped ones."
         raise UsageError(f"There is no preset file {name}.{nearest_file(Path(name))}", hint)
     known = names() + [entry.name for entry in PUBLISHED]
     beside = f" Did you mean '{name}.toml'?" if Path(f"{name}.toml").is_file() else ""
