@@ -102,7 +102,11 @@ def _locate(name: str) -> Path:
         if Path(name).is_file():
             return Path(name)
         published = find(Path(name).stem)  # configs/skeleton/stgcn/stgcn_80e_babel60.py of the reference
-        hint = f"Its preset here: --preset {published.preset}" if published else "See `stgcn presets` for the shipped ones."
+        hint = (
+            f"Its preset here: --preset {published.preset}"
+            if published
+            else "See `stgcn presets` for the shipped ones."
+        )
         raise UsageError(f"There is no preset file {name}.{nearest_file(Path(name))}", hint)
     known = names() + [entry.name for entry in PUBLISHED]
     beside = f" Did you mean '{name}.toml'?" if Path(f"{name}.toml").is_file() else ""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stgcn_cli.models.aggregate import AggregateAndMix
+from stgcn_cli.models.aggregate import AggregateAndMix, receivers
 from stgcn_cli.models.bodies import batch_norm, distinct_bodies
 from stgcn_cli.models.graph import adjacency
 from stgcn_cli.models.temporal import convolve
@@ -91,8 +91,9 @@ class Backbone(nn.Module):
             kept, place, copies = distinct
             x_BTVC = x_BTVC[kept]
         x = x_BTVC.transpose(1, 2).contiguous().permute(0, 3, 1, 2)
+        receiving = receivers(self.A)
         for block, importance in zip(self.st_gcn_networks, self.edge_importance, strict=True):
-            x = block(x, self.A * importance, copies)
+            x = block(x, self.A * importance, receiving, copies)
         x = x.mean((2, 3), dtype=self.A.dtype)
         return x[place] if distinct else x
 
@@ -124,10 +125,10 @@ class Block(nn.Module):
         elif residual:
             self.residual = nn.Sequential(nn.Conv2d(c_in, c_out, 1, (stride, 1)), nn.BatchNorm2d(c_out))
 
-    def forward(self, x: Tensor, a: Tensor, copies: int) -> Tensor:
-        """x (B, C_in, V, T), a (K, V, V) weighted by importance -> (B, C_out, V, T / stride)."""
+    def forward(self, x: Tensor, a: Tensor, receiving: list[Tensor | None], copies: int) -> Tensor:
+        """x (B, C_in, V, T), a (K, V, V) weighted by importance -> (B, C_out, V, T / stride). See `receivers`."""
         norm, relu, conv, conv_norm, dropout = self.tcn
-        y = relu(self.gcn(x, a, norm, copies))
+        y = relu(self.gcn(x, a, receiving, norm, copies))
         y = dropout(convolve_frames(conv, conv_norm, y, copies))
         if isinstance(self.residual, nn.Identity):
             y = y.add_(x)
@@ -143,7 +144,9 @@ class GraphConvolution(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(c_in, c_out * partitions, 1)
 
-    def forward(self, x: Tensor, a: Tensor, norm: nn.BatchNorm2d, copies: int) -> Tensor:
+    def forward(
+        self, x: Tensor, a: Tensor, receiving: list[Tensor | None], norm: nn.BatchNorm2d, copies: int
+    ) -> Tensor:
         """x and result in channels-last memory; in evaluation `norm` is folded into the convolution."""
         weight = self.conv.weight.view(len(a), -1, x.shape[1])
         bias = a.sum(1).T @ self.conv.bias.view(len(a), -1)  # (V, C_out): what joint w receives of every k's bias
@@ -152,7 +155,7 @@ class GraphConvolution(nn.Module):
             weight, bias = weight * scale[:, None], bias * scale + shift
         device = x.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-        y = AggregateAndMix.apply(*(each.to(dtype) for each in (x.permute(0, 2, 3, 1), a, weight, bias)))
+        y = AggregateAndMix.apply(*(each.to(dtype) for each in (x.permute(0, 2, 3, 1), a, weight, bias)), receiving)
         y = y.permute(0, 3, 1, 2)
         return batch_norm(norm, y, copies) if norm.training else y
 
