@@ -56,7 +56,9 @@ def json_text(value: object) -> str:
 
 def nearest(word: str, known: Sequence[str]) -> str:
     """' Did you mean "x"?' for the known word most like `word`, else an empty string."""
-    close = difflib.get_close_matches(word[:_LONGEST], known, n=1, cutoff=0.5)
+    word = word[:_LONGEST]
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    close = close or difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""
 
 

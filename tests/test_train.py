@@ -253,7 +253,8 @@ def test_what_eval_cannot_use_is_told(stgcn, small_data, words, code, told):
 def test_a_checkpoint_of_another_size_is_told_with_its_cause(run, stgcn):
     said = stgcn("eval", run / "best.pth", "--set", "model.num_classes=7")
     assert said.code == 4 and "cls_head.fc.weight" in said.err and "trained for 3 classes" in said.err
-    assert stgcn("eval", run / "best.pth", "--split", "xview_val").code == 3
+    said = stgcn("eval", run / "best.pth", "--split", "xview_val")
+    assert said.code == 3 and "It has xsub_train, xsub_val" in said.err and "--split NAME" in said.err
 
 
 def test_hidden_labels_are_scored_but_not_measured(run, stgcn, tmp_path):

@@ -56,7 +56,7 @@ def _no_split(stores: Sequence[Store], name: str) -> DataError:
     files = ", ".join(str(store.source) for store in stores)
     known = [split for store in stores for split in store.splits]
     if known:
-        hint = f"It has {', '.join(known)}.{nearest(name, known)} Choose one with --set data.train=NAME --set data.val=NAME"
+        hint = f"It has {', '.join(known)}.{nearest(name, known)} Choose one with --set data.train=NAME --set data.val=NAME; for eval: --split NAME"
         return DataError(f"{files}: there is no split {name!r}.", hint)
     hint = (
         "In lists of records the split comes from the file's name: give a file with train and one with val in its name."
