@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from stgcn_cli import evaluating, presets, results
+from stgcn_cli import evaluating, metrics, presets, results
 from stgcn_cli.data import ntu_names, synthetic
 from stgcn_cli.data.prepare_ntu import prepare_ntu
 from stgcn_cli.distributed import Place, resolve_device
@@ -25,7 +25,7 @@ class Shown:
     val_clips: int
     train_subjects: int
     val_subjects: int
-    metrics: dict[str, float]
+    told: dict[str, float]  # metrics, those that say something
     run: Path
     result: Path
     confusion: Path
@@ -59,8 +59,8 @@ def show(folder: Path, epochs: int | None, seed: int, device: str, screen: Scree
     trained = [subject for subject in SUBJECTS if is_training(ntu_names.NtuName(1, 1, subject, 1, 1))]
     return Shown(
         clips, summary.split_sizes["xsub_train"], summary.split_sizes["xsub_val"], len(trained),
-        len(SUBJECTS) - len(trained), measured.metrics, outcome.folder, outcome.folder / "result.pkl", confusion,
-        time.monotonic() - began,
+        len(SUBJECTS) - len(trained), metrics.telling(measured.metrics, preset.model.num_classes), outcome.folder,
+        outcome.folder / "result.pkl", confusion, time.monotonic() - began,
     )  # fmt: skip
 
 

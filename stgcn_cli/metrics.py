@@ -1,5 +1,6 @@
 """Accuracies from scores (N, classes) and labels (N,): pure numpy, fractions from 0 to 1."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,6 +73,11 @@ def probabilities(scores: Array) -> Array:
 def thirds(counts: Array) -> list[Array]:
     """The classes of the most, the middle and the least training clips, a third each (the first larger by a rest)."""
     return np.array_split(np.argsort(-counts, kind="stable"), 3)
+
+
+def telling(values: Mapping[str, float], classes: int) -> dict[str, float]:
+    """The metrics that say something to people: among five classes or fewer every clip is in the top five."""
+    return {name: value for name, value in values.items() if classes > 5 or name != "top5_acc"}
 
 
 def measure(scores: Array, labels: Array, metrics: tuple[str, ...]) -> dict[str, float]:

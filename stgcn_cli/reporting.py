@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stgcn_cli import download, example_clips, metrics, presets, results, runlog
+from stgcn_cli import catalog, download, example_clips, metrics, presets, results, runlog
 from stgcn_cli.config import Preset
 from stgcn_cli.data.places import find_pickles
 from stgcn_cli.data.splits import Split, find_split, open_stores
@@ -149,10 +149,14 @@ def _split(stores: Sequence[Store], name: str) -> Split | None:
 
 
 def _training_counts(preset: Preset, stores: Sequence[Store]) -> np.ndarray | None:
-    """(classes,) training clips out of the annotations, else as the preset's loss lists them, else None."""
+    """(classes,) training clips out of the annotations, else as the preset's loss lists them, else None.
+
+    The published lists are not in the order of the classes, so they say nothing of a class.
+    """
     classes, listed = preset.model.num_classes, preset.loss.class_counts
     try:
         labels = find_split(stores, preset.data.train).labels
         return np.bincount(labels[(labels >= 0) & (labels < classes)], minlength=classes)
     except DataError:
-        return np.array(listed) if isinstance(listed, tuple) else None
+        is_in_order = listed not in [presets.load(entry.preset).loss.class_counts for entry in catalog.PUBLISHED]
+        return np.array(listed) if isinstance(listed, tuple) and is_in_order else None

@@ -3,6 +3,7 @@
 import json
 import pickle
 
+import numpy as np
 import pytest
 
 from tests.conftest import make_records
@@ -29,6 +30,8 @@ def test_from_a_folder_of_clips_to_a_training(clips, stgcn, tmp_path):
     said = stgcn("data", "inspect", "own.pkl")
     assert said.code == 0 and "kick  5      4      1" in said.out and "1280x720" in said.out
     assert max(map(len, said.out.splitlines())) <= 80
+    np.save(tmp_path / "space.npy", np.ones((5, 25, 3)))
+    assert "image size" not in stgcn("data", "inspect", "space.npy").out  # of joints in space
     quick = [f"--set=data.{setting}" for setting in ("clip_len=8", "passes=1", "num_person=1")]
     said = stgcn(*following.split()[1:], "--epochs", 1, "--device", "cpu", "--work-dir", "run", *quick)
     assert said.code == 0 and (tmp_path / "run" / "last.pth").is_file(), said.err

@@ -29,3 +29,8 @@ def test_a_class_predicted_but_never_labelled_counts_as_zero():
 
 def test_top_5_of_three_classes_is_all():
     assert metrics.top_k(np.eye(3), np.array([2, 1, 0]), 5) == 1.0
+
+
+@pytest.mark.parametrize(("classes", "shown"), [(3, ["top1_acc"]), (5, ["top1_acc"]), (6, ["top1_acc", "top5_acc"])])
+def test_people_are_not_told_what_cannot_be_otherwise(classes, shown):
+    assert list(metrics.telling({"top1_acc": 0.5, "top5_acc": 1.0}, classes)) == shown

@@ -79,7 +79,7 @@ def _rows(f: dict[str, Any]) -> list[list[object]]:
         *rows,
         ["skeleton", _counted(f["skeletons"]) + (f": {f['layout']}" if f["layout"] else "; no built-in layout fits")],
         ["type", _counted(f["dtypes"])],
-        ["image size", _counted(f["image_sizes"])],
+        *([["image size", _counted(f["image_sizes"])]] if f["image_sizes"] else []),
         ["classes", f"{len(f['classes']):,}{hidden}"],
         [
             "frames a clip",

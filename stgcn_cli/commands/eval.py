@@ -111,8 +111,11 @@ def _render(result: "EvalResult", written: list[Path], as_json: bool) -> None:
 
 
 def _table(result: "EvalResult", clips: int, comparison: compare.Comparison | None) -> None:
+    from stgcn_cli.metrics import telling
+
     title = f"{result.preset.name} on {result.split}"
-    rows = [["clips", f"{clips:,}"], *([name, f"{100 * value:.2f} %"] for name, value in result.metrics.items())]
+    shown = telling(result.metrics, result.preset.model.num_classes)
+    rows = [["clips", f"{clips:,}"], *([name, f"{100 * value:.2f} %"] for name, value in shown.items())]
     if comparison is None:
         console.table(title, ["metric", "value"], rows)
         return

@@ -61,6 +61,12 @@ def predict(
     said = predict(inputs, wishes, console.screen())
     for warning in said.warnings:
         console.warn(warning)
+    _render(said, topk, out, as_json, as_csv)
+
+
+def _render(said: "Predictions", topk: int, out: Path | None, as_json: bool, as_csv: bool) -> None:
+    from stgcn_cli import predictions
+
     if out:
         predictions.write(said, topk, out)
         console.note(f"Wrote {out}: {len(said.facts):,} {'clip' if len(said.facts) == 1 else 'clips'}")

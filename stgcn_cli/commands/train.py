@@ -92,10 +92,7 @@ def train(
     from stgcn_cli.run import Wishes, run
 
     _check_together(resume, resume_from, load_from, nnodes, rdzv_endpoint)
-    if freeze not in (None, "backbone"):
-        raise UsageError(f"--freeze {freeze}: only the backbone can be frozen.", "Use --freeze backbone")
-    if test_best and not validate:
-        raise UsageError("--test-best needs a best checkpoint, which --no-validate never makes.", "Use --test-last.")
+    _check_possible(freeze, test_best, validate)
     recipe = presets.load(preset, [*(settings or []), *([f"train.epochs={epochs}"] if epochs else [])])
     where = resolve_device(device, gpus)
     place = Place(where, gpus, nnodes, node_rank, rdzv_endpoint, max_restarts)
@@ -130,8 +127,14 @@ def _check_together(resume: bool, resume_from: Path | None, load_from: Path | No
         raise UsageError("--nnodes needs --rdzv-endpoint HOST:PORT, the address of machine 0.")
 
 
+def _check_possible(freeze: str | None, test_best: bool, validate: bool) -> None:
+    if freeze not in (None, "backbone"):
+        raise UsageError(f"--freeze {freeze}: only the backbone can be frozen.", "Use --freeze backbone")
+    if test_best and not validate:
+        raise UsageError("--test-best needs a best checkpoint, which --no-validate never makes.", "Use --test-last.")
+
+
 def _render(outcome: "Outcome", wishes: "Wishes", as_json: bool) -> None:
-    best, last = outcome.summary["best"], outcome.summary["last"]
     if as_json:
         tests = {name: result.metrics for name, result in outcome.tests.items()}
         console.print_json(
@@ -141,13 +144,22 @@ def _render(outcome: "Outcome", wishes: "Wishes", as_json: bool) -> None:
         return
     if outcome.was_finished:
         console.note(f"The run in {outcome.folder} has all its {outcome.summary['epochs']} epochs: nothing to do.")
+    console.table(f"Trained {outcome.preset.name}", ["", ""], _rows(outcome))
+    weights = "best" if outcome.summary["best"] else "last"
+    data = "".join(f" --data {shlex.quote(str(path))}" for path in wishes.data)
+    console.note(f"Next: stgcn eval {shlex.quote(f'{outcome.folder / weights}.pth')}{data} --out result.pkl")
+
+
+def _rows(outcome: "Outcome") -> list[list[object]]:
+    from stgcn_cli.metrics import telling
+
+    classes, best = outcome.preset.model.num_classes, outcome.summary["best"]
+    last = telling(outcome.summary["last"], classes)
+    tests = {name: telling(result.metrics, classes) for name, result in outcome.tests.items()}
     rows = [["run folder", outcome.folder], ["epochs", outcome.summary["epochs"]], ["time", f"{outcome.seconds:.0f} s"]]
     rows += [[f"last {name}", f"{100 * value:.2f} %"] for name, value in last.items()]
     if best:
         rows.append([f"best top1_acc (epoch {best['epoch']})", f"{100 * best['top1_acc']:.2f} %"])
-    for name, result in outcome.tests.items():
-        rows += [[f"{name}.pth {metric}", f"{100 * value:.2f} %"] for metric, value in result.metrics.items()]
-    console.table(f"Trained {outcome.preset.name}", ["", ""], rows)
-    weights = "best" if best else "last"
-    data = "".join(f" --data {shlex.quote(str(path))}" for path in wishes.data)
-    console.note(f"Next: stgcn eval {shlex.quote(f'{outcome.folder / weights}.pth')}{data} --out result.pkl")
+    for name, measured in tests.items():
+        rows += [[f"{name}.pth {metric}", f"{100 * value:.2f} %"] for metric, value in measured.items()]
+    return rows

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stgcn_cli import charts, compare, presets
+from stgcn_cli import charts, compare, metrics, presets
 from stgcn_cli.config import Preset
 from stgcn_cli.pages import figures
 from stgcn_cli.pages.markup import facts, folded, paragraph, text, tiles, verbatim
@@ -51,7 +51,7 @@ def _summary(report: Report) -> Section:
     remarks = "".join(f'<p class="warning">{text(remark)}</p>' for remark in report.remarks)
     blocks = [_figures(scored, len(report.scored) > 1) for scored in report.scored]
     if not blocks:
-        blocks = [tiles(_logged(report.log))]
+        blocks = [tiles(_logged(report.log, report.preset.model.num_classes))]
     return Section("summary", "Summary", "".join(blocks) + _course(report) + remarks)
 
 
@@ -62,7 +62,7 @@ def _figures(scored: Scored, is_named: bool) -> str:
     beside = compare.with_published(result.preset, result.split, len(known.labels), len(seen), result.metrics)
     published = {each.metric: each for each in beside.metrics} if beside else {}
     shown = []
-    for name, value in result.metrics.items():
+    for name, value in metrics.telling(result.metrics, result.preset.model.num_classes).items():
         other = published.get(name)
         remark = f"{_VERDICTS[other.verdict]} the published {100 * other.published:.2f} %" if other else ""
         shown.append((_METRICS.get(name, name), f"{100 * value:.2f} %", remark))
@@ -78,12 +78,13 @@ def _figures(scored: Scored, is_named: bool) -> str:
     return heading + tiles(shown) + (paragraph(differs) if differs else "")
 
 
-def _logged(log: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
+def _logged(log: Sequence[dict[str, Any]], classes: int) -> list[tuple[str, str, str]]:
     """The best validation the log tells of, for a run whose scores were not kept."""
     checks = [record for record in log if record["mode"] == "val" and "top1_acc" in record]
     if not checks:
         return []
     best = max(checks, key=lambda record: record["top1_acc"])
+    best = metrics.telling(best, classes)
     return [(_METRICS[key], f"{100 * best[key]:.2f} %", f"epoch {best['epoch']}") for key in _METRICS if key in best]
 
 

@@ -1,16 +1,18 @@
 """Reports of real runs and results: written by themselves, put together again later, never in the way of a run."""
 
 import json
+import pickle
 import re
 import shutil
 
 import numpy as np
 import pytest
 
-from stgcn_cli import reporting, results
+from stgcn_cli import presets, reporting, results
 from stgcn_cli.errors import DataError, RunError, UsageError
+from stgcn_cli.evaluation import EvalResult, measured
 from stgcn_cli.screen import Screen
-from tests.conftest import SMALL, call, write_small_data
+from tests.conftest import SMALL, call, make_records, write_small_data
 from tests.pages.test_pages import outline
 
 
@@ -43,6 +45,7 @@ def test_a_run_and_an_evaluation_end_with_a_report(finished):
         wrong = sum(clips for row, column, clips in data["matrices"]["matrix-0"]["cells"] if row != column)
         assert wrong and len(data["clips"]) == page.count('class="card"') > 0
         assert "compare with care" in page and "the published 84.61 %" in page
+        assert ">top-1<" in page and "top-5" not in page  # of three classes
         assert "Settings and versions" in page and "num_classes = 3" in page
     assert "Learning curves" in (finished / "run/report.html").read_text("utf-8")
 
@@ -129,3 +132,26 @@ def test_without_a_report_when_asked(run):
     said = call(run.parent, "train", "--preset", "ntu60-xsub-3d", *SMALL, "--epochs", "1", "--work-dir", "run",
                 "--resume", "--no-report")  # fmt: skip
     assert said.code == 0 and not (run / "report.html").exists(), said.err
+
+
+def test_head_and_tail_of_babel_are_counted_not_taken_from_the_published_list(tmp_path):
+    """The list of the published loss is in another order: its first entry, walk's place, is among the small ones."""
+    preset = presets.load("babel60-wfl")
+    names, labels = presets.class_names(preset), np.repeat(np.arange(60), np.where(np.arange(60) < 20, 3, 1))
+    records = make_records(len(labels), classes=1)
+    for record, label in zip(records, labels.tolist(), strict=True):
+        record["label"] = label
+    clips = [record["frame_dir"] for record in records]
+    data = tmp_path / "babel60.pkl"
+    data.write_bytes(pickle.dumps({"split": {"train": clips, "val": clips}, "annotations": records}))
+    scores = np.eye(60, dtype=np.float32)[labels]
+    result = measured(EvalResult(preset, "val", scores, labels, clips, {}, data))
+    page = reporting.report_page(reporting.of_results([("best.pth", result)]))
+    row = r'^<tr><td>([^<]+)</td><td class="number barred".*<td[^>]*>(head|middle|tail)</td>'
+    groups = dict(re.findall(row, page, re.MULTILINE))
+    assert names[0] == "walk" and [groups[name] for name in (names[0], names[19], names[20], names[59])] == [
+        "head", "head", "middle", "tail",
+    ]  # fmt: skip
+    data.write_bytes(pickle.dumps({"split": {"val": clips}, "annotations": records}))
+    page = reporting.report_page(reporting.of_results([("best.pth", result)]))
+    assert ">walk<" in page and "Training clips" not in page and ">tail<" not in page

@@ -70,7 +70,8 @@ class Tally:
         self.lengths.append(frames.shape[1])
         self.dtypes[str(record["keypoint"].dtype)] += 1
         height, width = records.image_size_of(record)
-        self.sizes[f"{width}x{height}" if height else "not told"] += 1
+        if height or record["keypoint"].shape[3] == 2:  # joints in space need no image
+            self.sizes[f"{width}x{height}" if height else "not told"] += 1
         self._look_at(frames, record.get("keypoint_score") is not None)
 
     def _label(self, record: dict[str, Any]) -> int:

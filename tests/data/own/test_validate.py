@@ -144,6 +144,16 @@ def test_a_histogram_holds_every_length_in_at_most_ten_equal_rows(lengths):
     assert all(sum(first <= n <= last for n in lengths) == count for first, last, count in rows)
 
 
+@pytest.mark.parametrize(("joints", "coordinates", "more", "told"), [
+    (25, 3, {}, {}), (25, 3, {"img_shape": (1080, 1920)}, {"1920x1080": 2}), (17, 2, {}, {"not told": 2}),
+])  # fmt: skip
+def test_only_pixels_need_the_size_of_their_image(tmp_path, joints, coordinates, more, told):
+    records = make_records(2, joints=joints, **more)
+    for record in records:
+        record["keypoint"] = record["keypoint"][..., :coordinates]
+    assert survey(str(write(tmp_path / "a.pkl", records)))["image_sizes"] == told
+
+
 def test_raw_files_can_be_inspected(tmp_path):
     foreign.table(tmp_path / "a.csv", *foreign.clip(), label="wave", subject=3)
     (tmp_path / "b.json").write_text('{"people": 3}')
