@@ -33,7 +33,7 @@ def run(three_epochs, tmp_path):
     return tmp_path / "run"
 
 
-@pytest.mark.parametrize("gpus", [1, 2])
+@pytest.mark.parametrize("gpus", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_killed_at_random_moments_it_ends_as_if_undisturbed(small_data, tmp_path, gpus):
     seconds = kills.calm(tmp_path, gpus)
     struck = kills.shaken(tmp_path, "shaken", gpus, seconds, 2, random.Random(gpus))

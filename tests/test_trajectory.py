@@ -73,7 +73,7 @@ def figures(golden):
         return dict(stored)
 
 
-@pytest.mark.parametrize("tag", ["A_f32_lr0.1", "B_f32_lr0.1", "A_f64_lr0.1", "B_f64_lr0.1", "B_f64_lr0.01"])
+@pytest.mark.parametrize("tag", ["A_f32_lr0.1", "B_f32_lr0.1", "A_f64_lr0.1", "B_f64_lr0.01"])
 def test_the_first_steps_equal_the_references(monkeypatch, figures, tmp_path, tag):
     write_clips(figures, 16, tmp_path / "train.pkl")
     rows, _ = trained(monkeypatch, tmp_path / "train.pkl", "ntu60-xsub-3d", tag, epochs=1)
