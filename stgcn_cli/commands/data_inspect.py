@@ -75,11 +75,12 @@ def _rows(f: dict[str, Any]) -> list[list[object]]:
         return rows
     length, empty = f["lengths"], f["frames_without_anybody"]
     hidden = f", {f['hidden_labels']:,} clips without a label" if f["hidden_labels"] else ""
+    images: list[list[object]] = [["image size", _counted(f["image_sizes"])]] if f["image_sizes"] else []
     return [
         *rows,
         ["skeleton", _counted(f["skeletons"]) + (f": {f['layout']}" if f["layout"] else "; no built-in layout fits")],
         ["type", _counted(f["dtypes"])],
-        *([["image size", _counted(f["image_sizes"])]] if f["image_sizes"] else []),
+        *images,
         ["classes", f"{len(f['classes']):,}{hidden}"],
         [
             "frames a clip",
