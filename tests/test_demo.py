@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
 def test_the_demo_recognises_actions_of_subjects_never_trained_on(stgcn, folder):
     said = stgcn("demo", "--out", folder, "--device", "cpu", timeout=600)
     assert said.code == 0, said.err
-    accuracy = float(re.search(r"top1_acc there\s+([\d.]+) %", said.out)[1])
+    accuracy = float(re.search(r"top1_acc on these\s+([\d.]+) %", said.out)[1])
     assert accuracy >= 90 and "top5_acc" not in said.out
     assert (
         "What to do next" in said.err
