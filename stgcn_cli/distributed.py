@@ -109,7 +109,7 @@ def _launch_elastic(worker: Callable[[Any, World], Any], argument: Any, place: P
         run_id=os.environ.get("STGCN_RUN_ID", "stgcn"),
         max_restarts=place.max_restarts,
         monitor_interval=0.2,
-        local_addr=None if place.endpoint else "localhost",
+        local_addr=_address(place),
     )
     threads = os.environ.get("OMP_NUM_THREADS")
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // place.gpus)))
@@ -124,6 +124,18 @@ def _launch_elastic(worker: Callable[[Any, World], Any], argument: Any, place: P
     finally:
         if threads is None:
             os.environ.pop("OMP_NUM_THREADS", None)
+
+
+def _address(place: Place) -> str:
+    """The name this machine joins under. Ranks are dealt in the order of these names, and rank 0 writes, so machine 0 comes first.
+
+    Only the first one's is connected to: it is the host that all were told.
+    """
+    if not place.endpoint:
+        return "localhost"
+    if place.node_rank == 0:
+        return place.endpoint.rpartition(":")[0].strip("[]")
+    return f"~{place.node_rank:06d}"  # after letters and digits
 
 
 def _elastic_worker(worker: Callable[[Any, World], Any], argument: Any, device: str) -> Any:
