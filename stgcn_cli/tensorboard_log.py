@@ -1,12 +1,13 @@
 """The run's log once more, as events that TensorBoard draws: RUN/tensorboard. An optional extra."""
 
 import importlib.util
+import os
 import threading
 from pathlib import Path
 from typing import Any
 
 from stgcn_cli.errors import UsageError
-from stgcn_cli.files import disk_error
+from stgcn_cli.files import disk_error, made, sync_folder
 from stgcn_cli.runlog import NullLog
 
 FOLDER = "tensorboard"
@@ -39,7 +40,8 @@ class TensorBoardLog(NullLog):
         self.log, self.folder, self.steps_of_epoch = log, folder / FOLDER, steps_of_epoch
         threading.excepthook = _told_elsewhere
         try:
-            self.writer = SummaryWriter(str(self.folder), purge_step=done + 1)
+            self.writer = SummaryWriter(str(made(self.folder)), purge_step=done + 1)
+            sync_folder(self.folder)
         except OSError as error:
             raise disk_error(error, self.folder) from error
 
@@ -51,8 +53,16 @@ class TensorBoardLog(NullLog):
             for name, value in _numbers(record).items():
                 self.writer.add_scalar(name, value, step)
             self.writer.flush()
+            self._sync()
         except OSError as error:
             raise disk_error(error, self.folder) from error
+
+    def _sync(self) -> None:
+        """Bring what was drawn to the disk: the log's records were, and a run that goes on after them draws no more of them."""
+        written = self.folder.glob("events*")
+        newest = max(written, key=lambda path: path.stat().st_mtime_ns, default=self.folder / "events")  # gone: told
+        with open(newest, "rb") as stream:
+            os.fsync(stream.fileno())
 
     def results(self) -> None:
         """As `log` does."""
