@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -183,19 +184,23 @@ def workers_of(pid: int) -> list[str]:
 
 
 @pytest.mark.slow
-def test_two_machines_train_together(small_data, tmp_path):
-    """Two launchers on this machine, as two machines would run them."""
+@pytest.mark.parametrize("order", [("0", "1"), ("1", "0")], ids=["first first", "first last"])
+def test_two_machines_train_together(small_data, tmp_path, order):
+    """Two launchers on this machine, as two machines would run them: rank 0, which writes and sums up, is on machine 0."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
     words = ["train", "--preset", "ntu60-xsub-3d", *SMALL, "--epochs", "1", "--nnodes", "2", "--rdzv-endpoint",
-             "localhost:29655", "--work-dir", "x"]  # fmt: skip
-    running = [
-        subprocess.Popen([sys.executable, "-m", "stgcn_cli", *words, "--node-rank", rank], cwd=tmp_path,
-                         env=environment(tmp_path), stderr=subprocess.PIPE, text=True)
-        for rank in ("0", "1")
-    ]  # fmt: skip
-    for process in running:
-        _, err = process.communicate(timeout=240)
-        assert process.returncode == 0, err
-    assert (tmp_path / "x" / "last.pth").exists()
+             f"localhost:{port}", "--work-dir", "x"]  # fmt: skip
+    running = {
+        rank: subprocess.Popen([sys.executable, "-m", "stgcn_cli", *words, "--node-rank", rank], cwd=tmp_path,
+                               env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for rank in order
+    }  # fmt: skip
+    said = {rank: process.communicate(timeout=240) for rank, process in running.items()}
+    assert all(process.returncode == 0 for process in running.values()), said
+    assert "Trained ntu60-xsub-3d" in said["0"][0] and not said["1"][0]
+    assert all((tmp_path / "x" / name).exists() for name in ("last.pth", "learning_curve.png", "report.html"))
 
 
 def test_the_place_in_a_slurm_step_is_understood(monkeypatch):
