@@ -3,6 +3,7 @@
 import functools
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,6 +14,17 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"
+signal.signal(
+    signal.SIGINT, signal.default_int_handler
+)  # a job in the background is started deaf, and its children too
+
+
+_LONGEST = ("test_demo.py", "test_trajectory.py", "test_resume.py", "test_train.py")
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)  # stable: the rest stays in its order
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,7 @@ def test_the_page_on_own_data_has_the_same_ten():
     assert tutorial(page) == tutorial(readme)
 
 
+@pytest.mark.slow
 def test_converting_looking_and_checking(evening):
     folder, told = evening
     convert, inspect, validate, view = (said.out for _, said in told[:4])
@@ -106,6 +107,7 @@ def test_converting_looking_and_checking(evening):
     assert page.suffix == ".html" and 'class="player"' in page.read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_nobody_is_in_both_splits(evening):
     folder, _ = evening
     from stgcn_cli.data import annotations
@@ -115,6 +117,7 @@ def test_nobody_is_in_both_splits(evening):
     assert len(people["train"]) == 6 and len(people["val"]) == 2 and not people["train"] & people["val"]
 
 
+@pytest.mark.slow
 def test_the_plan_is_what_is_then_done(evening):
     folder, told = evening
     plan = told[4][1].out
@@ -124,6 +127,7 @@ def test_the_plan_is_what_is_then_done(evening):
     assert "runs/own" in plan and (folder / "runs/own").is_dir() and not (folder / "runs/own-2").exists()
 
 
+@pytest.mark.slow
 def test_it_recognises_people_it_was_not_trained_on(evening):
     """Chance is a third."""
     folder, told = evening
@@ -136,6 +140,7 @@ def test_it_recognises_people_it_was_not_trained_on(evening):
         assert len(list(csv.DictReader(stream))) == 18
 
 
+@pytest.mark.slow
 def test_the_report_is_there_and_was_opened(evening):
     folder, told = evening
     page = folder / told[6][1].out.strip()
@@ -144,6 +149,7 @@ def test_the_report_is_there_and_was_opened(evening):
     assert (folder / "opened.txt").read_text().strip() == page.resolve().as_uri()
 
 
+@pytest.mark.slow
 def test_a_new_clip_is_named_and_shown_with_its_name(evening):
     folder, told = evening
     lines = told[8][1].out.splitlines()
@@ -153,6 +159,7 @@ def test_a_new_clip_is_named_and_shown_with_its_name(evening):
     assert "shoulder-abduction" in page and "new" in page
 
 
+@pytest.mark.slow
 def test_the_command_told_after_training_works(evening):
     folder, told = evening
     following = re.search(r"^Next: stgcn (.*)$", told[5][1].err, re.MULTILINE)[1]

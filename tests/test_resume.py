@@ -33,7 +33,8 @@ def run(three_epochs, tmp_path):
     return tmp_path / "run"
 
 
-@pytest.mark.parametrize("gpus", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("gpus", [1, 2])
 def test_killed_at_random_moments_it_ends_as_if_undisturbed(small_data, tmp_path, gpus):
     seconds = kills.calm(tmp_path, gpus)
     struck = kills.shaken(tmp_path, "shaken", gpus, seconds, 2, random.Random(gpus))
@@ -103,7 +104,7 @@ def test_a_short_history_is_kept(run):
     assert history.newest(run).path.name == "last.pth"
 
 
-@pytest.mark.parametrize("gpus", [1, 2])
+@pytest.mark.parametrize("gpus", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_steps_that_are_not_finite_are_left_out_as_often_as_allowed(stgcn, tmp_path, gpus):
     """Half the float32 range in one clip: its step overflows, the others do not."""
     import pickle

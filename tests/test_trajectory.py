@@ -73,15 +73,14 @@ def figures(golden):
         return dict(stored)
 
 
-@pytest.mark.parametrize("tag", ["A_f32_lr0.1", "B_f32_lr0.1", "A_f64_lr0.1", "B_f64_lr0.01"])
+@pytest.mark.parametrize("tag", ["A_f32_lr0.1", "B_f32_lr0.1"])
 def test_the_first_steps_equal_the_references(monkeypatch, figures, tmp_path, tag):
     write_clips(figures, 16, tmp_path / "train.pkl")
     rows, _ = trained(monkeypatch, tmp_path / "train.pkl", "ntu60-xsub-3d", tag, epochs=1)
     wanted = figures[tag][:2]
     np.testing.assert_allclose(rows[:, 2], wanted[:, 2])
-    tolerance = (1e-6, 5e-4) if "f32" in tag else (1e-6, 1e-6)
-    for step in (0, 1):
-        assert rows[step, 3] == pytest.approx(wanted[step, 3], rel=tolerance[step])
+    for step, tolerance in enumerate((1e-6, 5e-4)):
+        assert rows[step, 3] == pytest.approx(wanted[step, 3], rel=tolerance)
 
 
 SLOW = pytest.mark.slow

@@ -80,7 +80,7 @@ def told(place, monkeypatch, capsys):
 def test_what_was_meant_is_told(told, typed, meant):
     code, said = told(typed)
     assert code in (2, 3, 4), said
-    assert any(start + meant in said for start in ("Did you mean '", "Give a file in it: ", "Possible options: ")), said
+    assert any(start + meant in said for start in ("Did you mean '", "Type: stgcn eval ", "Possible options: ")), said
 
 
 def test_nothing_is_guessed_where_nothing_is_alike(told):
