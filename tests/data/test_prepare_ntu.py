@@ -1,8 +1,6 @@
 import json
 import os
 import pickle
-import subprocess
-import sys
 import threading
 import warnings
 from pathlib import Path
@@ -10,12 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stgcn_cli.data import synthetic
 from stgcn_cli.data.annotations import read_pickle
 from stgcn_cli.data.pool import map_in_order
 from stgcn_cli.data.prepare_ntu import prepare_ntu
 from stgcn_cli.errors import DataError, RunError, UsageError
-from tests.conftest import environment
 from tests.data.skeletons import clips, text, write_folder, write_zip
 from tests.data.test_ntu_text import BAD
 
@@ -170,30 +166,3 @@ def test_progress_ends_at_all_clips(tmp_path):
 def test_a_worker_that_dies_is_told():
     with pytest.raises(RunError, match="worker process ended"):
         list(map_in_order(os._exit, [1, 1], 2))
-
-
-PEAK = """
-import resource, sys
-from pathlib import Path
-from stgcn_cli.data.prepare_ntu import prepare_ntu
-if __name__ == "__main__":
-    prepare_ntu("ntu60", [Path(sys.argv[1])], Path(sys.argv[2]), workers=2)
-    print(*(resource.getrusage(who).ru_maxrss >> 10 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
-"""
-
-
-def test_memory_does_not_grow_with_the_input(tmp_path):
-    """Neither the parent's nor a worker's; far below the 500 MB beside the output that are promised."""
-    (tmp_path / "peak.py").write_text(PEAK)
-    peaks = {}
-    for name, subjects in (("small", range(1, 5)), ("large", range(1, 81))):
-        synthetic.write_zip(tmp_path / f"{name}.zip", tuple(subjects), 2)
-        words = [sys.executable, "peak.py", f"{name}.zip", f"{name}.pkl"]
-        done = subprocess.run(
-            words, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, check=True
-        )
-        peaks[name] = [int(word) for word in done.stdout.split()]
-    grown = (tmp_path / "large.pkl").stat().st_size - (tmp_path / "small.pkl").stat().st_size
-    assert grown > 10e6, grown
-    assert all(large <= small + 25 for small, large in zip(*peaks.values(), strict=True)), peaks  # MiB
-    assert sum(peaks["large"]) < 500, peaks
