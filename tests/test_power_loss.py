@@ -90,9 +90,8 @@ def test_a_run_goes_on_after_the_power_went(disk):
 
 CALLS = "openat,creat,write,pwrite64,ftruncate,fsync,fdatasync,rename,renameat,renameat2,link,linkat"
 TRACED = re.compile(r"^\d+ +(\w+)\((.*)\) += (-?\d+)")
-NAMELESS = re.compile(
-    r"/#\d+$"
-)  # a temporary file that never gets a name is gone after a power loss, and nobody misses it
+# a temporary file that never gets a name is gone after a power loss, and nobody misses it
+NAMELESS = re.compile(r"/#\d+$")
 FREE = (".lock", ".part.json")  # may be lost: a lock ends with its process, and what was fetched is looked at again
 
 

@@ -124,9 +124,8 @@ class _Columns:
 
     def add(self, record: Any, name: str) -> None:
         """Take in one record. Raises ValueError with the cause when it cannot be used."""
-        with np.errstate(
-            all="ignore"
-        ):  # a value too large becomes infinite, a strange NaN a plain one, and that is told
+        # a value too large becomes infinite, a strange NaN a plain one, and that is told
+        with np.errstate(all="ignore"):
             frames = records.frames_of(record).astype(self.dtype, copy=False)
         if not np.isfinite(frames).all():
             raise ValueError(f"it holds NaN or infinite values (as {self.dtype})")
