@@ -65,6 +65,15 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.delenv("STGCN_DATA", raising=False)
 
 
+@pytest.fixture
+def own_hooks():
+    """For tests that call the program in this process: what it does to SIGTERM and to lost exceptions is undone."""
+    before, hook = signal.getsignal(signal.SIGTERM), sys.unraisablehook
+    yield
+    signal.signal(signal.SIGTERM, before)
+    sys.unraisablehook = hook
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with real skeletons and all reference figures, or a skip that says so."""

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import signal
 import sys
 
 import pytest
@@ -21,16 +20,8 @@ def commands(command, path=()):
 ALL = dict(commands(typer.main.get_command(app.app)))
 
 
-@pytest.fixture(autouse=True)
-def signals():
-    """What SIGTERM does is the test run's own again afterwards."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
-
-
 @pytest.fixture
-def helped(monkeypatch, capsys):
+def helped(own_hooks, monkeypatch, capsys):
     """helped(path) is the help page in a terminal of 80 columns."""
 
     def run(path):

@@ -5,7 +5,6 @@ The program runs in the test's own process here: forty starts of it would take l
 
 import pickle
 import shutil
-import signal
 import sys
 
 import pytest
@@ -54,16 +53,8 @@ TYPOS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def signals():
-    """What SIGTERM does is the test run's own again afterwards."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
-
-
 @pytest.fixture
-def told(place, monkeypatch, capsys):
+def told(own_hooks, place, monkeypatch, capsys):
     """told("train …") runs the program in the place and returns its exit code and what it says on stderr, in one line."""
     monkeypatch.chdir(place)
 
