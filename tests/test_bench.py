@@ -2,6 +2,9 @@
 
 import json
 import math
+import shlex
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -9,6 +12,7 @@ import torch
 from stgcn_cli import presets
 from stgcn_cli.bench import clips, works
 from stgcn_cli.bench.timing import in_turn, percentile, ratio
+from tests.conftest import environment
 
 SMALL = ("--set", "data.clip_len=16", "--batch-size", "2", "--rounds", "2", "--device", "cpu")
 
@@ -57,6 +61,17 @@ def test_for_people_on_real_clips(stgcn, small_data):
 def test_what_cannot_be_measured_is_said(stgcn, words, code, told):
     said = stgcn("bench", *words)
     assert said.code == code and told in said.err and not said.out
+
+
+def test_a_batch_that_memory_cannot_hold_is_told_with_a_smaller_one(tmp_path):
+    """Under a real limit of the process's address space."""
+    command = f"ulimit -v 8000000; {shlex.quote(sys.executable)} -m stgcn_cli bench --device cpu --batch-size 300"
+    said = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True
+    )
+    assert said.returncode == 6, said.stderr
+    assert "A training step of 300 clips of the plain path needs more memory than there is." in said.stderr
+    assert "--batch-size 150" in said.stderr and "Traceback" not in said.stderr and not said.stdout
 
 
 def test_times_in_turn_leave_out_the_first_and_pair_by_round():

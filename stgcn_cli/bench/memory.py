@@ -4,20 +4,30 @@ import multiprocessing
 import resource
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import torch
 
 from stgcn_cli.bench import clips, works
 from stgcn_cli.config import Preset
+from stgcn_cli.errors import RunError
 from stgcn_cli.stepping import Step
 
 
 def peak_of_step(preset: Preset, batch: int, device: torch.device, precision: str, plain: bool) -> float:
-    """Bytes. The plain one runs with the system's allocator as it is."""
-    if device.type == "cuda":
-        return _on_cuda(preset, batch, device, precision, plain)
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_of_this_process, preset, batch, precision, plain).result()
+    """Bytes. The plain one runs with the system's allocator as it is. Raises RunError where there is not as much."""
+    try:
+        if device.type == "cuda":
+            return _on_cuda(preset, batch, device, precision, plain)
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            return pool.submit(_of_this_process, preset, batch, precision, plain).result()
+    except (BrokenProcessPool, RuntimeError) as error:
+        if not isinstance(error, BrokenProcessPool) and "memory" not in str(error):
+            raise
+        raise RunError(
+            f"A training step of {batch} clips{' of the plain path' if plain else ''} needs more memory than there is.",
+            f"Take fewer: --batch-size {max(1, batch // 2)}",
+        ) from error
 
 
 def _on_cuda(preset: Preset, batch: int, device: torch.device, precision: str, plain: bool) -> float:

@@ -57,7 +57,8 @@ def _asked(
     from stgcn_cli.bench.measure import ON_CPU, Asked
     from stgcn_cli.data.places import find_pickles
     from stgcn_cli.data.splits import find_split, open_stores
-    from stgcn_cli.distributed import joined_world, resolve_device
+    from stgcn_cli.distributed import resolve_device
+    from stgcn_cli.joining import joined_world
     from stgcn_cli.precision import resolve_precision
 
     if joined_world():
