@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -12,6 +13,9 @@ import pytest
 from tests.conftest import SMALL, environment
 
 STEPS = 2000
+AT_ONCE = (
+    3  # files that saving has open for a moment: whether one is seen then is chance; a leak of one a save would be 20
+)
 WORDS = ("train", "--preset", "ntu60-xsub-3d", *SMALL, "--quiet", "--work-dir", "soak", "--checkpoint-minutes", "0",
          "--set", "data.passes=167", "train.epochs=4", "train.log_every=50")  # fmt: skip
 
@@ -37,4 +41,5 @@ def test_memory_and_open_files_do_not_grow(small_data, tmp_path):
     peaks = [max(r["memory"] for r in records if r["mode"] == "train" and r["epoch"] == epoch) for epoch in (2, 4)]
     assert peaks[1] <= peaks[0] + 8, peaks  # MiB over 1,000 steps; the first epoch's end still loads libraries
     half = len(files) // 2
-    assert half > 10 and max(files[half:]) <= max(files[:half]), files
+    assert half > 10 and statistics.median(files[half:]) <= statistics.median(files[:half]), files
+    assert max(files[half:]) <= max(files[:half]) + AT_ONCE, files
