@@ -83,7 +83,7 @@ def _show(m: "Measured") -> None:
     told = telling.as_dict(m)
     console.table(
         f"{told['preset']} on {told['device']} ({told['device_name']}), {told['precision']}, {told['batch_size']} "
-        f"{told['clips']} clips, {told['rounds']} rounds",
+        f"{told['clips']} clips, rounds: {told['rounds']}",
         ["work", "plain clips/s", "ours clips/s", "times as fast", "from", "to"],
         _race(told),
     )
@@ -107,7 +107,13 @@ def _race(told: dict) -> list[list[str]]:
 
 def _parts(parts: dict[str, float]) -> list[list[str]]:
     whole = sum(parts.values())
-    return [[name, f"{1000 * spent:.3g}", f"{100 * spent / whole:.1f} %"] for name, spent in parts.items()]
+    return [[name, _ms(spent), f"{100 * spent / whole:.1f} %"] for name, spent in parts.items()]
+
+
+def _ms(seconds: float) -> str:
+    """Milliseconds of three digits, without an exponent: 0.43, 65.8, 1,401."""
+    ms = 1000 * seconds
+    return f"{ms:,.0f}" if ms >= 100 else f"{ms:.3g}"
 
 
 def _facts(told: dict) -> list[list[str]]:
@@ -116,11 +122,11 @@ def _facts(told: dict) -> list[list[str]]:
     latency, peak, files, store = told["latency"]["ours"], told["peak_memory"], told["prepare"], told["store"]
     floor = told["floor"]
     rows = [
-        ["latency of a clip", f"{1000 * latency['p50']:.3g} ms (half of them), {1000 * latency['p95']:.3g} ms (95 %)"],
+        ["latency of a clip", f"{_ms(latency['p50'])} ms (half of them), {_ms(latency['p95'])} ms (95 %)"],
         ["peak memory of a step", f"{size(peak['ours'])}, plain {size(peak['plain'])}"],
         ["matrix products", f"{told['matmul_flop_per_s'] / 1e9:,.0f} GFLOP/s measured; a step needs {told['step_flop'] / 1e9:,.0f} GFLOP"],
         ["memory", f"{size(told['copy_bytes_per_s'])}/s copied; a step moves {size(told['step_bytes'])} at least"],
-        ["floor of a step", f"{1000 * floor['arithmetic']:.3g} ms by arithmetic, {1000 * floor['memory']:.3g} ms by memory"],
+        ["floor of a step", f"{_ms(floor['arithmetic'])} ms by arithmetic, {_ms(floor['memory'])} ms by memory"],
         ["reached of the floor", f"{100 * told['floor_reached']:.0f} %"],
     ]  # fmt: skip
     if told["training_clips"]:
