@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers of two threads each wait for each other most of the time
 signal.signal(
     signal.SIGINT, signal.default_int_handler
 )  # a job in the background is started deaf, and its children too
