@@ -63,6 +63,7 @@ def test_what_cannot_be_measured_is_said(stgcn, words, code, told):
     assert said.code == code and told in said.err and not said.out
 
 
+@pytest.mark.slow
 def test_a_batch_that_memory_cannot_hold_is_told_with_a_smaller_one(tmp_path):
     """Under a real limit of the process's address space."""
     command = f"ulimit -v 8000000; {shlex.quote(sys.executable)} -m stgcn_cli bench --device cpu --batch-size 300"

@@ -17,6 +17,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("demo")
 
 
+@pytest.mark.slow
 def test_the_demo_recognises_actions_of_subjects_never_trained_on(stgcn, folder):
     said = stgcn("demo", "--out", folder, "--device", "cpu", timeout=600)
     assert said.code == 0, said.err
