@@ -4,6 +4,8 @@ A worker raises and never exits by itself; the parent turns the first failure in
 """
 
 import contextlib
+import gc
+import importlib
 import logging
 import multiprocessing
 import os
@@ -196,6 +198,9 @@ def _work(worker: Callable[[Any, World], Any], argument: Any, device: str) -> An
 @contextlib.contextmanager
 def _process_group(where: torch.device) -> Iterator[None]:
     backend, device_id = ("nccl", where) if where.type == "cuda" else ("gloo", None)
+    # Its functions have the group of this moment as a default, and DistributedDataParallel imports it: a group that they hold
+    # is never closed, and its threads are torn down with the interpreter, which now and then aborts.
+    importlib.import_module("torch.distributed.nn.functional")
     with signals_end_at_once():
         store, rank, size = next(dist.rendezvous("env://"))
         begin_together(store, rank, size)
@@ -203,4 +208,5 @@ def _process_group(where: torch.device) -> Iterator[None]:
         store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, device_id=device_id)
     yield
+    gc.collect()  # what is left of DistributedDataParallel holds the group
     dist.destroy_process_group()  # not after an error: closing connections would make the others fail before it is told

@@ -55,7 +55,7 @@ def srun(folder, *words, each=((), ())) -> list[Said]:
 @pytest.mark.parametrize("launcher", [torchrun, srun])
 def test_its_processes_train_and_evaluate_together_and_one_speaks(small_data, tmp_path, launcher):
     said = launcher(tmp_path, *TRAIN, "--work-dir", "run")
-    assert [each.code for each in said] == [0] * len(said), said
+    assert [each.code for each in said] == [0] * len(said), "\n".join(each.err for each in said)
     assert "".join(each.err for each in said).count("Global batch 4 = 2 ") == 1
     assert "".join(each.out for each in said).count("Trained ntu60-xsub-3d") == 1
     assert (tmp_path / "run" / "last.pth").exists()
@@ -93,3 +93,27 @@ def test_one_that_waits_for_the_others_can_be_ended(small_data, tmp_path):
     process.terminate()
     assert ended(process, timeout=20).code in (-15, 143)
     assert not os.path.exists(tmp_path / "run" / "last.pth")
+
+
+HELD = """
+import os
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from stgcn_cli.distributed import Place, launch
+
+def worker(argument, world):
+    DistributedDataParallel(nn.Linear(2, 2))
+
+launch(worker, None, Place("cpu"))
+print([open(f"/proc/self/task/{task}/comm").read().strip() for task in os.listdir("/proc/self/task")])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the names of threads")
+def test_no_thread_of_the_group_outlives_the_work(tmp_path):
+    """One that does is torn down with the interpreter, and aborts it now and then when all was done."""
+    world = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    said = ended(subprocess.Popen([sys.executable, "-c", HELD], env=environment(tmp_path) | world,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))  # fmt: skip
+    assert said.code == 0, said.err
+    assert "python" in said.out and "gloo" not in said.out
