@@ -10,9 +10,11 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from types import FrameType
 from typing import Any
 
@@ -99,8 +101,9 @@ def _launch_elastic(worker: Callable[[Any, World], Any], argument: Any, place: P
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    for name in ("torch.distributed.elastic", "torch.distributed.launcher", "torch.multiprocessing.spawn"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # the first failure is told once, by us
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith(("torch.distributed", "torch.multiprocessing")):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # the first failure is told once, by us
     config = LaunchConfig(
         min_nodes=place.nodes,
         max_nodes=place.nodes,
@@ -116,7 +119,8 @@ def _launch_elastic(worker: Callable[[Any, World], Any], argument: Any, place: P
     threads = os.environ.get("OMP_NUM_THREADS")
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // place.gpus)))
     try:
-        results = elastic_launch(config, _elastic_worker)(worker, argument, place.device)
+        with _ctrl_c_waits_in_children():
+            results = elastic_launch(config, _elastic_worker)(worker, argument, place.device)
         return results.get(0)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
@@ -126,6 +130,26 @@ def _launch_elastic(worker: Callable[[Any, World], Any], argument: Any, place: P
     finally:
         if threads is None:
             os.environ.pop("OMP_NUM_THREADS", None)
+
+
+@contextlib.contextmanager
+def _ctrl_c_waits_in_children() -> Iterator[None]:
+    """Processes that are started here hear Ctrl-C when they have come to `_elastic_worker`; sooner, it would be a traceback.
+
+    They inherit what this thread blocks. Another one takes the signal, and Python handles it here all the same.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # multiprocessing starts it at the first process, and unblocks the signal afterwards
+    done = threading.Event()
+    threading.Thread(target=done.wait, daemon=True).start()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        done.set()
 
 
 def _address(place: Place) -> str:
@@ -143,6 +167,8 @@ def _address(place: Place) -> str:
 def _elastic_worker(worker: Callable[[Any, World], Any], argument: Any, device: str) -> Any:
     for sent in (signal.SIGINT, signal.SIGTERM):  # the launcher passes on which of them it got
         signal.signal(sent, _stop)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # see `_ctrl_c_waits_in_children`
     _end_with_parent()
     try:
         return _work(worker, argument, device)
