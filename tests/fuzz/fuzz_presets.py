@@ -68,4 +68,11 @@ def _attempt(data: bytes, folder: Path) -> str:
     return "read"
 
 
-TARGET = Target("presets", _seeds, _mutate, _attempt, ("presets.py", "config.py", "skeleton_file.py"), memory_mb=300)
+TARGET = Target(
+    "presets",
+    _seeds,
+    _mutate,
+    _attempt,
+    ("presets.py", "config_reading.py", "config_checks.py", "skeleton_file.py"),
+    memory_mb=300,
+)
