@@ -5,8 +5,8 @@ from pathlib import Path
 
 from stgcn_cli import presets
 from stgcn_cli.errors import UsageError
-from tests.fuzz.campaign import Target, refused
 from tests.fuzz.mutate import some_bytes, some_words
+from tests.fuzz.target import Target, refused
 
 _MARK = b"\n-----\n"  # settings stand before it, one a line; the preset behind
 _VALUES = ["0", "-1", "1e308", "nan", "inf", "1e-400", "true", "none", "[]", "[1, 2]", "[[1]]", "{}", '"x"', "''", "'\\u001b[31m'", "9" * 400, "x" * 5000,
