@@ -16,7 +16,7 @@ def build_loss(
     """The loss called `name` ("cross-entropy" or "cb-focal") as a function of logits (N, classes) and labels (N,).
 
     "cb-focal" needs `class_counts` (training clips per class); `beta` and `gamma` are as in `class_weights` and
-    `cb_focal_loss`. Names and counts were checked with the preset (`config.py`).
+    `cb_focal_loss`. Names and counts were checked with the preset (`config_reading.py`, `config_checks.py`).
     """
     if name == "cross-entropy":
         return cross_entropy

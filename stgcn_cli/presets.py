@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from stgcn_cli.catalog import PUBLISHED, find
-from stgcn_cli.config import Preset, check_keys, preset_from
+from stgcn_cli.config import Preset
+from stgcn_cli.config_reading import check_keys, preset_from
 from stgcn_cli.errors import UsageError
 from stgcn_cli.skeleton import LAYOUTS, Layout
 from stgcn_cli.skeleton_file import layout_from, read_layout

@@ -20,7 +20,7 @@ signal.signal(
 )  # a job in the background is started deaf, and its children too
 
 
-_LONGEST = ("test_trajectory.py", "test_demo.py", "test_resume.py", "test_train.py")
+_LONGEST = ("test_trajectory.py", "test_demo.py", "test_resume.py", "test_train.py", "test_refusals.py")
 
 
 def pytest_collection_modifyitems(items):

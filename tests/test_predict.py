@@ -1,7 +1,6 @@
-"""A model asked about clips in any file: the same answers as an evaluation, and a word on what it has never seen."""
+"""A model asked about clips in any file: the same answers as an evaluation, as a table, a file or a refusal."""
 
 import csv
-import functools
 import io
 import json
 import pickle
@@ -11,59 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from stgcn_cli import checkpoint, evaluating, predicting, presets
-from stgcn_cli.data.inputs import read_inputs
-from stgcn_cli.data.splits import Split, open_stores
-from stgcn_cli.data.statistics import describe
+from stgcn_cli import checkpoint, predicting, presets
+from stgcn_cli.data.splits import open_stores
 from stgcn_cli.data.store_memory import store_of
 from stgcn_cli.errors import DataError
 from stgcn_cli.models import build_model
-from stgcn_cli.screen import SILENT
 from tests import weights
+from tests.asking import SMALL, evaluated, made, predicted, two_d, write
 from tests.conftest import make_records
-
-SMALL = ("data.clip_len=8", "data.num_person=1", "model.num_classes=3")
-WHOLE = ("data.clip_len=14", "data.num_person=1", "model.num_classes=3")  # no clip is longer
-
-
-def write(path, records):
-    path.write_bytes(pickle.dumps(records))
-    return path
-
-
-def made(path, preset="ntu60-xsub-3d", settings=SMALL, trained_on=None):
-    """A checkpoint of ours, trained on the clips of a pickle, or not told on what."""
-    recipe = presets.load(preset, settings)
-    model = build_model(recipe)
-    weights.fill(model, "B")
-    meta = {"preset": presets.to_toml(recipe)}
-    if trained_on:
-        store = open_stores([trained_on])[0]
-        meta["trained_on"] = describe(Split("train", store, np.arange(len(store))))
-    checkpoint.save(path, checkpoint.contents(model, meta))
-    return path
-
-
-def evaluated(path, data):
-    """Logits of an evaluation, clip by clip in file order."""
-    result = evaluating.evaluate(evaluating.Wishes(str(path), data=(data,), device="cpu"), SILENT)
-    return result.scores
-
-
-def predicted(path, *words):
-    said = predicting.predict([str(word) for word in words], evaluating.Wishes(str(path), device="cpu"), SILENT)
-    return said
-
-
-def two_d(clips=3, size=(1080, 1920), scale=1.0, **more):
-    """COCO records in pixels."""
-    records = make_records(clips, joints=17, img_shape=size, **more)
-    rng = np.random.default_rng(1)
-    for record in records:
-        x = record["keypoint"][..., :2]
-        record["keypoint"] = ((x * 100 + (960, 540)) * scale).astype(np.float32)
-        record["keypoint_score"] = rng.uniform(0.1, 1, x.shape[:3]).astype(np.float32)
-    return records
 
 
 @pytest.mark.parametrize("settings", [SMALL, (*SMALL, "data.clip_len=none"), (*SMALL, "data.num_person=2")])
@@ -169,147 +123,6 @@ def test_many_clips_go_through_in_portions(tmp_path, monkeypatch):
     whole = predicted(path, data).scores
     monkeypatch.setattr(predicting, "_AT_A_TIME", 4)
     np.testing.assert_allclose(predicted(path, data).scores, whole, rtol=1e-4, atol=1e-5)
-
-
-@pytest.fixture(scope="module")
-def asked(tmp_path_factory):
-    """asked(preset, settings) is a Predictor that was trained on small clips of its kind; made once."""
-
-    @functools.cache
-    def load(preset, settings):
-        folder = tmp_path_factory.mktemp("asked")
-        seen = make_records(12) if preset == "ntu60-xsub-3d" else two_d()
-        read = [given.record for given in read_inputs([str(write(folder / "x.pkl", seen))])]
-        path = made(folder / "x.pth", preset, settings, trained_on=write(folder / "seen.pkl", read))
-        return predicting.load(str(path), "cpu")
-
-    return load
-
-
-def answered(predictor, data):
-    """Logits and warnings."""
-    scores, facts = predictor.answer(list(read_inputs([str(data)])))
-    return scores, predictor.oddities(facts)
-
-
-def edited(change, clips=3):
-    records = make_records(clips)
-    for record in records:
-        change(record)
-    return records
-
-
-def longer(record):
-    record["keypoint"] = np.repeat(record["keypoint"], 5, axis=1)
-    record["total_frames"] = record["keypoint"].shape[1]
-
-
-def shorter(record):
-    record["total_frames"] = 2
-
-
-def millimetres(record):
-    record["keypoint"] = record["keypoint"] * 1000
-
-
-def nobody(record):
-    record["keypoint"] = record["keypoint"] * 0
-
-
-def crowd(record):
-    record["keypoint"] = np.repeat(record["keypoint"], 3, axis=0)
-
-
-def scores(record):
-    record["keypoint_score"] = np.ones(record["keypoint"].shape[:3], np.float32)
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        (lambda record: None, []),
-        (longer, ["3 clips (clip000, …) are longer than 8 frames: only the first 8 are seen"]),
-        (shorter, ["have 2 frames; the model was trained on clips of 9 to 13"]),
-        (millimetres, ["Are these millimetres, and was the model trained on metres?"]),
-        (nobody, ["have nobody in any frame"]),
-        (crowd, ["have more than one person; the others are dropped"]),
-        (scores, ["have scores, which the model does not use"]),
-    ],
-)
-def test_what_the_model_has_never_seen_is_told_once(tmp_path, asked, change, told):
-    settings = SMALL if change is longer else WHOLE
-    _, found = answered(asked("ntu60-xsub-3d", settings), write(tmp_path / "x.pkl", edited(change)))
-    assert len(found) == len(told), found
-    assert all(text in line for text, line in zip(told, found, strict=True)), found
-
-
-def half(records):
-    for record in records:
-        record["keypoint"] = (record["keypoint"] / 2).astype(np.float32)
-        record["img_shape"] = (540, 960)
-    return records
-
-
-def without_size(records, factor=1.0):
-    for record in records:
-        record["keypoint"] = (record["keypoint"] * factor).astype(np.float32)
-        del record["img_shape"]
-    return records
-
-
-def without_score(records):
-    for record in records:
-        del record["keypoint_score"]
-    return records
-
-
-def in_one_array(records):
-    for record in records:
-        record["keypoint"] = np.concatenate([record["keypoint"], record.pop("keypoint_score")[..., None]], axis=-1)
-    return records
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        (lambda records: records, []),
-        (half, []),  # by its own size it is the same picture
-        (lambda records: without_size(records), []),
-        (lambda records: without_size(records, 3.0), ["outside of an image of 1920 x 1080"]),
-        (lambda records: without_size(records, 0.001), ["look divided by an image size already"]),
-        (without_score, ["have no scores; they count as 1"]),
-        (in_one_array, ["taken as x, y and score"]),
-    ],
-)
-def test_pictures_of_another_size_are_normalised_by_their_own(tmp_path, asked, change, told):
-    predictor = asked("ntu60-xsub-2d", WHOLE)
-    scores, found = answered(predictor, write(tmp_path / "x.pkl", change(two_d())))
-    found = [line for line in found if "bodies of another size" not in line]
-    assert len(found) == len(told) and all(text in line for text, line in zip(told, found, strict=True)), found
-    if not told or change is in_one_array:
-        wanted = predictor.scores(list(read_inputs([str(write(tmp_path / "same.pkl", two_d()))])))
-        np.testing.assert_allclose(scores, wanted, rtol=1e-3, atol=1e-4)
-
-
-def test_a_model_that_divided_by_the_reference_whatever_the_picture_still_does(tmp_path):
-    """Trained on other pictures with image_size = "reference": prediction and evaluation stay one rule."""
-    data = write(tmp_path / "val.pkl", half(two_d()))
-    path = made(tmp_path / "x.pth", "ntu60-xsub-2d", WHOLE, trained_on=data)
-    said = predicted(path, data)
-    np.testing.assert_array_equal(said.scores, evaluated(path, data))
-    assert said.warnings == []
-    other = two_d(size=(480, 640), scale=0.3)
-    assert "come from images of 640 x 480 pixels" in "".join(predicted(path, write(tmp_path / "x.pkl", other)).warnings)
-
-
-def test_one_input_and_its_warnings_for_other_rooms(tmp_path):
-    """What `view` asks for."""
-    path = made(tmp_path / "x.pth", trained_on=write(tmp_path / "train.pkl", make_records(6)))
-    predictor = predicting.load(str(path), "cpu")
-    np.save(tmp_path / "clip.npy", make_records(1)[0]["keypoint"] * 1000)
-    inputs = list(read_inputs([str(tmp_path / "clip.npy")]))
-    assert predictor.scores(inputs).shape == (1, 3) and len(predictor.classes) == 3
-    assert any("clip has bodies of another size" in line for line in predictor.warnings(inputs[0]))
 
 
 @pytest.mark.parametrize("told", ["x", {"frames": "12345", "spread": [1]}, {"frames": [None] * 5, "image_sizes": [3], "persons": "x"}])  # fmt: skip

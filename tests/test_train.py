@@ -1,9 +1,8 @@
-"""The main job as a user runs it, on a handful of clips: real files, real processes."""
+"""The main job as a user runs it, on a handful of clips: real files, real processes. What is refused: test_refusals.py."""
 
 import json
 import pickle
 import re
-import shlex
 import shutil
 
 import numpy as np
@@ -171,45 +170,6 @@ def test_a_loss_that_stays_at_chance_is_warned_about(stgcn, small_data):
     assert said.err.count("that of guessing among 3 classes") >= 1, said.err
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "told"),
-    [
-        (("--gpus", "3"), 2, "--gpus 2\nOr change"),
-        (("--gpus", "8", "--device", "cuda"), 2, "CUDA GPU"),
-        (("--gpus", "0"), 2, "--gpus 1"),
-        (("--device", "tpu"), 2, "auto, cpu or cuda"),
-        (("--precision", "int8"), 2, "bf16"),
-        (("--data", "nowhere.pkl"), 3, "There is no nowhere.pkl"),
-        (("--set", "data.train=xview_train"), 3, "It has xsub_train, xsub_val"),
-        (("--set", "model.num_classes=2"), 3, "--set model.num_classes=3"),
-        (("--set", "data.clip_len=none"), 3, "--set data.clip_len="),
-        (("--load-from", "nowhere.pth"), 4, "There is no checkpoint nowhere.pth"),
-        (("--resume-from", "data/ntu60.pkl"), 4, "data/ntu60.pkl"),
-        (("--nnodes", "2"), 2, "--rdzv-endpoint"),
-        (("--preset", "ntu60-xsub-2d", "--set", "data.dataset=ntu60"), 3, "2-D/3-D mix-up"),
-        (("--test-best", "--no-validate"), 2, "--test-best"),
-    ],
-)
-def test_what_cannot_work_is_told_before_anything_is_built(stgcn, small_data, tmp_path, words, code, told):
-    said = stgcn(*TRAIN, *words)
-    assert (said.code, told in said.err) == (code, True), said.err
-    assert not list(tmp_path.glob("runs/*/*.pth"))
-
-
-def test_the_command_that_is_offered_instead_works(stgcn, small_data):
-    """The line is typed as it stands, whatever else was asked for."""
-    said = stgcn(*TRAIN, "--epochs", "1", "--no-report", "--gpus=3")
-    (line,) = [line for line in said.err.splitlines() if line.startswith("Type: stgcn ")]
-    again = stgcn(*shlex.split(line.removeprefix("Type: stgcn ")))
-    assert again.code == 0 and "Trained ntu60-xsub-3d" in again.out, again.err
-
-
-def test_eight_gpus_that_are_not_there_are_refused_with_the_command_that_works(stgcn):
-    said = stgcn("train", "--preset", "babel60-wfl", "--gpus", "8", env={"CUDA_VISIBLE_DEVICES": ""})
-    assert said.code == 2 and "this machine has no CUDA GPU" in said.err
-    assert "Type: stgcn train --preset babel60-wfl --gpus 1 --device cpu\n" in said.err
-
-
 def test_how_the_batch_is_split_is_said_beside_the_published_run(stgcn):
     said = stgcn("train", "--preset", "babel60", "--gpus", "8", "--device", "cpu")
     assert "128 = 8 processes x 16 clips; the learning rate stays 0.1" in said.err and "(published: 16)" in said.err
@@ -221,34 +181,6 @@ def test_a_run_folder_is_no_checkpoint_but_holds_one(run, stgcn):
     said = stgcn("eval", run)
     assert said.code == 4 and f"{run} is a folder." in said.err and f"Type: stgcn eval {run}/best.pth" in said.err
     assert "Name a checkpoint" in stgcn("eval", run.parent).err
-
-
-def test_a_missing_file_is_named_with_the_command_that_makes_it(stgcn):
-    said = stgcn("train", "--preset", "ntu60-xsub-3d")
-    assert said.code == 3 and "no ntu60.pkl in data" in said.err and "stgcn prepare ntu60" in said.err
-    said = stgcn("train", "--preset", "babel60-wfl", "--gpus", "8", "--device", "cpu")
-    assert said.code == 3 and "babel60.pkl" in said.err and "babel.is.tue.mpg.de" in said.err
-
-
-def test_the_mix_up_of_2d_and_3d_names_both_and_the_way_out(stgcn, small_data):
-    said = stgcn("train", "--preset", "ntu60-xsub-2d", "--data", small_data / "ntu60.pkl", "--device", "cpu")
-    assert said.code == 3
-    assert "75" in said.err and "51" in said.err and "--preset ntu60-xsub-3d" in said.err
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "told"),
-    [
-        (("nowhere.pth",), 4, "There is no checkpoint nowhere.pth"),
-        (("data/ntu60.pkl",), 4, "data/ntu60.pkl"),
-        (("runs/x.pth", "--out", "r.yaml"), 2, ".json"),
-        (("runs/x.pth", "--metrics", "top_k"), 2, "Did you mean 'top_k_accuracy'"),
-        ((), 2, "Missing argument"),
-    ],
-)
-def test_what_eval_cannot_use_is_told(stgcn, small_data, words, code, told):
-    said = stgcn("eval", *words)
-    assert (said.code, told in said.err) == (code, True), said.err
 
 
 def test_a_checkpoint_of_another_size_is_told_with_its_cause(run, stgcn):

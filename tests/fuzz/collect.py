@@ -6,7 +6,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from tests.fuzz.campaign import kind_of
+from tests.fuzz.target import kind_of
 from tests.fuzz.targets import NAMES, find
 
 _MOST = 4000  # bytes of an input

@@ -13,8 +13,8 @@ from stgcn_cli.data import store
 from stgcn_cli.data.pickles import list_item, one_pickle
 from stgcn_cli.data.store_build import build
 from stgcn_cli.errors import DataError
-from tests.fuzz.campaign import Target, refused
 from tests.fuzz.mutate import some_bytes, some_steps
+from tests.fuzz.target import Target, refused
 
 _DTYPES = ("f2", "f4", "f8", ">f4", ">f2", "i2", ">i4", "u1", "i8", "f16", "c8", "?", "S3", "U2", "O")
 _SHAPES = ((1, 3, 5, 3), (2, 3, 5, 3), (1, 8, 5, 3), (0, 3, 5, 3), (1, 0, 5, 3), (1, 3, 0, 3), (1, 3, 5, 0), (3, 5, 3), (), (0,),

@@ -11,8 +11,8 @@ from stgcn_cli.data.sources import list_texts, read_text
 from stgcn_cli.errors import StgcnError
 from stgcn_cli.screen import SILENT
 from tests.data.skeletons import text
-from tests.fuzz.campaign import Target, refused
 from tests.fuzz.mutate import SIZES, some_bytes, some_members, zipped
+from tests.fuzz.target import Target, refused
 
 _NAMES = ("train_ntu_sk_60.npy", "train_label_60.pkl")
 _TYPES = (

@@ -16,8 +16,8 @@ from stgcn_cli import checkpoint, inspection
 from stgcn_cli.errors import CheckpointError, UsageError
 from stgcn_cli.models import build_model
 from stgcn_cli.presets import load
-from tests.fuzz.campaign import Target, refused
 from tests.fuzz.mutate import some_bytes, some_members, some_steps
+from tests.fuzz.target import Target, refused
 
 _STEPS = [b"cos\nsystem\n", b"c__builtin__\neval\n", b"ctorch\nload\n", b"ctorch._utils\n_rebuild_tensor_v2\n", b"ctorch._utils\n_rebuild_parameter\n",
           b"ctorch._utils\n_rebuild_sparse_tensor\n", b"ctorch._utils\n_rebuild_qtensor\n", b"ctorch\nsparse_coo\n", b"ctorch\nFloatStorage\n",

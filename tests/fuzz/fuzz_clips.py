@@ -10,8 +10,8 @@ from stgcn_cli.data.inputs import read_inputs
 from stgcn_cli.errors import StgcnError
 from tests.data.formats import foreign
 from tests.data.skeletons import text
-from tests.fuzz.campaign import Target, refused
 from tests.fuzz.mutate import some_bytes, some_members, some_words, zipped
+from tests.fuzz.target import Target, refused
 
 _KINDS = (".json", ".csv", ".npz", ".npy", ".zip", ".skeleton")
 

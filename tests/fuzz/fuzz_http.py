@@ -11,8 +11,8 @@ from stgcn_cli.errors import NetworkError, RunError
 from stgcn_cli.network import web
 from stgcn_cli.network.fetching import Wanted, fetch
 from stgcn_cli.screen import SILENT
-from tests.fuzz.campaign import Target, refused
 from tests.fuzz.mutate import some_bytes, some_words
+from tests.fuzz.target import Target, refused
 
 _CONTENT = b"\x80\x04" + bytes(range(256)) * 4 + b"."
 _MARK = b"\n=====next answer=====\n"

@@ -11,8 +11,8 @@ from stgcn_cli import runlog
 from stgcn_cli.data.babel_release import _read_labels
 from stgcn_cli.errors import StgcnError
 from stgcn_cli.published_log import read_published
-from tests.fuzz.campaign import Target, refused
 from tests.fuzz.mutate import some_bytes, some_steps, some_words
+from tests.fuzz.target import Target, refused
 
 _STEPS = [
     b"N",

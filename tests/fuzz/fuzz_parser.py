@@ -9,8 +9,8 @@ from stgcn_cli.data.ntu_lines import read_lines
 from stgcn_cli.data.ntu_text import _bodies, read_regular
 from stgcn_cli.errors import DataError
 from tests.data.skeletons import golden_texts, text
-from tests.fuzz.campaign import Target, refused
 from tests.fuzz.mutate import some_bytes, some_words
+from tests.fuzz.target import Target, refused
 
 _SHORT = 4
 

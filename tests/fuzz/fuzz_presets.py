@@ -5,8 +5,8 @@ from pathlib import Path
 
 from stgcn_cli import presets
 from stgcn_cli.errors import UsageError
-from tests.fuzz.campaign import Target, refused
 from tests.fuzz.mutate import some_bytes, some_words
+from tests.fuzz.target import Target, refused
 
 _MARK = b"\n-----\n"  # settings stand before it, one a line; the preset behind
 _VALUES = ["0", "-1", "1e308", "nan", "inf", "1e-400", "true", "none", "[]", "[1, 2]", "[[1]]", "{}", '"x"', "''", "'\\u001b[31m'", "9" * 400, "x" * 5000,
@@ -68,4 +68,11 @@ def _attempt(data: bytes, folder: Path) -> str:
     return "read"
 
 
-TARGET = Target("presets", _seeds, _mutate, _attempt, ("presets.py", "config.py", "skeleton_file.py"), memory_mb=300)
+TARGET = Target(
+    "presets",
+    _seeds,
+    _mutate,
+    _attempt,
+    ("presets.py", "config_reading.py", "config_checks.py", "skeleton_file.py"),
+    memory_mb=300,
+)

@@ -13,8 +13,8 @@ from stgcn_cli.data import store
 from stgcn_cli.data.store_build import build
 from stgcn_cli.errors import DataError
 from tests.conftest import make_records
-from tests.fuzz.campaign import Target, refused
 from tests.fuzz.mutate import some_bytes, some_members, some_words, zipped
+from tests.fuzz.target import Target, refused
 
 _FILES = (
     "meta.json",

@@ -2,7 +2,7 @@
 
 import importlib
 
-from tests.fuzz.campaign import Target
+from tests.fuzz.target import Target
 
 NAMES = ("parser", "annotations", "checkpoint", "presets", "store", "archives", "logs", "http", "clips")
 

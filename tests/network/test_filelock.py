@@ -1,10 +1,7 @@
 """Several processes that want one file, and processes that die with a file half fetched."""
 
-import dataclasses
-import hashlib
 import multiprocessing
 import os
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -15,31 +12,8 @@ from stgcn_cli.network import filelock
 from stgcn_cli.network.fetching import Wanted, fetch
 from stgcn_cli.screen import SILENT
 from tests.conftest import ROOT, environment
-from tests.mirror import Served, running
-
-CONTENT = random.Random(0).randbytes(700_001)
-PREFIX = hashlib.sha256(CONTENT).hexdigest()[:8]
-QUICK = (0.0, 0.01, 0.02)
-
-
-@pytest.fixture
-def mirror(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with running() as server:
-        yield server
-
-
-@pytest.fixture
-def target(tmp_path) -> Path:
-    return tmp_path / "cache" / "file.pth"
-
-
-def wanted(mirror, target, **changes) -> Wanted:
-    return dataclasses.replace(Wanted(f"{mirror.base}/file.pth", target, 10_000_000, PREFIX), **changes)
-
-
-def left(target: Path) -> set[str]:
-    return {path.name for path in target.parent.iterdir()}
+from tests.mirror import Served
+from tests.network.served import CONTENT, PREFIX, QUICK, left, wanted
 
 
 def _fetch_in_process(url, target, prefix, start):
