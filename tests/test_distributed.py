@@ -158,7 +158,9 @@ def test_signals_end_cleanly_and_the_last_checkpoint_stays(small_data, tmp_path,
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for the workers in /proc")
-@pytest.mark.parametrize("after", [0.0, 1.0, 2.5])
+@pytest.mark.parametrize(
+    "after", [1.0, pytest.param(0.0, marks=pytest.mark.slow), pytest.param(2.5, marks=pytest.mark.slow)]
+)
 def test_ctrl_c_while_workers_start_is_told_once(small_data, tmp_path, after):
     """They import for seconds, and a terminal sends Ctrl-C to them, too."""
     words = ["train", "--preset", "ntu60-xsub-3d", *SMALL, "--epochs", "500", "--gpus", "2", "--work-dir", "x"]
