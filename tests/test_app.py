@@ -12,7 +12,9 @@ import pytest
 from packaging.requirements import Requirement
 
 from stgcn_cli import __version__, console
+from stgcn_cli.app import app
 from tests.conftest import ROOT
+from tests.writing import COMMANDS, WRITE_NOTHING
 
 HEAVY = {"torch", "numpy", "pandas", "matplotlib"}
 
@@ -131,3 +133,9 @@ def test_a_signal_that_python_drops_comes_again(signum, kind):
         [sys.executable, "-c", LOST.format(signum=int(signum))], cwd=ROOT, capture_output=True, text=True
     )
     assert done.stderr.strip() == f"stopped by {kind}"
+
+
+def test_no_command_that_writes_is_left_out_of_the_tests_of_disks():
+    known = {command.words[0] for command in COMMANDS.values()} | set(WRITE_NOTHING)
+    there = {each.name for each in (*app.registered_commands, *app.registered_groups)}
+    assert there == known, "new commands: a line in tests/writing.py"

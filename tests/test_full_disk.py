@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from stgcn_cli.app import app
 from tests.disks import MIB, Disk, small_disk
 from tests.mirror import Mirror, running
 from tests.wholeness import check_whole, digests
-from tests.writing import COMMANDS, RECIPE, WRITE_NOTHING, Command, annotations, annotations_and_store, serve
+from tests.writing import COMMANDS, RECIPE, Command, annotations, annotations_and_store, serve
 
 PAGE = 4096
 NO_NAMES = None  # instead of the bytes that are left
@@ -183,9 +182,3 @@ def test_two_processes_on_a_full_disk(disk):
     )
     disk.empty()
     assert said.code == 6 and "not a finite number" in said.err, said.err
-
-
-def test_no_command_that_writes_is_forgotten():
-    known = {command.words[0] for command in COMMANDS.values()} | set(WRITE_NOTHING)
-    there = {each.name for each in (*app.registered_commands, *app.registered_groups)}
-    assert there == known, "new commands: a line in tests/writing.py"

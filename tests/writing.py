@@ -151,4 +151,4 @@ COMMANDS = {
     ),
     "demo": Command(("demo", "--epochs", "1", "--device", "cpu", "--out", "demo"), nothing, only="demo/demo_s"),
 }  # fmt: skip
-WRITE_NOTHING = ("presets", "doctor")  # but to the terminal
+WRITE_NOTHING = ("presets", "doctor", "bench")  # that stays
