@@ -8,6 +8,7 @@ from typer import Option
 from stgcn_cli import console
 from stgcn_cli.errors import UsageError
 from stgcn_cli.health.finding import size
+from stgcn_cli.wording import duration
 
 if TYPE_CHECKING:
     from stgcn_cli.bench.measure import Asked, Measured
@@ -87,7 +88,9 @@ def _show(m: "Measured") -> None:
         ["work", "plain clips/s", "ours clips/s", "times as fast", "from", "to"],
         _race(told),
     )
+    console.gap()
     console.table("A training step of ours", ["part", "ms", "share"], _parts(m.parts))
+    console.gap()
     console.table("This machine and this preset", ["", ""], _facts(told))
     console.note(
         "plain: the same network in the order of the paper, float32, in this process, whose allocator keeps its memory; "
@@ -117,8 +120,6 @@ def _ms(seconds: float) -> str:
 
 
 def _facts(told: dict) -> list[list[str]]:
-    from stgcn_cli.commands.dry_run import duration
-
     latency, peak, files, store = told["latency"]["ours"], told["peak_memory"], told["prepare"], told["store"]
     floor = told["floor"]
     rows = [
