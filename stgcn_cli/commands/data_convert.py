@@ -166,11 +166,12 @@ def _render(handed: "Handed", out: Path, as_json: bool) -> None:
         if handed.left_out:
             more = len(handed.left_out) - _LISTED
             rows = [*handed.left_out[:_LISTED], *([("...", f"and {more:,} more: --json")] if more > 0 else [])]
+            console.gap()
             console.table("Left out", ["what", "why"], rows)
     for warning in handed.warnings:
         console.warn(warning)
     if not as_json:
-        console.say(f"Next: {handed.next}")
+        console.note(f"Next: {handed.next}")
 
 
 def _rows(handed: "Handed") -> list[list[object]]:

@@ -45,4 +45,4 @@ def validate(
         counted = "1 error" if errors == 1 else f"{errors:,} errors"
         raise DataError(f"{file} cannot be used as it is: {counted}.", f"Correct it, then: {following}")
     if not as_json:
-        console.say(f"Next: {following}")
+        console.note(f"Next: {following}")
