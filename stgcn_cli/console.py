@@ -105,10 +105,19 @@ def print_json(value: object) -> None:
     print(json_text(value), flush=True)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table of results on stdout: drawn in a terminal, aligned plain text of any width when piped."""
+def gap() -> None:
+    """An empty line between results; in a terminal, every table ends with one."""
+    if not sys.stdout.isatty():
+        print(flush=True)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], whole: bool = False) -> None:
+    """A table of results on stdout: drawn in a terminal, aligned plain text of any width when piped.
+
+    `whole`: plain in a terminal, too, which breaks the lines itself: so long texts (links) can be clicked and copied.
+    """
     cells = [[one_line(cell) for cell in row] for row in rows]  # a name with a line break would look like a row
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and not whole:
         _draw_table(title, columns, cells)
     else:
         print("\n".join(_plain_table(title, columns, cells)), flush=True)
@@ -133,13 +142,14 @@ def _draw_table(title: str, columns: Sequence[str], rows: list[list[str]]) -> No
 
 
 def _plain_table(title: str, columns: Sequence[str], rows: list[list[str]]) -> list[str]:
+    named = [columns] if any(columns) else []  # without, no line for names that are not there
     widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [columns, *rows]]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [*named, *rows]]
     return [title, *(line.rstrip() for line in lines)]
 
 
 def _is_number(cell: str) -> bool:
-    return bool(re.fullmatch(r"[-+]?[\d,.]+ ?%?|", cell))
+    return bool(re.fullmatch(r"[-+]?[\d,.]+ ?%?|-|", cell))
 
 
 @contextlib.contextmanager

@@ -95,8 +95,8 @@ def _render_list(items: list["Item"], cache: Path, as_json: bool) -> None:
         [e["name"], e["kind"], _percent(e["top1"]), _percent(e["mean_class"]), _size(e["bytes"]), "yes" if e["path"] else "no"]
         for e in entries
     ]  # fmt: skip
-    title = f"Published files (cache: {cache}; sizes are known once a file is there)"
-    console.table(title, ["name", "kind", "top-1", "mean class", "size", "in cache"], rows)
+    console.table("Published files", ["name", "kind", "top-1", "mean class", "size", "in cache"], rows)
+    console.note(f"The cache is {cache}. Sizes are known once a file is there.")
 
 
 def _describe(item: "Item", cache: Path) -> dict[str, Any]:

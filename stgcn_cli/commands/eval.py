@@ -119,8 +119,9 @@ def _table(result: "EvalResult", clips: int, comparison: compare.Comparison | No
     if comparison is None:
         console.table(title, ["metric", "value"], rows)
         return
-    beside = {c.metric: [f"{100 * c.published:.2f} %", c.verdict] for c in comparison.metrics}
+    words = {"within": f"within {compare.TOLERANCE:g} points"}
+    beside = {c.metric: [f"{100 * c.published:.2f} %", words.get(c.verdict, c.verdict)] for c in comparison.metrics}
     rows = [[*row, *beside.get(row[0], ["", ""])] for row in rows]
-    console.table(title, ["metric", "value", "published", f"within {compare.TOLERANCE:g} points"], rows)
+    console.table(title, ["metric", "value", "published", "compared"], rows)
     if comparison.differs:
         console.note("Not as published, so compare with care: " + "; ".join(comparison.differs) + ".")

@@ -87,5 +87,8 @@ def _table(said: "Predictions", topk: int) -> None:
         console.table(facts.name, ["class", "probability"], shown[0])
         return
     columns = ["clip", *(f"{place}." for place in range(1, len(shown[0]) + 1))]
-    rows = [[facts.name, *map(" ".join, best)] for facts, best in zip(said.facts, shown, strict=True)]
+    rows = [
+        [facts.name, *(f"{share:>7} {name}" for name, share in best)]
+        for facts, best in zip(said.facts, shown, strict=True)
+    ]
     console.table(f"{said.preset.name}: the likeliest classes", columns, rows)

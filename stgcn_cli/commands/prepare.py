@@ -178,6 +178,7 @@ def _render(summary: "PrepareSummary", as_json: bool) -> None:
     else:
         console.table(f"Prepared {summary.dataset}", ["", "here", "official"], _rows(summary))
         if summary.set_aside:
+            console.gap()
             console.table("Set aside", ["where", "reason"], _set_aside(summary))
     for warning in summary.warnings:
         console.warn(warning)
@@ -190,7 +191,8 @@ def _set_aside(summary: "PrepareSummary") -> list[list[str]]:
 
 
 def _rows(summary: "PrepareSummary") -> list[list[str]]:
-    rows = [[name, f"{here:,}", "" if official is None else f"{official:,}"] for name, here, official in summary.counts]
-    rows += [["frames", f"{summary.frames:,}", ""], ["set aside", f"{len(summary.set_aside):,}", ""]]
+    counts = [*summary.counts, ("frames", summary.frames, None), ("set aside", len(summary.set_aside), None)]
+    width = max(len(f"{here:,}") for _, here, _ in counts)  # files stand below them, on the left
+    rows = [[name, f"{here:{width},}", "" if official is None else f"{official:,}"] for name, here, official in counts]
     rows += [["written", path, ""] for path in summary.outputs]
     return [*rows, ["report", summary.report, ""], ["time", f"{summary.seconds:.1f} s", ""]]

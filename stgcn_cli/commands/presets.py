@@ -32,9 +32,11 @@ def list_presets(
     console.table(
         "Presets (accuracies in %, as published)", _COLUMNS, [[_cell(e[c]) for c in _COLUMNS] for e in entries]
     )
+    console.gap()
     console.table("Names", _NAMES, [[_cell(e[c]) for c in _NAMES] for e in entries])
     links = [[e["preset"], link] for e in entries for link in e["links"]]
-    console.table("Published files", ["preset", "link"], links)
+    console.gap()
+    console.table("Published files", ["preset", "link"], links, whole=True)
     for entry in catalog.PUBLISHED:
         if entry.agcn_note:
             console.note(f"{entry.preset}: the AGCN mean class is {entry.agcn_note}.")
