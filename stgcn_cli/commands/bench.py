@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from stgcn_cli import console
+from stgcn_cli import completing, console
 from stgcn_cli.errors import UsageError
 from stgcn_cli.health.finding import size
 from stgcn_cli.wording import duration
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def bench(
-    preset: Annotated[str, Option("--preset", "-p", help="Its shapes and its recipe are measured.")] = "ntu60-xsub-3d",
+    preset: Annotated[
+        str, Option("--preset", "-p", help="Its shapes and its recipe are measured.", autocompletion=completing.presets)
+    ] = "ntu60-xsub-3d",
     data: Annotated[
         list[Path] | None, Option("--data", help="Take real clips from this pickle or folder, not drawn ones.")
     ] = None,
@@ -26,8 +28,10 @@ def bench(
         int | None, Option(help="Clips of a batch. Default: the preset's on CUDA, 4 on a processor.", min=1)
     ] = None,
     rounds: Annotated[int, Option(help="Times that each piece of work is measured.", min=1)] = 5,
-    device: Annotated[str, Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, Option(help="Of our path: auto, float32, tf32, bf16 or float64.")] = "auto",
+    device: Annotated[str, Option(help="auto, cpu or cuda.", autocompletion=completing.devices)] = "auto",
+    precision: Annotated[
+        str, Option(help="Of our path: auto, float32, tf32, bf16 or float64.", autocompletion=completing.precisions)
+    ] = "auto",
     as_json: Annotated[bool, Option("--json", help="For scripts: all times, in seconds.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
 ) -> None:

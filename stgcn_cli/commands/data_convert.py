@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from stgcn_cli import console
+from stgcn_cli import completing, console
 from stgcn_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,8 +17,17 @@ _LISTED = 10  # things left out that are shown
 _FOLDERS = "folders"  # --classes folders
 
 _Out = Annotated[Path, Option(help="The annotation pickle to write; its preset goes beside it, as .toml.")]
-_Format = Annotated[str, Option(help="one: one file with all splits; list: OUT_train.pkl, OUT_val.pkl.")]
-_Layout = Annotated[str | None, Option(help="The skeleton: ntu, coco, openpose-18, openpose-25 or my.toml.")]
+_Format = Annotated[
+    str,
+    Option(
+        help="one: one file with all splits; list: OUT_train.pkl, OUT_val.pkl.",
+        autocompletion=completing.one_of("one", "list"),
+    ),
+]
+_Layout = Annotated[
+    str | None,
+    Option(help="The skeleton: ntu, coco, openpose-18, openpose-25 or my.toml.", autocompletion=completing.layouts),
+]
 _NoPreset = Annotated[bool, Option("--no-preset", help="Write no preset.")]
 _Force = Annotated[bool, Option("--force", help="Write over files that are there.")]
 _Json = Annotated[bool, Option("--json", help="The summary for scripts.")]
@@ -35,7 +44,12 @@ def convert(
     ],
     out: _Out,
     source_format: Annotated[
-        str | None, Option("--from", help="Read as: skeleton, pickle, npy, npz, csv, openpose, mmpose or coco.")
+        str | None,
+        Option(
+            "--from",
+            help="Read as: skeleton, pickle, npy, npz, csv, openpose, mmpose or coco.",
+            autocompletion=completing.formats,
+        ),
     ] = None,
     format: _Format = "one",
     classes: Annotated[

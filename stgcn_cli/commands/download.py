@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from stgcn_cli import catalog, console
+from stgcn_cli import catalog, completing, console
 from stgcn_cli.data.places import cache_folder
 from stgcn_cli.errors import CheckpointError, UsageError
 
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 def download_command(
     names: Annotated[
-        list[str] | None, Argument(metavar="[NAME]...", help="Presets, published names, or annotation files.")
+        list[str] | None,
+        Argument(
+            metavar="[NAME]...",
+            help="Presets, published names, or annotation files.",
+            autocompletion=completing.presets,
+        ),
     ] = None,
     everything: Annotated[bool, Option("--all", help="Every published system.")] = False,
     listed: Annotated[bool, Option("--list", "-l", help="What there is, and what of it is in the cache.")] = False,

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stgcn_cli import catalog, console
+from stgcn_cli import catalog, completing, console
 from stgcn_cli import presets as library
 
 presets = typer.Typer(
@@ -44,7 +44,9 @@ def list_presets(
 
 @presets.command("show")
 def show(
-    name: Annotated[str, typer.Argument(help="A preset, a published name, or a TOML file.")],
+    name: Annotated[
+        str, typer.Argument(help="A preset, a published name, or a TOML file.", autocompletion=completing.presets)
+    ],
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", "--cfg-options", metavar="KEY=VALUE", help="Override, e.g. --set optim.lr=0.05"),
