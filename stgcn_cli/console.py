@@ -89,9 +89,8 @@ def _stderr() -> Any:
     from rich.console import Console
     from rich.theme import Theme
 
-    theme = Theme(
-        {"progress.remaining": "default", "progress.download": "default"}
-    )  # else cyan and green, pale on white
+    # else cyan and green, pale on white; and the part to come nearly black, stronger there than the part that is done
+    theme = Theme({"progress.remaining": "default", "progress.download": "default", "bar.back": "grey50"})
     return Console(stderr=True, highlight=False, theme=theme)
 
 
@@ -164,7 +163,8 @@ def progress(description: str, total: int | None, shown: bool = True) -> Iterato
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = [TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn()]
-    columns += [TextColumn("{task.fields[words]}", markup=False), TimeRemainingColumn()]
+    columns += [TextColumn("{task.fields[words]}", markup=False)]
+    columns += [TimeRemainingColumn(), TextColumn("left")] if total is not None else []
     with Progress(*columns, console=_stderr(), transient=True) as bar:
         task = bar.add_task(printable(description), total=total, words="")
 
