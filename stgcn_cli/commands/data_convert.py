@@ -7,6 +7,7 @@ from typer import Argument, Option
 
 from stgcn_cli import completing, console
 from stgcn_cli.errors import UsageError
+from stgcn_cli.wording import nearest
 
 if TYPE_CHECKING:
     from stgcn_cli.data.own.handing import Handed
@@ -94,6 +95,9 @@ def convert(
     target = _target(out, format, no_preset, force, layout)
     size, folders = _size(image_size), classes == _FOLDERS
     rules = _rules(labels, folders, pre_normalize, score_last, max_persons, size, target)
+    if classes and not folders and not Path(classes).exists():
+        hint = "Give a file with one name a line, or --classes folders: then INPUT/CLASS/... is of that class."
+        raise UsageError(f"There is no list of classes {classes}.{nearest(classes, [_FOLDERS])}", hint)
     names = read_names(Path(classes)) if classes and not folders else None
     divided = division(val_subjects, val_list, val_fraction, split, seed)
     _render(make(Wish(inputs, target, rules, divided, names, source_format, skip_bad), console.screen()), out, as_json)

@@ -39,7 +39,8 @@ def _render(shown: "Shown", folder: Path) -> None:
     console.table("The main job, on synthetic clips", ["", ""], rows)
     for line in (
         "It works here. What to do next:",
-        f"  look at  {shown.run / 'report.html'} in a browser, or at {shown.confusion}",
+        f"  open {shown.run / 'report.html'} in a browser",
+        f"  open {shown.confusion}",
         f"  stgcn eval {shown.run / 'best.pth'} --data {folder} --out scores.csv",
         "  stgcn presets                          the published experiments",
         "  stgcn prepare ntu60 --source ZIP       your copy of NTU RGB+D, then",

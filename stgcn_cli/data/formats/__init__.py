@@ -1,4 +1,6 @@
-"""Foreign files -> records: one small module a format, one line each in the table below; the other modules are what they share.
+"""Foreign files -> records: one small module a format, one line each in the table below.
+
+The other modules are what they share.
 
 A reader takes a path and yields records: keypoint (M T V C) float32, where known keypoint_score (M T V), label (index or name),
 subject, img_shape (height, width) and total_frames. It leaves out frame_dir where the file itself is the clip. What is wrong
