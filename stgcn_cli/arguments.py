@@ -3,6 +3,8 @@
 import shlex
 from collections.abc import Mapping, Sequence
 
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "float32", "tf32", "bf16", "float64")
 METRICS = ("top_k_accuracy", "mean_class_accuracy", "mean_class_accuracy_labelled")
 _METRIC_OPTIONS = ("--eval", "--metrics")
 _SETTING_OPTIONS = ("--cfg-options", "--set")

@@ -89,9 +89,8 @@ def _stderr() -> Any:
     from rich.console import Console
     from rich.theme import Theme
 
-    theme = Theme(
-        {"progress.remaining": "default", "progress.download": "default"}
-    )  # else cyan and green, pale on white
+    # else cyan and green, pale on white; and the part to come nearly black, stronger there than the part that is done
+    theme = Theme({"progress.remaining": "default", "progress.download": "default", "bar.back": "grey50"})
     return Console(stderr=True, highlight=False, theme=theme)
 
 
@@ -105,10 +104,19 @@ def print_json(value: object) -> None:
     print(json_text(value), flush=True)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table of results on stdout: drawn in a terminal, aligned plain text of any width when piped."""
+def gap() -> None:
+    """An empty line between results; in a terminal, every table ends with one."""
+    if not sys.stdout.isatty():
+        print(flush=True)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], whole: bool = False) -> None:
+    """A table of results on stdout: drawn in a terminal, aligned plain text of any width when piped.
+
+    `whole`: plain in a terminal, too, which breaks the lines itself: so long texts (links) can be clicked and copied.
+    """
     cells = [[one_line(cell) for cell in row] for row in rows]  # a name with a line break would look like a row
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and not whole:
         _draw_table(title, columns, cells)
     else:
         print("\n".join(_plain_table(title, columns, cells)), flush=True)
@@ -133,13 +141,14 @@ def _draw_table(title: str, columns: Sequence[str], rows: list[list[str]]) -> No
 
 
 def _plain_table(title: str, columns: Sequence[str], rows: list[list[str]]) -> list[str]:
+    named = [columns] if any(columns) else []  # without, no line for names that are not there
     widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [columns, *rows]]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [*named, *rows]]
     return [title, *(line.rstrip() for line in lines)]
 
 
 def _is_number(cell: str) -> bool:
-    return bool(re.fullmatch(r"[-+]?[\d,.]+ ?%?|", cell))
+    return bool(re.fullmatch(r"[-+]?[\d,.]+ ?%?|-|", cell))
 
 
 @contextlib.contextmanager
@@ -154,7 +163,8 @@ def progress(description: str, total: int | None, shown: bool = True) -> Iterato
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = [TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn()]
-    columns += [TextColumn("{task.fields[words]}", markup=False), TimeRemainingColumn()]
+    columns += [TextColumn("{task.fields[words]}", markup=False)]
+    columns += [TimeRemainingColumn(), TextColumn("left")] if total is not None else []
     with Progress(*columns, console=_stderr(), transient=True) as bar:
         task = bar.add_task(printable(description), total=total, words="")
 

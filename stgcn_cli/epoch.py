@@ -75,6 +75,7 @@ def train_epoch(
                     saved = time.monotonic()
             advance(len(index) * world.size, **watch.words)
     log.write(watch.epoch_record())
+    watch.tell_epoch()
     watch.warn_if_stuck()
 
 

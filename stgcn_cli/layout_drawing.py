@@ -19,10 +19,11 @@ _PLACES = {  # where the joints of a standing person are, in metres, who looks a
     "nose": (0, 1.66), "head": (0, 1.72), "neck": (0, 1.48), "spine": (0, 1.36), "mid spine": (0, 1.17),
     "base of spine": (0, 0.95), "mid hip": (0, 0.95), "left eye": (0.09, 1.73), "left ear": (0.2, 1.68),
     "left shoulder": (0.24, 1.4), "left elbow": (0.42, 1.15), "left wrist": (0.56, 0.93), "left hand": (0.62, 0.83),
-    "left hand tip": (0.68, 0.72), "left thumb": (0.5, 0.79), "left hip": (0.16, 0.89), "left knee": (0.22, 0.49),
+    "left hand tip": (0.68, 0.72), "left thumb": (0.5, 0.79), "left hip": (0.18, 0.89), "left knee": (0.24, 0.49),
     "left ankle": (0.27, 0.1), "left foot": (0.41, 0.02), "left big toe": (0.38, -0.05), "left small toe": (0.48, 0.03),
     "left heel": (0.21, 0.0),
 }  # fmt: skip
+_UP = 4  # points that a name stands above its joint
 _LINES: Any = {"svg.fonttype": "none", "svg.hashsalt": "stgcn"}
 
 
@@ -132,19 +133,33 @@ def _learned(figure: Any, axis: Any, layout: Layout, at: np.ndarray, over: Impor
         width = 2 + 6 * share
         axis.plot(*at[[i, j]].T, color=colour.to_rgba(factor), linewidth=width, solid_capstyle="round", zorder=1)
     axis.scatter(*at.T, c=colour.to_rgba(over.joints), s=90, zorder=2, edgecolors="#7a7f87", linewidths=0.8)
-    figure.colorbar(colour, ax=axis, shrink=0.6, label="learned factor; 1 is as at the beginning")
+    bar = figure.colorbar(colour, ax=axis, shrink=0.6, label="learned factor; 1 is as at the beginning")
+    bar.ax.ticklabel_format(useOffset=False)  # after few steps all are near to 1; "+1" above small numbers misleads
 
 
 def _names(axis: Any, layout: Layout, at: np.ndarray) -> None:
     """Index and name of every joint, on the side where it has no neighbours; of equal sides, outwards."""
+    middle = at[:, 0].mean() - 1e-9
     for index, (name, (x, y)) in enumerate(zip(layout.joints, at, strict=True)):
-        beside = [at[i + j - index, 0] for i, j in layout.bones if index in (i, j)]
-        apart = x - sum(beside) / len(beside) if beside else 0.0
-        right = x >= at[:, 0].mean() - 1e-9 if abs(apart) < 1e-6 else apart > 0
+        beside = at[[i + j - index for i, j in layout.bones if index in (i, j)]] - (x, y)
+        up = _clear_of(beside)
+        inwards = beside[:, 0].mean() if len(beside) and up == _UP else 0.0
+        right = x >= middle if abs(inwards) < 1e-6 else inwards < 0
         axis.annotate(
-            _plain(f"{index} {name}"), (x, y), xytext=(9 if right else -9, 4), textcoords="offset points",
+            _plain(f"{index} {name}"), (x, y), xytext=(9 if right else -9, up), textcoords="offset points",
             ha="left" if right else "right", va="center", fontsize=8.5, zorder=3,
         )  # fmt: skip
+
+
+def _clear_of(beside: np.ndarray) -> int:
+    """How many points above its joint a name stands; `beside` (N, 2) are the neighbours as seen from there.
+
+    Under two that go up to both sides, or over two that go down, it would lie on a bone: it stands on the other side of them.
+    """
+    aside = beside[np.abs(beside[:, 0]) > 1e-6]
+    if len({*np.sign(aside[:, 0])}) < 2 or len({*np.sign(aside[:, 1])}) > 1:
+        return _UP
+    return -11 if aside[0, 1] > 0 else 11
 
 
 def _plain(text: str) -> str:

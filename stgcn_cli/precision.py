@@ -5,9 +5,8 @@ import os
 
 import torch
 
+from stgcn_cli.arguments import PRECISIONS
 from stgcn_cli.errors import UsageError
-
-PRECISIONS = ("auto", "float32", "tf32", "bf16", "float64")
 
 
 def resolve_precision(precision: str, device: str, *, training: bool) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -110,6 +111,8 @@ def _train(
     if place.is_first:
         _describe(folder, preset, place, wishes, pickles)
         screen.note(f"Run folder: {folder}")
+        if wishes.tensorboard:
+            screen.note(f"To watch it: tensorboard --logdir {shlex.quote(str(folder))}")
     plan = TrainPlan(
         preset, pickles, folder, wishes.validate, wishes.seed, wishes.diff_seed, wishes.deterministic, wishes.precision,
         wishes.resume_from, wishes.load_from, wishes.freeze, wishes.skip_nonfinite, 60 * wishes.save_minutes, screen,
@@ -160,7 +163,9 @@ def check_weights(preset: Preset, wishes: Wishes, screen: Screen) -> None:
     if wishes.resume_from:
         checkpoint.load_into(build_model(preset), checkpoint.read(wishes.resume_from))
     if wishes.load_from:
-        screen.note(transfer.load_fitting(build_model(preset), checkpoint.read(wishes.load_from)))
+        transfer.check(preset, wishes.load_from, bool(wishes.freeze), screen)
+    elif wishes.freeze and not (wishes.resume or wishes.resume_from):
+        screen.warn("--freeze backbone without --load-from: the backbone keeps the random weights it begins with.")
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from stgcn_cli import checkpoint, evaluation, history, presets, results, transfer
+from stgcn_cli import checkpoint, evaluation, history, metrics, presets, results, transfer
 from stgcn_cli.batches import Clips
 from stgcn_cli.checkpoint import Checkpoint
 from stgcn_cli.config import Preset
@@ -164,9 +164,10 @@ def validate(plan: TrainPlan, world: World, state: State, split: Split, clips: C
         )  # fmt: skip
     result = evaluation.result_of(plan.preset, split, scores)
     log.write({"mode": "val", "epoch": state.epoch, **result.metrics, "time": round(time.perf_counter() - began, 3)})
-    shown = "  ".join(f"{name} {value:.4f}" for name, value in result.metrics.items())
-    if world.is_first:
-        plan.screen.note(f"Epoch {state.epoch}: {shown}")
+    shown = metrics.telling(result.metrics, plan.preset.model.num_classes)
+    if world.is_first and shown:  # of a split whose labels are hidden, there is nothing to say
+        said = ", ".join(f"{name} {100 * value:.2f} %" for name, value in shown.items())
+        plan.screen.note(f"Epoch {state.epoch}/{plan.preset.train.epochs}: validation {said}")
     return result
 
 

@@ -1,16 +1,41 @@
 """Fine-tuning: weights of another model, as far as they fit; what does not is made anew, and said."""
 
+from pathlib import Path
+from typing import NamedTuple
+
 from torch import nn
 
+from stgcn_cli import checkpoint as checkpoints
 from stgcn_cli.checkpoint import Checkpoint
+from stgcn_cli.config import Preset
 from stgcn_cli.errors import CheckpointError
+from stgcn_cli.models import build_model
+from stgcn_cli.screen import Screen
 
 _BY_LAYOUT = ("backbone.A", "backbone.data_bn.", "backbone.edge_importance.")  # they count joints, bones and channels
 _FIRST = "backbone.st_gcn_networks.0.gcn.conv.weight"
 
 
-def load_fitting(model: nn.Module, checkpoint: Checkpoint) -> str:
-    """Load every tensor that has the shape the model wants; returns one line that says what was made anew.
+class Fit(NamedTuple):
+    """What was taken over, in one line; and whether something in the backbone was not."""
+
+    told: str
+    is_backbone_anew: bool
+
+
+def check(preset: Preset, path: Path, frozen: bool, screen: Screen) -> None:
+    """Say what of the checkpoint `path` the preset's model can start from. Raises CheckpointError."""
+    fit = load_fitting(build_model(preset), checkpoints.read(path))
+    screen.note(fit.told)
+    if frozen and fit.is_backbone_anew:
+        screen.warn(
+            "--freeze backbone also keeps what was made anew in the backbone as it is, so it will never be trained. "
+            "With another skeleton, leave --freeze out."
+        )
+
+
+def load_fitting(model: nn.Module, checkpoint: Checkpoint) -> Fit:
+    """Load every tensor that has the shape the model wants; returns what was taken over and what made anew.
 
     The adjacency `backbone.A` is a fact of the layout, not a weight: the model keeps its own when it differs.
     Raises CheckpointError when what does not fit is more than the head and what follows from the skeleton.
@@ -29,7 +54,10 @@ def load_fitting(model: nn.Module, checkpoint: Checkpoint) -> str:
         fitting = {key: tensor for key, tensor in fitting.items() if not key.startswith(_BY_LAYOUT)}
         anew = [key for key in wanted if key not in fitting]
     model.load_state_dict(fitting, strict=False)
-    return f"From {checkpoint.path.name}: {len(fitting)} of {len(wanted)} tensors. {_told(anew, wanted, checkpoint)}"
+    told = (
+        f"From {checkpoint.path}: {len(fitting)} of {len(wanted)} tensors are taken. {_told(anew, wanted, checkpoint)}"
+    )
+    return Fit(told, any(key.startswith("backbone.") for key in anew))
 
 
 def _fits(key: str, tensor, wanted: dict) -> bool:

@@ -91,6 +91,8 @@ _WORDS = Words(_NAMES, _storage, attributes=True)
 
 def check(path: Path) -> None:
     """Raise CheckpointError, naming the cause, for a file that should not be given to torch."""
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder.", "Name a checkpoint in it, for instance best.pth of a run folder.")
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for, a device read for ever
             raise CheckpointError(f"{path} is no file that can be read.")

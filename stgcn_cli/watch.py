@@ -16,7 +16,7 @@ from torch import Tensor, distributed
 from stgcn_cli.distributed import World
 from stgcn_cli.errors import RunError
 from stgcn_cli.train_plan import State, TrainPlan
-from stgcn_cli.wording import printable
+from stgcn_cli.wording import duration, printable
 
 _STUCK_SHARE = 0.02  # a mean loss this near to ln(classes) after this many steps has learned nothing
 _STUCK_STEPS = 100
@@ -43,7 +43,7 @@ class Watch:
         if state.step:  # the epoch was begun before an interruption
             self.whole += torch.tensor(state.sums, dtype=torch.float64, device=world.device)
         self.bad_step = torch.full((), _NEVER, dtype=torch.int64, device=world.device)
-        self.fetching, self.steps, self.all_steps = 0.0, 0, state.step
+        self.fetching, self.steps, self.all_steps, self.first_step = 0.0, 0, state.step, state.step
         self.began = self.epoch_began = self.peeked = time.perf_counter()
         self.words: dict[str, str] = {}
 
@@ -83,7 +83,7 @@ class Watch:
 
     def _say(self, loss: float, top1: float, clips: float, speed: float) -> None:
         clips = max(clips, 1)  # all may have been left out
-        self.words = {"clips/s": f"{speed:.1f}", "loss": f"{loss / clips:.3f}", "top1": f"{top1 / clips:.3f}"}
+        self.words = {"clips/s": f"{speed:.1f}", "loss": f"{loss / clips:.3f}", "top1": f"{100 * top1 / clips:.1f} %"}
 
     def read_out(self, step: int) -> dict[str, Any]:
         """The record of the interval that ends with `step`, over all ranks. Raises RunError at a loss not finite."""
@@ -116,6 +116,18 @@ class Watch:
             "mode": "epoch", "epoch": self.epoch + 1, "iter": self.all_steps, "lr": self.lr, "loss": loss / clips,
             "top1_acc": top1 / clips, "top5_acc": top5 / clips, "time": round(time.perf_counter() - self.epoch_began, 3),
         }  # fmt: skip
+
+    def tell_epoch(self) -> None:
+        """One line for people; the time left is that of as many epochs like this one, validation apart."""
+        record, epochs = self.epoch_record(), self.plan.preset.train.epochs
+        a_step = record["time"] / max(1, self.all_steps - self.first_step)
+        left = (epochs - self.epoch - 1) * self.all_steps * a_step
+        if self.world.is_first:
+            self.plan.screen.note(
+                f"Epoch {self.epoch + 1}/{epochs}: loss {record['loss']:.4f}, training top1_acc "
+                f"{100 * record['top1_acc']:.2f} %; {duration(record['time'])}"
+                + (f", about {duration(left)} left" if left else "")
+            )
 
     def warn_if_stuck(self) -> None:
         """Warn when the mean loss of the epoch is that of guessing."""

@@ -10,6 +10,7 @@ from numbers import Number
 from pathlib import Path
 
 _FEW, _LONGEST, _LONGEST_NUMBER = 8, 60, 128  # values of a group; characters; bits
+_TIMES = ((86_400, "d"), (3_600, "h"), (60, "min"))
 _NESTED = (tuple, list, dict, set, frozenset)
 _CONTROL = re.compile(  # what moves the cursor; what turns the direction of writing; halves of characters
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -79,3 +80,12 @@ def nearest_file(path: Path) -> str:
     found = missing.with_name(close[0])
     whole = found / path.relative_to(missing)
     return f" Did you mean {str(whole if whole.exists() else found)!r}?"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: "45 s", "3 min 20 s", "2 d 4 h"."""
+    for length, (unit, name) in enumerate(_TIMES):
+        if seconds >= unit:
+            smaller, small = [*_TIMES, (1, "s")][length + 1]
+            return f"{seconds // unit:.0f} {name} {seconds % unit // smaller:.0f} {small}"
+    return f"{seconds:.0f} s" if seconds >= 1 else "less than a second"

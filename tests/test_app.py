@@ -61,6 +61,22 @@ def test_completion_is_there(stgcn):
     assert said.code == 0 and "complete -o default -F" in said.out
 
 
+@pytest.mark.parametrize(("typed", "offered"), [
+    ("stgcn tr", ["train"]), ("stgcn train --preset ntu60-xsub-", ["ntu60-xsub-2d", "ntu60-xsub-3d"]),
+    ("stgcn prepare babel", ["babel60", "babel120"]), ("stgcn train --device c", ["cpu", "cuda"]),
+    ("stgcn view --layout o", ["openpose-18", "openpose-25"]), ("stgcn data convert --from n", ["npy", "npz"]),
+    ("stgcn eval babel120", ["babel120", "babel120-wfl"]),
+    ("stgcn eval ", []), ("stgcn train --preset my", []),  # the shell offers files
+])  # fmt: skip
+def test_the_shell_completes_names_the_program_knows(stgcn, typed, offered):
+    words = {
+        "_STGCN_COMPLETE": "complete_bash",
+        "COMP_WORDS": typed.replace(" ", "\n"),
+        "COMP_CWORD": str(typed.count(" ")),
+    }
+    assert stgcn(env=words).out.split() == offered
+
+
 def test_no_control_characters_of_a_file_reach_the_terminal(stgcn, tmp_path):
     demo = (ROOT / "presets" / "demo.toml").read_text()
     (tmp_path / "x.toml").write_text(demo.replace("clip_len", '"\\u001b[31mred"'))

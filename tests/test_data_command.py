@@ -24,9 +24,10 @@ def test_from_a_folder_of_clips_to_a_training(clips, stgcn, tmp_path):
     said = stgcn("data", "convert", "clips", "--classes", "folders", "--image-size", "1280x720", "--out", "own.pkl")
     assert said.code == 0 and "Warning" not in said.err, said.err
     following = "stgcn train --preset own.toml --data own.pkl"
-    assert said.out.splitlines()[-1] == f"Next: {following}" and "skeleton       17 joints" in said.out
+    assert said.err.splitlines()[-1] == f"Next: {following}" and "skeleton       17 joints" in said.out
     said = stgcn("data", "validate", "own.pkl", "--preset", "own.toml")
-    assert said.code == 0 and said.out == f"own.pkl: 10 records: nothing wrong\nNext: {following}\n"
+    assert said.code == 0 and said.out == "own.pkl: 10 records: nothing wrong\n"
+    assert said.err == f"Next: {following}\n"
     said = stgcn("data", "inspect", "own.pkl")
     assert said.code == 0 and "kick  5      4      1" in said.out and "1280x720" in said.out
     assert max(map(len, said.out.splitlines())) <= 80
@@ -73,6 +74,7 @@ def test_json_for_scripts(stgcn, tmp_path):
     (("convert", "clips", "--out", "a.pkl", "--image-size", "720p"), "is no size in pixels"),
     (("convert", "clips", "--out", "a.pkl", "--from", "openpos"), "Did you mean 'openpose'"),
     (("convert", "clips", "--out", "a.pkl", "--layout", "coc"), "Did you mean 'coco'"),
+    (("convert", "clips", "--out", "a.pkl", "--classes", "folder"), "Did you mean 'folders'"),
     (("merge", "a.pkl", "--out", "b.pkl", "--keep", "last"), "There is no --keep 'last'"),
 ])  # fmt: skip
 def test_what_cannot_be_meant_is_said_before_the_work(words, said, clips, stgcn):

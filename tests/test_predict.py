@@ -114,7 +114,7 @@ def test_tables_csv_and_files_tell_the_same(stgcn, tmp_path):
         best = clip["top"][0]
         assert row["clip"] == clip["clip"] == line.split()[0]
         assert (row["name_1"], float(row["probability_1"])) == (best["name"], best["probability"])
-        assert f"{best['name']} {100 * best['probability']:.1f} %" in line
+        assert f"{100 * best['probability']:.1f} % {best['name']}" in line
         assert sum(each["probability"] for each in clip["top"]) == pytest.approx(1, abs=1e-5)
 
 

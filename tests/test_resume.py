@@ -138,12 +138,32 @@ def test_fine_tuning_takes_what_fits_and_says_what_is_made_anew(run, stgcn, tmp_
              "--data", "own_val.pkl", "--epochs", "1", "--load-from", run / "last.pth")  # fmt: skip
     said = stgcn(*words, "--work-dir", "frozen", "--freeze", "backbone")
     assert said.code == 0, said.err
-    assert "Made anew: the head (3 classes there, 2 here)." in said.err
+    assert "Made anew: the head (3 classes there, 2 here)." in said.err and "--freeze" not in said.err
     before, after = checkpoint.read(run / "last.pth").state, checkpoint.read(tmp_path / "frozen" / "last.pth").state
     assert all(torch.equal(before[key], after[key]) for key in before if key.startswith("backbone."))
     assert after["cls_head.fc.weight"].shape[0] == 2
     said = stgcn(*words, "--work-dir", "x", "--freeze", "head")
     assert said.code == 2 and "--freeze backbone" in said.err
+    said = stgcn(*words[:-1], run, "--work-dir", "x")
+    assert said.code == 4 and "is a folder" in said.err and "best.pth" in said.err
+
+
+def test_a_frozen_backbone_that_was_never_trained_is_warned_about(run):
+    from stgcn_cli import presets, transfer
+    from stgcn_cli.run import Wishes, check_weights
+    from stgcn_cli.screen import Screen
+
+    said = []
+    screen = Screen(warn=said.append)
+    flat, deep = presets.load("ntu60-xsub-2d"), presets.load("ntu60-xsub-3d")
+    check_weights(deep, Wishes(freeze="backbone"), screen)
+    assert "without --load-from" in said.pop()
+    check_weights(deep, Wishes(freeze="backbone", resume=True), screen)
+    transfer.check(deep, run / "last.pth", True, screen)
+    transfer.check(flat, run / "last.pth", False, screen)
+    assert not said
+    transfer.check(flat, run / "last.pth", True, screen)
+    assert "never be trained" in said.pop()
 
 
 def test_weights_of_another_skeleton_keep_what_does_not_count_joints(run):
@@ -151,7 +171,8 @@ def test_weights_of_another_skeleton_keep_what_does_not_count_joints(run):
     from stgcn_cli.models import build_model
 
     model = build_model(presets.load("ntu60-xsub-2d"))
-    told = transfer.load_fitting(model, checkpoint.read(run / "last.pth"))
+    told, is_backbone_anew = transfer.load_fitting(model, checkpoint.read(run / "last.pth"))
+    assert is_backbone_anew
     assert "75 channels there, 51 here" in told and "head (3 classes there, 60 here)" in told
     read, state = checkpoint.read(run / "last.pth").state, model.state_dict()
     assert torch.equal(

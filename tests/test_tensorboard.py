@@ -34,7 +34,8 @@ def test_events_tell_what_the_log_tells_and_a_resumed_run_tells_nothing_twice(tm
     write_small_data(tmp_path / "data")
     run = tmp_path / "run"
     words = ("--tensorboard", "--set", "train.validate_every=1", "--set", "train.checkpoint_every=1")
-    assert call(tmp_path, *TRAIN, *words, "--epochs", "3").code == 0
+    said = call(tmp_path, *TRAIN, *words, "--epochs", "3")
+    assert said.code == 0 and "tensorboard --logdir run\n" in said.err
     before = scalars(run / "tensorboard")
     assert list(before["train/loss"]) == list(range(1, 10)) and list(before["val/top1_acc"]) == [3, 6, 9]
     (run / "epoch_2.pth").replace(run / "last.pth")

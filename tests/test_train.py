@@ -21,7 +21,12 @@ def finished(tmp_path_factory):
     write_small_data(folder / "data")
     said = call(folder, *TRAIN, "--test-best", "--test-last")
     assert said.code == 0, said.err
-    assert "best.pth top1_acc" in said.out and "top5_acc" not in said.out
+    assert "best.pth top1_acc" in said.out and "top5_acc" not in said.out + said.err
+    assert re.search(
+        r"^Epoch 1/2: loss \d+\.\d+, training top1_acc [\d.]+ %; .*, about .* left$", said.err, re.MULTILINE
+    )
+    assert re.search(r"^Epoch 2/2: loss \d+\.\d+, training top1_acc [\d.]+ %; [^,]*$", said.err, re.MULTILINE)
+    assert re.search(r"^Epoch 2/2: validation top1_acc [\d.]+ %", said.err, re.MULTILINE)
     return folder
 
 

@@ -5,16 +5,19 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from stgcn_cli import console
+from stgcn_cli import completing, console
 from stgcn_cli.errors import UsageError
 from stgcn_cli.health.finding import size
+from stgcn_cli.wording import duration
 
 if TYPE_CHECKING:
     from stgcn_cli.bench.measure import Asked, Measured
 
 
 def bench(
-    preset: Annotated[str, Option("--preset", "-p", help="Its shapes and its recipe are measured.")] = "ntu60-xsub-3d",
+    preset: Annotated[
+        str, Option("--preset", "-p", help="Its shapes and its recipe are measured.", autocompletion=completing.presets)
+    ] = "ntu60-xsub-3d",
     data: Annotated[
         list[Path] | None, Option("--data", help="Take real clips from this pickle or folder, not drawn ones.")
     ] = None,
@@ -25,8 +28,10 @@ def bench(
         int | None, Option(help="Clips of a batch. Default: the preset's on CUDA, 4 on a processor.", min=1)
     ] = None,
     rounds: Annotated[int, Option(help="Times that each piece of work is measured.", min=1)] = 5,
-    device: Annotated[str, Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, Option(help="Of our path: auto, float32, tf32, bf16 or float64.")] = "auto",
+    device: Annotated[str, Option(help="auto, cpu or cuda.", autocompletion=completing.devices)] = "auto",
+    precision: Annotated[
+        str, Option(help="Of our path: auto, float32, tf32, bf16 or float64.", autocompletion=completing.precisions)
+    ] = "auto",
     as_json: Annotated[bool, Option("--json", help="For scripts: all times, in seconds.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
 ) -> None:
@@ -87,7 +92,9 @@ def _show(m: "Measured") -> None:
         ["work", "plain clips/s", "ours clips/s", "times as fast", "from", "to"],
         _race(told),
     )
+    console.gap()
     console.table("A training step of ours", ["part", "ms", "share"], _parts(m.parts))
+    console.gap()
     console.table("This machine and this preset", ["", ""], _facts(told))
     console.note(
         "plain: the same network in the order of the paper, float32, in this process, whose allocator keeps its memory; "
@@ -117,8 +124,6 @@ def _ms(seconds: float) -> str:
 
 
 def _facts(told: dict) -> list[list[str]]:
-    from stgcn_cli.commands.dry_run import duration
-
     latency, peak, files, store = told["latency"]["ours"], told["peak_memory"], told["prepare"], told["store"]
     floor = told["floor"]
     rows = [

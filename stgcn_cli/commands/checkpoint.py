@@ -67,4 +67,10 @@ def _rows(d: dict[str, Any]) -> list[list[object]]:
         ["sha256", f"{d['sha256_prefix']}…"],
         ["size", f"{d['bytes'] / 1e6:,.1f} MB"],
     ]
-    return rows + [[f"meta {key}", value] for key, value in d["meta"].items() if key != "epoch"]
+    return rows + [[f"meta {key}", value] for key, value in _flat(d["meta"]) if key != "epoch"]
+
+
+def _flat(meta: dict[str, Any]) -> list[tuple[str, object]]:
+    """What stands in a group, each by itself: best.top1_acc."""
+    groups = {key: value if isinstance(value, dict) else {"": value} for key, value in meta.items()}
+    return [(f"{key}.{name}".rstrip("."), value) for key, group in groups.items() for name, value in group.items()]

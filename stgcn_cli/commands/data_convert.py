@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from stgcn_cli import console
+from stgcn_cli import completing, console
 from stgcn_cli.errors import UsageError
+from stgcn_cli.wording import nearest
 
 if TYPE_CHECKING:
     from stgcn_cli.data.own.handing import Handed
@@ -17,8 +18,17 @@ _LISTED = 10  # things left out that are shown
 _FOLDERS = "folders"  # --classes folders
 
 _Out = Annotated[Path, Option(help="The annotation pickle to write; its preset goes beside it, as .toml.")]
-_Format = Annotated[str, Option(help="one: one file with all splits; list: OUT_train.pkl, OUT_val.pkl.")]
-_Layout = Annotated[str | None, Option(help="The skeleton: ntu, coco, openpose-18, openpose-25 or my.toml.")]
+_Format = Annotated[
+    str,
+    Option(
+        help="one: one file with all splits; list: OUT_train.pkl, OUT_val.pkl.",
+        autocompletion=completing.one_of("one", "list"),
+    ),
+]
+_Layout = Annotated[
+    str | None,
+    Option(help="The skeleton: ntu, coco, openpose-18, openpose-25 or my.toml.", autocompletion=completing.layouts),
+]
 _NoPreset = Annotated[bool, Option("--no-preset", help="Write no preset.")]
 _Force = Annotated[bool, Option("--force", help="Write over files that are there.")]
 _Json = Annotated[bool, Option("--json", help="The summary for scripts.")]
@@ -35,7 +45,12 @@ def convert(
     ],
     out: _Out,
     source_format: Annotated[
-        str | None, Option("--from", help="Read as: skeleton, pickle, npy, npz, csv, openpose, mmpose or coco.")
+        str | None,
+        Option(
+            "--from",
+            help="Read as: skeleton, pickle, npy, npz, csv, openpose, mmpose or coco.",
+            autocompletion=completing.formats,
+        ),
     ] = None,
     format: _Format = "one",
     classes: Annotated[
@@ -80,6 +95,9 @@ def convert(
     target = _target(out, format, no_preset, force, layout)
     size, folders = _size(image_size), classes == _FOLDERS
     rules = _rules(labels, folders, pre_normalize, score_last, max_persons, size, target)
+    if classes and not folders and not Path(classes).exists():
+        hint = "Give a file with one name a line, or --classes folders: then INPUT/CLASS/... is of that class."
+        raise UsageError(f"There is no list of classes {classes}.{nearest(classes, [_FOLDERS])}", hint)
     names = read_names(Path(classes)) if classes and not folders else None
     divided = division(val_subjects, val_list, val_fraction, split, seed)
     _render(make(Wish(inputs, target, rules, divided, names, source_format, skip_bad), console.screen()), out, as_json)
@@ -166,11 +184,12 @@ def _render(handed: "Handed", out: Path, as_json: bool) -> None:
         if handed.left_out:
             more = len(handed.left_out) - _LISTED
             rows = [*handed.left_out[:_LISTED], *([("...", f"and {more:,} more: --json")] if more > 0 else [])]
+            console.gap()
             console.table("Left out", ["what", "why"], rows)
     for warning in handed.warnings:
         console.warn(warning)
     if not as_json:
-        console.say(f"Next: {handed.next}")
+        console.note(f"Next: {handed.next}")
 
 
 def _rows(handed: "Handed") -> list[list[object]]:

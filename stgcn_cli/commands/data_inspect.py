@@ -31,7 +31,7 @@ def inspect(
         return
     for index, facts in enumerate(found):
         if index:
-            console.say("")
+            console.gap()
         _render(facts)
 
 
@@ -62,7 +62,7 @@ def _render(facts: dict[str, Any]) -> None:
 
 def _table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
     """One below others."""
-    console.say("")
+    console.gap()
     console.table(title, columns, rows)
 
 
@@ -112,7 +112,8 @@ def _missing(f: dict[str, Any]) -> str:
     if f["missing_joints"] is None:
         return "-"
     most = ", ".join(f"{joint} {100 * share:.1f} %" for joint, share in f["missing_most"].items())
-    zero = f"; always zero: {', '.join(f['always_zero'])}" if f["always_zero"] else ""
+    always = ", ".join(f["always_zero"])
+    zero = f"; always zero: {always} (the origin, or never recorded)" if always else ""
     return f"{100 * f['missing_joints']:.1f} %" + (f"; most: {most}" if most else "") + zero
 
 

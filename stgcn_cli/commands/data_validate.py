@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from stgcn_cli import console
+from stgcn_cli import completing, console
 from stgcn_cli.errors import DataError
 
 _MOST = 10  # lines of one kind
@@ -13,7 +13,10 @@ _MOST = 10  # lines of one kind
 
 def validate(
     file: Annotated[Path, Argument(help="An annotation pickle of either dialect.")],
-    preset: Annotated[str | None, Option("--preset", "-p", help="Also check that this preset can use it.")] = None,
+    preset: Annotated[
+        str | None,
+        Option("--preset", "-p", help="Also check that this preset can use it.", autocompletion=completing.presets),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         Option("--set", "--cfg-options", metavar="KEY=VALUE", help="Change the preset: --set data.clip_len=100"),
@@ -45,4 +48,4 @@ def validate(
         counted = "1 error" if errors == 1 else f"{errors:,} errors"
         raise DataError(f"{file} cannot be used as it is: {counted}.", f"Correct it, then: {following}")
     if not as_json:
-        console.say(f"Next: {following}")
+        console.note(f"Next: {following}")

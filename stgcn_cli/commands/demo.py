@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from stgcn_cli import console
+from stgcn_cli import completing, console
 
 if TYPE_CHECKING:
     from stgcn_cli.demonstration import Shown
@@ -15,7 +15,7 @@ def demo(
     folder: Annotated[Path, Option("--out", help="Where everything goes.")] = Path("stgcn-demo"),
     epochs: Annotated[int | None, Option(help="Fewer are quicker and worse.", min=1)] = None,
     seed: Annotated[int, Option(help="Of the clips, the initial weights and their order.", min=0)] = 0,
-    device: Annotated[str, Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, Option(help="auto, cpu or cuda.", autocompletion=completing.devices)] = "auto",
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only the summary.")] = False,
 ) -> None:
     """Prepare, train and evaluate on clips made here.
@@ -39,7 +39,8 @@ def _render(shown: "Shown", folder: Path) -> None:
     console.table("The main job, on synthetic clips", ["", ""], rows)
     for line in (
         "It works here. What to do next:",
-        f"  look at  {shown.run / 'report.html'} in a browser, or at {shown.confusion}",
+        f"  open {shown.run / 'report.html'} in a browser",
+        f"  open {shown.confusion}",
         f"  stgcn eval {shown.run / 'best.pth'} --data {folder} --out scores.csv",
         "  stgcn presets                          the published experiments",
         "  stgcn prepare ntu60 --source ZIP       your copy of NTU RGB+D, then",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from stgcn_cli import catalog, console
+from stgcn_cli import catalog, completing, console
 from stgcn_cli.data.places import cache_folder
 from stgcn_cli.errors import CheckpointError, UsageError
 
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 def download_command(
     names: Annotated[
-        list[str] | None, Argument(metavar="[NAME]...", help="Presets, published names, or annotation files.")
+        list[str] | None,
+        Argument(
+            metavar="[NAME]...",
+            help="Presets, published names, or annotation files.",
+            autocompletion=completing.presets,
+        ),
     ] = None,
     everything: Annotated[bool, Option("--all", help="Every published system.")] = False,
     listed: Annotated[bool, Option("--list", "-l", help="What there is, and what of it is in the cache.")] = False,
@@ -95,8 +100,8 @@ def _render_list(items: list["Item"], cache: Path, as_json: bool) -> None:
         [e["name"], e["kind"], _percent(e["top1"]), _percent(e["mean_class"]), _size(e["bytes"]), "yes" if e["path"] else "no"]
         for e in entries
     ]  # fmt: skip
-    title = f"Published files (cache: {cache}; sizes are known once a file is there)"
-    console.table(title, ["name", "kind", "top-1", "mean class", "size", "in cache"], rows)
+    console.table("Published files", ["name", "kind", "top-1", "mean class", "size", "in cache"], rows)
+    console.note(f"The cache is {cache}. Sizes are known once a file is there.")
 
 
 def _describe(item: "Item", cache: Path) -> dict[str, Any]:

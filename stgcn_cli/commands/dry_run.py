@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING
 from stgcn_cli import console
 from stgcn_cli.health.finding import size
 from stgcn_cli.health.machine import memory
+from stgcn_cli.wording import duration
 
 if TYPE_CHECKING:
     from stgcn_cli.dry_run import Plan
-
-_TIMES = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
 def show(plan: "Plan", as_json: bool) -> None:
@@ -93,12 +92,3 @@ def _warn_of_memory(plan: "Plan") -> None:
             f"A step needs about {size(plan.measured.memory * sharing)} of memory, but {size(free)} are free. A smaller "
             f"batch is another recipe: --set train.batch_size={max(1, plan.preset.train.batch_size // 2)}; more GPUs share it."
         )
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: "45 s", "3 min 20 s", "2 d 4 h"."""
-    for length, (unit, name) in enumerate(_TIMES):
-        if seconds >= unit:
-            smaller, small = [*_TIMES, (1, "s")][length + 1]
-            return f"{seconds // unit:.0f} {name} {seconds % unit // smaller:.0f} {small}"
-    return f"{seconds:.0f} s" if seconds >= 1 else "less than a second"

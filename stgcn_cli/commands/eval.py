@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from stgcn_cli import compare, console
+from stgcn_cli import compare, completing, console
 from stgcn_cli.arguments import METRICS
 from stgcn_cli.errors import UsageError
 from stgcn_cli.wording import nearest
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    checkpoint: Annotated[str, Argument(help="A checkpoint file, or published weights by name (downloaded once).")],
+    checkpoint: Annotated[
+        str,
+        Argument(
+            help="A checkpoint file, or published weights by name (downloaded once).",
+            autocompletion=completing.checkpoints,
+        ),
+    ],
     data: Annotated[
         list[Path] | None,
         Option(
@@ -28,10 +34,19 @@ def evaluate(
     ] = None,
     out: Annotated[Path | None, Option(help="Write the scores: .pkl (as the reference), .json, .csv or .npz.")] = None,
     metrics: Annotated[
-        str | None, Option("--metrics", "--eval", help=f"One or several of {', '.join(METRICS)}.")
+        str | None,
+        Option(
+            "--metrics",
+            "--eval",
+            help=f"One or several of {', '.join(METRICS)}.",
+            autocompletion=completing.one_of(*METRICS),
+        ),
     ] = None,
     preset: Annotated[
-        str | None, Option("--preset", "-p", help="When the checkpoint does not say, or against it.")
+        str | None,
+        Option(
+            "--preset", "-p", help="When the checkpoint does not say, or against it.", autocompletion=completing.presets
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -39,8 +54,10 @@ def evaluate(
     ] = None,
     batch_size: Annotated[int | None, Option(help="Clips computed at a time; changes speed only.", min=1)] = None,
     gpus: Annotated[int, Option(help="Processes on this machine, one a GPU.")] = 1,
-    device: Annotated[str, Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, Option(help="auto (float32), float32, tf32, bf16 or float64.")] = "auto",
+    device: Annotated[str, Option(help="auto, cpu or cuda.", autocompletion=completing.devices)] = "auto",
+    precision: Annotated[
+        str, Option(help="auto (float32), float32, tf32, bf16 or float64.", autocompletion=completing.precisions)
+    ] = "auto",
     base_url: Annotated[str | None, Option("--base-url", help="A mirror to download published weights from.")] = None,
     report: Annotated[bool, Option(help="Write a page with confusions, classes and clips beside the table.")] = True,
     as_json: Annotated[bool, Option("--json", help="The metrics for scripts.")] = False,
@@ -119,8 +136,9 @@ def _table(result: "EvalResult", clips: int, comparison: compare.Comparison | No
     if comparison is None:
         console.table(title, ["metric", "value"], rows)
         return
-    beside = {c.metric: [f"{100 * c.published:.2f} %", c.verdict] for c in comparison.metrics}
+    words = {"within": f"within {compare.TOLERANCE:g} points"}
+    beside = {c.metric: [f"{100 * c.published:.2f} %", words.get(c.verdict, c.verdict)] for c in comparison.metrics}
     rows = [[*row, *beside.get(row[0], ["", ""])] for row in rows]
-    console.table(title, ["metric", "value", "published", f"within {compare.TOLERANCE:g} points"], rows)
+    console.table(title, ["metric", "value", "published", "compared"], rows)
     if comparison.differs:
         console.note("Not as published, so compare with care: " + "; ".join(comparison.differs) + ".")

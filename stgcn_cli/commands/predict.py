@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from stgcn_cli import console
+from stgcn_cli import completing, console
 from stgcn_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 
 def predict(
-    checkpoint: Annotated[str, Argument(help="A checkpoint file, or published weights by name (downloaded once).")],
+    checkpoint: Annotated[
+        str,
+        Argument(
+            help="A checkpoint file, or published weights by name (downloaded once).",
+            autocompletion=completing.checkpoints,
+        ),
+    ],
     inputs: Annotated[
         list[str],
         Argument(
@@ -24,15 +30,20 @@ def predict(
     topk: Annotated[int, Option("--topk", "-k", help="Classes shown for each clip.", min=1)] = 3,
     out: Annotated[Path | None, Option(help="Write the predictions instead: .json or .csv.")] = None,
     preset: Annotated[
-        str | None, Option("--preset", "-p", help="When the checkpoint does not say, or against it.")
+        str | None,
+        Option(
+            "--preset", "-p", help="When the checkpoint does not say, or against it.", autocompletion=completing.presets
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
         Option("--set", "--cfg-options", metavar="KEY=VALUE", help="Change the preset: --set data.clip_len=100"),
     ] = None,
     batch_size: Annotated[int | None, Option(help="Clips computed at a time; changes speed only.", min=1)] = None,
-    device: Annotated[str, Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, Option(help="auto (float32), float32, tf32, bf16 or float64.")] = "auto",
+    device: Annotated[str, Option(help="auto, cpu or cuda.", autocompletion=completing.devices)] = "auto",
+    precision: Annotated[
+        str, Option(help="auto (float32), float32, tf32, bf16 or float64.", autocompletion=completing.precisions)
+    ] = "auto",
     base_url: Annotated[str | None, Option("--base-url", help="A mirror to download published weights from.")] = None,
     as_json: Annotated[bool, Option("--json", help="For scripts.")] = False,
     as_csv: Annotated[bool, Option("--csv", help="One line a clip, for tables.")] = False,
@@ -87,5 +98,8 @@ def _table(said: "Predictions", topk: int) -> None:
         console.table(facts.name, ["class", "probability"], shown[0])
         return
     columns = ["clip", *(f"{place}." for place in range(1, len(shown[0]) + 1))]
-    rows = [[facts.name, *map(" ".join, best)] for facts, best in zip(said.facts, shown, strict=True)]
+    rows = [
+        [facts.name, *(f"{share:>7} {name}" for name, share in best)]
+        for facts, best in zip(said.facts, shown, strict=True)
+    ]
     console.table(f"{said.preset.name}: the likeliest classes", columns, rows)

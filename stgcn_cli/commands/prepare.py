@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from stgcn_cli import console
+from stgcn_cli import completing, console
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.wording import nearest
 
@@ -19,8 +19,14 @@ if TYPE_CHECKING:
 _LISTED = 10  # set-aside files shown; the report has them all
 
 
+def _offered(incomplete: str) -> list[str]:
+    return completing.one_of(*_DATASETS)(incomplete)
+
+
 def prepare(
-    dataset: Annotated[str, Argument(help="ntu60, ntu120, ntu60-2d, ntu120-2d, babel60 or babel120.")],
+    dataset: Annotated[
+        str, Argument(help="ntu60, ntu120, ntu60-2d, ntu120-2d, babel60 or babel120.", autocompletion=_offered)
+    ],
     source: Annotated[
         list[Path] | None,
         Option("--source", "-s", help="Zip, tar, folder or pickle to read; repeatable. Default: the data folder's."),
@@ -32,7 +38,11 @@ def prepare(
     workers: Annotated[int | None, Option(help="Processes. Default: one for each CPU core.", min=1)] = None,
     splits: Annotated[str | None, Option(help="Benchmarks or splits, for instance xsub,xview. Default: all.")] = None,
     format: Annotated[
-        str, Option(help="single: one file with all splits; mmaction0x: train.pkl and val.pkl.")
+        str,
+        Option(
+            help="single: one file with all splits; mmaction0x: train.pkl and val.pkl.",
+            autocompletion=completing.one_of("single", "mmaction0x"),
+        ),
     ] = "single",
     max_bad: Annotated[float, Option(help="Share of bad files or records that is an error.", min=0, max=1)] = 0.5,
     download: Annotated[bool, Option("--download", help="Fetch published 2-D annotations that are not there.")] = False,
@@ -178,6 +188,7 @@ def _render(summary: "PrepareSummary", as_json: bool) -> None:
     else:
         console.table(f"Prepared {summary.dataset}", ["", "here", "official"], _rows(summary))
         if summary.set_aside:
+            console.gap()
             console.table("Set aside", ["where", "reason"], _set_aside(summary))
     for warning in summary.warnings:
         console.warn(warning)
@@ -190,7 +201,8 @@ def _set_aside(summary: "PrepareSummary") -> list[list[str]]:
 
 
 def _rows(summary: "PrepareSummary") -> list[list[str]]:
-    rows = [[name, f"{here:,}", "" if official is None else f"{official:,}"] for name, here, official in summary.counts]
-    rows += [["frames", f"{summary.frames:,}", ""], ["set aside", f"{len(summary.set_aside):,}", ""]]
+    counts = [*summary.counts, ("frames", summary.frames, None), ("set aside", len(summary.set_aside), None)]
+    width = max(len(f"{here:,}") for _, here, _ in counts)  # files stand below them, on the left
+    rows = [[name, f"{here:{width},}", "" if official is None else f"{official:,}"] for name, here, official in counts]
     rows += [["written", path, ""] for path in summary.outputs]
     return [*rows, ["report", summary.report, ""], ["time", f"{summary.seconds:.1f} s", ""]]

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stgcn_cli import catalog, console
+from stgcn_cli import catalog, completing, console
 from stgcn_cli import presets as library
 
 presets = typer.Typer(
@@ -32,9 +32,11 @@ def list_presets(
     console.table(
         "Presets (accuracies in %, as published)", _COLUMNS, [[_cell(e[c]) for c in _COLUMNS] for e in entries]
     )
+    console.gap()
     console.table("Names", _NAMES, [[_cell(e[c]) for c in _NAMES] for e in entries])
     links = [[e["preset"], link] for e in entries for link in e["links"]]
-    console.table("Published files", ["preset", "link"], links)
+    console.gap()
+    console.table("Published files", ["preset", "link"], links, whole=True)
     for entry in catalog.PUBLISHED:
         if entry.agcn_note:
             console.note(f"{entry.preset}: the AGCN mean class is {entry.agcn_note}.")
@@ -42,7 +44,9 @@ def list_presets(
 
 @presets.command("show")
 def show(
-    name: Annotated[str, typer.Argument(help="A preset, a published name, or a TOML file.")],
+    name: Annotated[
+        str, typer.Argument(help="A preset, a published name, or a TOML file.", autocompletion=completing.presets)
+    ],
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", "--cfg-options", metavar="KEY=VALUE", help="Override, e.g. --set optim.lr=0.05"),

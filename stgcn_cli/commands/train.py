@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from stgcn_cli import console
+from stgcn_cli import completing, console
 from stgcn_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,13 @@ _PLACE, _REFERENCE = "Place and speed", "Run"
 
 def train(
     preset: Annotated[
-        str, Option("--preset", "-p", help="A preset (see `stgcn presets`), published name, or TOML file.")
+        str,
+        Option(
+            "--preset",
+            "-p",
+            help="A preset (see `stgcn presets`), published name, or TOML file.",
+            autocompletion=completing.presets,
+        ),
     ],
     data: Annotated[
         list[Path] | None,
@@ -50,7 +56,9 @@ def train(
     load_from: Annotated[
         Path | None, Option(help="Start from these weights; a head of other classes is made anew (fine-tuning).")
     ] = None,
-    freeze: Annotated[str | None, Option(help='"backbone": train the head alone.')] = None,
+    freeze: Annotated[
+        str | None, Option(help='"backbone": train the head alone.', autocompletion=completing.one_of("backbone"))
+    ] = None,
     skip_nonfinite: Annotated[
         int, Option(help="Leave out up to N steps whose loss is NaN or infinite; costs a wait at every step.", min=0)
     ] = 0,
@@ -60,8 +68,15 @@ def train(
     test_best: Annotated[bool, Option("--test-best", help="At the end, evaluate the best checkpoint.")] = False,
     test_last: Annotated[bool, Option("--test-last", help="At the end, evaluate the last checkpoint.")] = False,
     gpus: Annotated[int, Option(help="Processes on this machine, one a GPU.", rich_help_panel=_PLACE)] = 1,
-    device: Annotated[str, Option(help="auto, cpu or cuda.", rich_help_panel=_PLACE)] = "auto",
-    precision: Annotated[str, Option(help="auto, float32, tf32, bf16 or float64.", rich_help_panel=_PLACE)] = "auto",
+    device: Annotated[
+        str, Option(help="auto, cpu or cuda.", autocompletion=completing.devices, rich_help_panel=_PLACE)
+    ] = "auto",
+    precision: Annotated[
+        str,
+        Option(
+            help="auto, float32, tf32, bf16 or float64.", autocompletion=completing.precisions, rich_help_panel=_PLACE
+        ),
+    ] = "auto",
     nnodes: Annotated[int, Option(help="Machines; run the same command on each.", min=1, rich_help_panel=_PLACE)] = 1,
     node_rank: Annotated[int, Option(help="Which of the machines this is, from 0.", min=0, rich_help_panel=_PLACE)] = 0,
     rdzv_endpoint: Annotated[str, Option(help="host:port of machine 0.", rich_help_panel=_PLACE)] = "",

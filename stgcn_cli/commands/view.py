@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from stgcn_cli import console
+from stgcn_cli import completing, console
 from stgcn_cli.errors import UsageError
 
 
@@ -19,18 +19,33 @@ def view(
         Path | None, Option(help="A page to turn, scrub and play (.html), an animated .gif, a contact sheet (.png).")
     ] = None,
     checkpoint: Annotated[
-        str | None, Option("--checkpoint", "-c", help="Show what this model says of it: a file or a published name.")
+        str | None,
+        Option(
+            "--checkpoint",
+            "-c",
+            help="Show what this model says of it: a file or a published name.",
+            autocompletion=completing.checkpoints,
+        ),
     ] = None,
     layout: Annotated[
-        str | None, Option(help="The skeleton: a name or a TOML file. Without INPUT it is drawn: .html, .png or .svg.")
+        str | None,
+        Option(
+            help="The skeleton: a name or a TOML file. Without INPUT it is drawn: .html, .png or .svg.",
+            autocompletion=completing.layouts,
+        ),
     ] = None,
     edge_importance: Annotated[
-        str | None, Option(metavar="CHECKPOINT", help="Lay what this model learned over the layout.")
+        str | None,
+        Option(
+            metavar="CHECKPOINT",
+            help="Lay what this model learned over the layout.",
+            autocompletion=completing.checkpoints,
+        ),
     ] = None,
     block: Annotated[int | None, Option(help="Of this block alone, from 0. Default: the mean of all.", min=0)] = None,
     frames: Annotated[int | None, Option(help="Frames drawn in a .gif (120) or .png (12).", min=1)] = None,
     fps: Annotated[float, Option(help="Frames a second of the clip.", min=0.1, max=1000)] = 30.0,
-    device: Annotated[str, Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, Option(help="auto, cpu or cuda.", autocompletion=completing.devices)] = "auto",
     open_it: Annotated[bool, Option("--open", help="Show it in the browser.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and the file's name.")] = False,
 ) -> None:

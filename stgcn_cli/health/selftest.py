@@ -36,7 +36,7 @@ def _computes(device: str) -> Finding:
     began = time.perf_counter()
     wanted, got = _figures("cpu", torch.float64), _figures(device, torch.float32)
     off = max(float((a.double().cpu() - b).abs().max() / b.abs().max()) for a, b in zip(got, wanted, strict=True))
-    told = f"off by {off:.1e} from float64 on the processor, in {time.perf_counter() - began:.1f} s"
+    told = f"off by {off:.1e} from float64, in {time.perf_counter() - began:.1f} s"
     name = f"forward and backward on {device}"
     return Finding(name, told, "" if off < _WITHIN else _BROKEN)
 

@@ -221,3 +221,15 @@ def test_real_clips_stand_upright(shared):
     motion = poses.motion_of("x", choice.clip.record["keypoint"], NTU)
     seen = poses.projected(motion.points, 0.0, 0.0)[0, 0]
     assert motion.up == "y" and seen[3, 1] > seen[15, 1] + 1 and seen[4, 0] > seen[8, 0]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=lambda layout: layout.name)
+def test_names_of_joints_do_not_overlap_and_factors_near_to_one_are_written_out(layout):
+    a, count = np.ones((3, len(layout.joints), len(layout.joints))), len(layout.joints)
+    learned = 1 + 1e-4 * np.random.default_rng(0).normal(size=(2, 3, count, count))
+    figure = layout_drawing.draw(layout, layout_drawing.importance(layout, a, learned, "x"))
+    figure.draw_without_rendering()
+    drawn, scale = figure.axes
+    boxes = [text.get_window_extent() for text in drawn.texts]
+    assert len(boxes) == count and not any(x.overlaps(y) for i, x in enumerate(boxes) for y in boxes[:i])
+    assert not scale.yaxis.get_offset_text().get_text()

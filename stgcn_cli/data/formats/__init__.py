@@ -1,5 +1,7 @@
 """Foreign files -> records: one small module a format, one line each in the table below.
 
+The other modules are what they share.
+
 A reader takes a path and yields records: keypoint (M T V C) float32, where known keypoint_score (M T V), label (index or name),
 subject, img_shape (height, width) and total_frames. It leaves out frame_dir where the file itself is the clip. What is wrong
 raises DataError, ValueError or OSError with the cause; `inputs.py` names the file. To add a format: write its module, add its line.
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stgcn_cli.data.formats import arrays, coco, mmpose, openpose, pickled, skeleton, table
+from stgcn_cli.data.formats import coco, mmpose, npy, npz, openpose, pickled, skeleton, table
 from stgcn_cli.data.formats.reading import Options
 
 _HEAD = 1 << 16  # bytes of a file that tell what it is
@@ -30,8 +32,8 @@ class Format:
 FORMATS = {
     "skeleton": Format("NTU RGB+D text, 25 joints in 3-D; also a zip of them", (".skeleton",), skeleton.read),
     "pickle": Format("annotation pickle, either dialect", (".pkl", ".pickle"), pickled.read, raw=False),
-    "npy": Format("one array: T V C or M T V C", (".npy",), arrays.read_npy),
-    "npz": Format("arrays by name: keypoint and more", (".npz",), arrays.read_npz),
+    "npy": Format("one array: T V C or M T V C", (".npy",), npy.read),
+    "npz": Format("arrays by name: keypoint and more", (".npz",), npz.read),
     "csv": Format("a row a joint: clip,frame,person,joint,x,y,...", (".csv",), table.read, fits=table.fits),
     "openpose": Format("OpenPose *_keypoints.json, one a frame", (".json",), openpose.read, fits=openpose.fits),
     "mmpose": Format("MMPose predictions of a video", (".json",), mmpose.read, fits=mmpose.fits),

@@ -34,7 +34,8 @@ class Finding:
 
     def line(self) -> str:
         """For people."""
-        return f"{self.level:8}{self.where}: {self.key}: {self.found}" + (
+        key = "" if self.where.startswith(f"{self.key} ") else f"{self.key}: "  # "split xsub_val" says it already
+        return f"{self.level:8}{self.where}: {key}{self.found}" + (
             f"; expected {self.expected}" if self.expected else ""
         )
 
