@@ -7,7 +7,7 @@ from typer import Argument, Option
 
 from stgcn_cli import completing, console
 from stgcn_cli.errors import UsageError
-from stgcn_cli.wording import nearest
+from stgcn_cli.wording import nearest, nearest_file
 
 if TYPE_CHECKING:
     from stgcn_cli.data.own.handing import Handed
@@ -97,7 +97,8 @@ def convert(
     rules = _rules(labels, folders, pre_normalize, score_last, max_persons, size, target)
     if classes and not folders and not Path(classes).exists():
         hint = "Give a file with one name a line, or --classes folders: then INPUT/CLASS/... is of that class."
-        raise UsageError(f"There is no list of classes {classes}.{nearest(classes, [_FOLDERS])}", hint)
+        meant = nearest(classes, [_FOLDERS]) or nearest_file(Path(classes))
+        raise UsageError(f"There is no list of classes {classes}.{meant}", hint)
     names = read_names(Path(classes)) if classes and not folders else None
     divided = division(val_subjects, val_list, val_fraction, split, seed)
     _render(make(Wish(inputs, target, rules, divided, names, source_format, skip_bad), console.screen()), out, as_json)
