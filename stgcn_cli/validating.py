@@ -66,8 +66,13 @@ def next_command(wishes: Wishes, found: Findings) -> str:
     file, beside = shlex.quote(str(wishes.file)), wishes.file.with_suffix(".toml")
     if found.count("error"):
         return f"stgcn data validate {file}"
-    preset = wishes.preset or (str(beside) if beside.is_file() else None)
+    preset = wishes.preset or (str(beside) if beside.is_file() else _shipped_for(wishes.file.stem))
     if preset is None:
         return f"stgcn data convert {file} --out {shlex.quote(str(wishes.file.with_stem(wishes.file.stem + '_own')))}"
     settings = "".join(f" --set {shlex.quote(setting)}" for setting in wishes.settings)
     return f"stgcn train --preset {shlex.quote(preset)}{settings} --data {file}"
+
+
+def _shipped_for(dataset: str) -> str | None:
+    """The first preset that is trained on this data set, as `prepare` calls its file."""
+    return next((name for name in presets.names() if presets.load(name).data.dataset == dataset), None)

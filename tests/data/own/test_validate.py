@@ -6,6 +6,8 @@ import pickle
 import numpy as np
 import pytest
 
+from stgcn_cli import validating
+from stgcn_cli.data.own.findings import Findings
 from stgcn_cli.data.own.survey import histogram, survey
 from stgcn_cli.data.own.validate import validate
 from tests.conftest import make_records
@@ -160,3 +162,16 @@ def test_raw_files_can_be_inspected(tmp_path):
     (tmp_path / "b.json").write_text('{"people": 3}')
     facts = survey(str(tmp_path))
     assert facts["classes"][0]["name"] == "wave" and facts["layout"] == "coco" and len(facts["unusable"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("ntu60", "stgcn train --preset ntu60-xsub-3d --data "),
+        ("babel60", "stgcn train --preset babel60 --data "),
+        ("mine", "stgcn data convert "),
+    ],
+)
+def test_what_comes_next_follows_from_the_name_that_prepare_gives(tmp_path, name, told):
+    wishes = validating.Wishes(tmp_path / f"{name}.pkl")
+    assert validating.next_command(wishes, Findings(name)).startswith(told)
