@@ -22,6 +22,7 @@ import torch
 from torch import distributed as dist
 
 from stgcn_cli import errors
+from stgcn_cli.arguments import DEVICES
 from stgcn_cli.errors import RunError, StgcnError, Terminated, UsageError
 from stgcn_cli.joining import adopt_slurm, begin_together, joined_world, signals_end_at_once
 
@@ -68,7 +69,7 @@ class World:
 
 def resolve_device(device: str, gpus: int) -> str:
     """ "cuda" or "cpu" for the user's `device` ("auto", "cpu", "cuda"); UsageError when `gpus` are not there."""
-    if device not in ("auto", "cpu", "cuda"):
+    if device not in DEVICES:
         raise UsageError(f"There is no device {device!r}.", "Use --device auto, cpu or cuda.")
     if gpus < 1:
         raise UsageError(f"--gpus {gpus} is not possible.", "Use --gpus 1 or more.")
