@@ -19,7 +19,13 @@ def damage_told() -> Iterator[None]:
     """A damaged numpy file can make numpy raise anything. Raises ValueError, OSError, MemoryError."""
     try:
         yield
-    except (ValueError, OSError, MemoryError):
+    except ValueError as error:
+        if "allow_pickle" in str(error):  # numpy's advice is to load it unsafely
+            raise ValueError(
+                "it is damaged, or holds Python objects, which are never loaded (allow_pickle is off)"
+            ) from error
+        raise
+    except (OSError, MemoryError):
         raise
     except Exception as error:
         raise ValueError(f"no readable numpy file: {str(error).strip() or type(error).__name__}") from error

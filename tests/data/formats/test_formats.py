@@ -199,3 +199,10 @@ def test_a_strange_value_anywhere_is_read_or_named_never_a_crash(name, tmp_path)
                 assert all(np.isfinite(each.record["keypoint"]).all() for each in read_inputs([str(file)]))
             except DataError as error:
                 assert str(file) in error.message
+
+
+def test_numpys_advice_to_load_it_unsafely_is_not_passed_on(tmp_path):
+    (tmp_path / "a.npy").write_bytes(b"x")
+    with pytest.raises(DataError, match="holds Python objects, which are never loaded") as told:
+        one(tmp_path / "a.npy")
+    assert "trust" not in str(told.value)
