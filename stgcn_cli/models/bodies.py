@@ -3,28 +3,62 @@
 Shapes: B bodies, V joints, T frames, C channels.
 Four fifths of the NTU clips have one person; the other is the same constant (all zeros in 3-D) in each of them, so its
 features are the same, too. One such body stands for all of them: exact in evaluation, and exact in training when it
-counts as often in the statistics of BatchNorm, forward and backward.
+counts as often in the statistics of BatchNorm, forward and backward. In evaluation its features are kept from one batch
+to the next, until the weights change.
 """
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 
-def distinct_bodies(x: Tensor) -> tuple[Tensor, Tensor, int] | None:
-    """Which bodies of x (B, ...) to compute: indices `kept`, `place` of each body among them (B,), and `copies`.
+class Distinct(NamedTuple):
+    """Which bodies of x (B, ...) to compute: indices `kept`, and the `place` of each body among them (B,).
 
-    The last kept body stands for `copies` bodies that hold one and the same constant per channel (the last axis of x).
-    None where fewer than two, or all, of the bodies are such.
+    The last kept body stands for `copies` bodies that hold the same `constant` (C,) in every frame and joint.
     """
+
+    kept: Tensor
+    place: Tensor
+    copies: int
+    constant: Tensor
+
+
+def distinct_bodies(x: Tensor, least: int = 2) -> Distinct | None:
+    """The bodies of x (B, ..., C) without the copies; None where fewer than `least`, or all, of them are copies."""
     flat = x.flatten(1, -2)
     still = (flat == flat[:, :1]).all(2).all(1)
-    empty = still & (flat[:, 0] == flat[still.int().argmax(), 0]).all(1)
+    constant = flat[still.int().argmax(), 0]
+    empty = still & (flat[:, 0] == constant).all(1)
     copies = int(empty.sum())
-    if copies < 2 or copies == len(x):
+    if copies < least or copies == len(x):
         return None
     kept = torch.cat([(~empty).nonzero()[:, 0], empty.nonzero()[:1, 0]])
     place = torch.where(empty, len(kept) - 1, (~empty).cumsum(0) - 1)
-    return kept, place, copies
+    return Distinct(kept, place, copies, constant)
+
+
+class EmptyBody:
+    """The features (1, C) of a body that is the same in every clip, kept while all they depend on stays as it was."""
+
+    def __init__(self) -> None:
+        self.kept: tuple[tuple, Tensor] | None = None
+
+    def key(self, network: nn.Module, constant: Tensor, shape: torch.Size) -> tuple:
+        """What they depend on: weights and buffers, what the body holds, its shape, and the precision."""
+        device = constant.device.type
+        reduced = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        state = ((t.data_ptr(), 0 if t.is_inference() else t._version) for t in network.state_dict().values())
+        return (*state, *constant.tolist(), *shape, reduced)
+
+    def get(self, key: tuple) -> Tensor | None:
+        """The features, if they were kept for this key."""
+        return self.kept[1] if self.kept and self.kept[0] == key else None
+
+    def keep(self, key: tuple, features: Tensor) -> None:
+        """Forgets those of any other key."""
+        self.kept = key, features.clone()
 
 
 def batch_norm(norm: nn.BatchNorm2d, x: Tensor, copies: int) -> Tensor:

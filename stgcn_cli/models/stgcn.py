@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stgcn_cli.models.aggregate import AggregateAndMix, receivers
-from stgcn_cli.models.bodies import batch_norm, distinct_bodies
+from stgcn_cli.models.bodies import Distinct, EmptyBody, batch_norm, distinct_bodies
 from stgcn_cli.models.graph import adjacency
 from stgcn_cli.models.temporal import convolve
 from stgcn_cli.skeleton import LAYOUTS, Layout
@@ -77,6 +77,7 @@ class Backbone(nn.Module):
         )
         self.edge_importance = nn.ParameterList(nn.Parameter(torch.ones_like(self.A)) for _ in BLOCKS)
         self.copies_are_equal = dropout == 0
+        self.empty_body = EmptyBody()
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -85,25 +86,46 @@ class Backbone(nn.Module):
     def forward(self, x_NCTVM: Tensor) -> Tensor:
         """Mean features; the input is cast to the float type of the weights."""
         x_BTVC = x_NCTVM.permute(0, 4, 2, 3, 1).to(self.A.dtype).flatten(0, 1)
-        distinct, copies = self.find_copies(x_BTVC), 1
+        distinct = self.find_copies(x_BTVC)
+        if distinct is None:
+            return self.features(x_BTVC)
+        if self.training or torch.is_grad_enabled():
+            return self.features(x_BTVC, distinct.kept, distinct.copies)[distinct.place]
+        key = self.empty_body.key(self, distinct.constant, x_BTVC.shape[1:])
+        empty = self.empty_body.get(key)
+        x = self.features(x_BTVC, distinct.kept if empty is None else distinct.kept[:-1])
+        if empty is None:
+            self.empty_body.keep(key, x[-1:])
+        else:
+            x = torch.cat([x, empty])
+        return x[distinct.place]
+
+    def features(self, x_BTVC: Tensor, kept: Tensor | None = None, copies: int = 1) -> Tensor:
+        """Mean features (B, 256) of the bodies `kept`, the last of which counts `copies` times in BatchNorm."""
         x_BTVC = self.data_bn(x_BTVC.flatten(0, 1).flatten(1)).view(x_BTVC.shape)
-        if distinct:
-            kept, place, copies = distinct
+        if kept is not None:
             x_BTVC = x_BTVC[kept]
         x = x_BTVC.transpose(1, 2).contiguous().permute(0, 3, 1, 2)
         receiving = receivers(self.A)
         for block, importance in zip(self.st_gcn_networks, self.edge_importance, strict=True):
             x = block(x, self.A * importance, receiving, copies)
-        x = x.mean((2, 3), dtype=self.A.dtype)
-        return x[place] if distinct else x
+        return x.mean((2, 3), dtype=self.A.dtype)
 
-    def find_copies(self, x_BTVC: Tensor) -> tuple[Tensor, Tensor, int] | None:
-        """See `distinct_bodies`; None where copies differ (dropout), where one gradient each is asked for, on a GPU.
+    def train(self, mode: bool = True) -> "Backbone":
+        """Forgets the empty body: what is written to the `.data` of a weight leaves no other trace."""
+        self.empty_body = EmptyBody()
+        return super().train(mode)
 
-        Counting on a GPU would make the host wait for it at every step.
+    def find_copies(self, x_BTVC: Tensor) -> Distinct | None:
+        """See `distinct_bodies`; None where copies differ (dropout), where one gradient each is asked for.
+
+        Nor are they counted in training on a GPU, where the host would wait for the answer at every step.
         """
-        equal = self.copies_are_equal or not self.training
-        return distinct_bodies(x_BTVC) if equal and not x_BTVC.requires_grad and not x_BTVC.is_cuda else None
+        if self.training and (x_BTVC.is_cuda or not self.copies_are_equal):
+            return None
+        if x_BTVC.requires_grad:
+            return None
+        return distinct_bodies(x_BTVC, least=2 if self.training or torch.is_grad_enabled() else 1)
 
 
 class Block(nn.Module):

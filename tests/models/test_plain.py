@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from stgcn_cli.models.plain import plain_logits
@@ -42,6 +42,7 @@ def cases(draw):
 @settings(max_examples=40, deadline=None)
 @given(cases(), st.booleans())
 def test_fast_equals_plain_in_float64(case, training):
+    assume(not training or case[1][:, 0, :, 0].numel() > 1)  # BatchNorm has no variance of one value
     fast, x = case[0].double().train(training), case[1].double()
     plain = copy.deepcopy(fast)
     outputs = fast(x), plain_logits(plain, x)
@@ -61,8 +62,9 @@ def test_fast_equals_plain_in_float64(case, training):
 def test_fast_evaluation_stays_near_plain_in_float32(case):
     model, x = case[0].eval(), case[1]
     with torch.inference_mode():
-        fast, plain = model(x), plain_logits(model, x)
-    assert (fast - plain).abs().max() <= 1e-5 * max(1.0, float(plain.abs().max()))
+        plain = plain_logits(model, x)
+        for _ in range(2):  # the second time with the features of an empty person that were kept
+            assert (model(x) - plain).abs().max() <= 1e-5 * max(1.0, float(plain.abs().max()))
 
 
 @pytest.mark.parametrize("name", ["ntu60-3d", "ntu60-2d", "babel60"])

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from stgcn_cli.losses import build_loss
+from stgcn_cli.models.plain import plain_logits
 from stgcn_cli.models.stgcn import STGCN
 from tests.conftest import ROOT
 from tests.models.drawn import drawn_input, drawn_weights
@@ -109,6 +110,40 @@ def test_computing_equal_bodies_once_changes_nothing(layout, frames, empty, trai
         torch.testing.assert_close(p.grad, q.grad, rtol=1e-7, atol=1e-9, msg=name)
     for p, q in zip(once.buffers(), each.buffers(), strict=True):
         torch.testing.assert_close(p, q, rtol=1e-10, atol=1e-12)
+
+
+def bodies_computed(model: STGCN, x: torch.Tensor) -> int:
+    """How many bodies of x reach the first block in an evaluation."""
+    seen = []
+    handle = model.backbone.st_gcn_networks[0].register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    with torch.inference_mode():
+        model(x)
+    handle.remove()
+    return seen[0]
+
+
+def test_evaluation_computes_the_empty_person_once_for_all_batches():
+    model = STGCN("ntu", 4).eval()
+    x = with_copies((5, 3, 12, 25, 2), 0.0).float()
+    assert [bodies_computed(model, each) for each in (x, x, x[:1], x[1:2], x[2:])] == [8, 7, 1, 2, 4]
+
+
+@pytest.mark.parametrize("change", [
+    lambda model, x: (model, x[:, :, :8]),
+    lambda model, x: (model, torch.where(x == 0, -1, x)),
+    lambda model, x: (model.double(), x.double()),
+    lambda model, x: (model, x) if model.backbone.data_bn.running_mean.add_(1).any() else None,
+    lambda model, x: (model, x) if model.load_state_dict(STGCN("ntu", 4).state_dict()) else None,
+    lambda model, x: (model.train().eval(), x) if model.backbone.edge_importance[3].data.mul_(2).any() else None,
+], ids=["length", "constant", "type", "statistics", "weights", "data"])  # fmt: skip
+def test_features_of_the_empty_person_are_not_kept_too_long(change):
+    model, x = STGCN("ntu", 4).eval(), with_copies((5, 3, 12, 25, 2), 0.0).float()
+    model.load_state_dict(drawn_weights(model))
+    assert bodies_computed(model, x) == 8
+    with torch.inference_mode(False), torch.no_grad():
+        model, x = change(model, x)
+        plain = plain_logits(model, x)
+        torch.testing.assert_close(model(x), plain, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("x", [torch.zeros(2, 3, 8, 25, 2), torch.randn(1, 3, 8, 25, 1)], ids=["all empty", "one body"])
