@@ -54,13 +54,12 @@ class AggregateAndMix(torch.autograd.Function):
         dx, da, dweight = torch.zeros_like(x), torch.zeros_like(a), torch.empty_like(weight)
         for k, (a_k, some) in enumerate(zip(a, ctx.receiving, strict=True)):
             z = _sum_over_joints(x, a_k, some)  # again: cheaper than keeping it
-            z_rows = z.view(-1, shape[-1])
-            rows = (dy if some is None else dy.index_select(1, some)).reshape(-1, dy.shape[-1])
-            torch.mm(rows.T, z_rows, out=dweight[k])
-            torch.mm(rows, weight[k], out=z_rows)  # from here on z is its own gradient
-            da_k = torch.bmm(x, z.transpose(1, 2)).sum(0)
+            rows = dy if some is None else dy.index_select(1, some)
+            dz, dweight[k] = _mix_gradients(rows, z.view(len(z), -1, *shape[2:]), weight[k])
+            dz = dz.reshape(z.shape)
+            da_k = torch.bmm(x, dz.transpose(1, 2)).sum(0)
             da[k] = da_k if some is None else da[k].index_copy(1, some, da_k)
-            dx.baddbmm_(_columns(a_k, some).expand(len(x), -1, -1), z)
+            dx.baddbmm_(_columns(a_k, some).expand(len(x), -1, -1), dz)
         return dx.view(shape), da, dweight, dy.sum((0, 2)), None
 
 
@@ -71,3 +70,20 @@ def _columns(a_k: Tensor, some: Tensor | None) -> Tensor:
 def _sum_over_joints(x: Tensor, a_k: Tensor, some: Tensor | None) -> Tensor:
     """x (B, V, T*C), a_k (V, V) -> (B, R, T*C)."""
     return torch.bmm(_columns(a_k, some).T.expand(len(x), -1, -1), x)
+
+
+def _mix_gradients(dy: Tensor, z: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Of y = z @ weight.T, dy (B, R, T, C_out) and z (B, R, T, C_in): the gradients of z, which is written over, and weight.
+
+    On CPUs as those of a 1x1 convolution: a fifth shorter than MKL's two products, since oneDNN's own kernels are the faster
+    ones for these shapes; it has none for float64.
+    """
+    if dy.device.type == "cpu" and dy.dtype != torch.float64 and dy.numel():
+        dz, dweight, _ = torch.ops.aten.convolution_backward(
+            dy.permute(0, 3, 1, 2), z.permute(0, 3, 1, 2), weight[:, :, None, None], None,
+            [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [True, True, False],
+        )  # fmt: skip
+        return dz.permute(0, 2, 3, 1), dweight[:, :, 0, 0]
+    dy_rows, z_rows = dy.reshape(-1, dy.shape[-1]), z.view(-1, z.shape[-1])
+    dweight = torch.mm(dy_rows.T, z_rows)
+    return torch.mm(dy_rows, weight, out=z_rows).view(z.shape), dweight

@@ -1,20 +1,22 @@
-"""The convolution over frames; on CPUs with a weight gradient of its own.
+"""The convolution over frames; on CPUs without AVX-512 with a weight gradient of its own.
 
 Shapes: B bodies, V joints, T frames, C channels, S taps of the kernel.
-oneDNN's weight gradient reaches a third to a half of the rate of its forward pass for a kernel of 9 taps. One body's windows,
-copied out (17 MB, which stay in the cache), and one matrix product are about twice as fast: a fifth of a training step.
+With AVX2 oneDNN's weight gradient reaches a third to a half of the rate of its forward pass for a kernel of 9 taps. One body's
+windows, copied out (17 MB, which stay in the cache), and one matrix product are about twice as fast: a fifth of a training step.
+With AVX-512 oneDNN reaches nine tenths of it (190 to 210 GFLOP/s of 220), and that product half. It has none for float64.
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_FLOATS = (torch.float32, torch.float64)  # oneDNN is the faster one for bfloat16 where the processor has it
+# oneDNN is the faster one for bfloat16 where the processor has it.
+_OWN = (torch.float64,) if torch.backends.cpu.get_cpu_capability() == "AVX512" else (torch.float32, torch.float64)
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor, stride: int, padding: int) -> Tensor:
     """x (B, C_in, V, T) with channels last in memory, weight (C_out, C_in, 1, S) -> (B, C_out, V, T_out)."""
-    own = x.device.type == "cpu" and weight.shape[3] > 1 and x.dtype in _FLOATS and not torch.is_autocast_enabled("cpu")
+    own = x.device.type == "cpu" and weight.shape[3] > 1 and x.dtype in _OWN and not torch.is_autocast_enabled("cpu")
     if own and weight.requires_grad and torch.is_grad_enabled():
         return ConvolveFrames.apply(x, weight, bias, stride, padding)
     return F.conv2d(x, weight, bias, (1, stride), (0, padding))
