@@ -39,6 +39,11 @@ def distinct_bodies(x: Tensor, least: int = 2) -> Distinct | None:
     return Distinct(kept, place, copies, constant)
 
 
+def rounded_up(kept: Tensor, multiple: int) -> Tensor:
+    """Indices (B,) and so many more of the first of them that their number is a multiple."""
+    return torch.cat([kept, kept[:1].expand(-len(kept) % multiple)])
+
+
 class EmptyBody:
     """The features (1, C) of a body that is the same in every clip, kept while all they depend on stays as it was."""
 

@@ -12,13 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stgcn_cli.models.aggregate import AggregateAndMix, receivers
-from stgcn_cli.models.bodies import Distinct, EmptyBody, batch_norm, distinct_bodies
+from stgcn_cli.models.bodies import Distinct, EmptyBody, batch_norm, distinct_bodies, rounded_up
 from stgcn_cli.models.graph import adjacency
 from stgcn_cli.models.temporal import convolve
 from stgcn_cli.skeleton import LAYOUTS, Layout
 
 BLOCKS = [(64, 1), (64, 1), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1)]
 TEMPORAL_KERNEL = 9  # frames
+SIZES_ON_GPU = (
+    32  # bodies: their number is a multiple of it, since cuDNN looks for its quickest algorithm at every new size
+)
 
 
 class STGCN(nn.Module):
@@ -91,9 +94,15 @@ class Backbone(nn.Module):
             return self.features(x_BTVC)
         if self.training or torch.is_grad_enabled():
             return self.features(x_BTVC, distinct.kept, distinct.copies)[distinct.place]
+        return self.evaluated(x_BTVC, distinct)
+
+    def evaluated(self, x_BTVC: Tensor, distinct: Distinct) -> Tensor:
+        """Mean features of all bodies; those of the empty one are computed in the first batch that has it."""
         key = self.empty_body.key(self, distinct.constant, x_BTVC.shape[1:])
         empty = self.empty_body.get(key)
-        x = self.features(x_BTVC, distinct.kept if empty is None else distinct.kept[:-1])
+        kept = distinct.kept if empty is None else distinct.kept[:-1]
+        filled = rounded_up(kept, SIZES_ON_GPU if x_BTVC.is_cuda else 1)
+        x = self.features(x_BTVC, filled)[: len(kept)]
         if empty is None:
             self.empty_body.keep(key, x[-1:])
         else:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from stgcn_cli.losses import build_loss
+from stgcn_cli.models.bodies import rounded_up
 from stgcn_cli.models.plain import plain_logits
 from stgcn_cli.models.stgcn import STGCN
 from tests.conftest import ROOT
@@ -126,6 +127,15 @@ def test_evaluation_computes_the_empty_person_once_for_all_batches():
     model = STGCN("ntu", 4).eval()
     x = with_copies((5, 3, 12, 25, 2), 0.0).float()
     assert [bodies_computed(model, each) for each in (x, x, x[:1], x[1:2], x[2:])] == [8, 7, 1, 2, 4]
+
+
+def test_bodies_that_fill_a_size_up_change_nothing(monkeypatch):
+    monkeypatch.setattr("stgcn_cli.models.stgcn.rounded_up", lambda kept, _: rounded_up(kept, 4))
+    model = STGCN("ntu", 4).double().eval()
+    x = with_copies((5, 3, 12, 25, 2), 0.0)
+    assert [bodies_computed(model, each) for each in (x, x[:1], x[1:3])] == [8, 4, 4]
+    with torch.no_grad():
+        torch.testing.assert_close(model(x), plain_logits(model, x), rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.parametrize("change", [
