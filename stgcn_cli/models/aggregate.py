@@ -73,7 +73,7 @@ def _sum_over_joints(x: Tensor, a_k: Tensor, some: Tensor | None) -> Tensor:
 
 
 def _mix_gradients(dy: Tensor, z: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Of y = z @ weight.T, dy (B, R, T, C_out) and z (B, R, T, C_in): the gradients of z, which is written over, and weight.
+    """Of y = z @ weight.T, dy (B, R, T, C_out) and z (B, R, T, C_in): the gradients of z and weight; z may be written over.
 
     On CPUs as those of a 1x1 convolution: a fifth shorter than MKL's two products, since oneDNN's own kernels are the faster
     ones for these shapes; it has none for float64.

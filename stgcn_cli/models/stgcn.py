@@ -19,9 +19,8 @@ from stgcn_cli.skeleton import LAYOUTS, Layout
 
 BLOCKS = [(64, 1), (64, 1), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1)]
 TEMPORAL_KERNEL = 9  # frames
-SIZES_ON_GPU = (
-    32  # bodies: their number is a multiple of it, since cuDNN looks for its quickest algorithm at every new size
-)
+# Bodies: in evaluation their number is a multiple of it, since cuDNN looks for its quickest algorithm at every new size.
+SIZES_ON_GPU = 32
 
 
 class STGCN(nn.Module):

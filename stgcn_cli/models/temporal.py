@@ -3,7 +3,7 @@
 Shapes: B bodies, V joints, T frames, C channels, S taps of the kernel.
 With AVX2 oneDNN's weight gradient reaches a third to a half of the rate of its forward pass for a kernel of 9 taps. One body's
 windows, copied out (17 MB, which stay in the cache), and one matrix product are about twice as fast: a fifth of a training step.
-With AVX-512 oneDNN reaches nine tenths of it (190 to 210 GFLOP/s of 220), and that product half. It has none for float64.
+With AVX-512 oneDNN reaches nine tenths of it (190 to 210 GFLOP/s of 220), and that product six tenths. oneDNN has none for float64.
 """
 
 import torch
