@@ -1,5 +1,5 @@
 """``python -m stgcn_cli`` is the same program as ``stgcn``."""
 
-from stgcn_cli.app import main
+from stgcn_cli.cli.app import main
 
 main()

@@ -53,12 +53,12 @@ def ours(row: Row) -> dict[str, float]:
     """Seconds of a step, clips/s, and the peak of memory in MiB, by the functions that `stgcn train` and `eval` use."""
     import torch
 
-    from stgcn_cli import presets
-    from stgcn_cli.bench import clips, works
+    from stgcn_cli.config import presets
+    from stgcn_cli.diagnostics import bench
 
     preset = presets.load("ntu60-xsub-3d", [f"train.batch_size={row.batch}", f"data.num_person={row.persons}"])
-    batch = clips.batch_of(preset, row.batch, torch.device("cpu"), two_persons=row.two)
-    make = works.train_step if row.mode == "train" else works.eval_step
+    batch = bench.batch_of(preset, row.batch, torch.device("cpu"), two_persons=row.two)
+    make = bench.train_step if row.mode == "train" else bench.eval_step
     work = make(preset, torch.device("cpu"), row.precision)
     work(*batch)
     seconds = []

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from stgcn_cli.wording import one_line, shown
+from stgcn_cli.io.text import one_line, shown
 
 MAX_PERSONS = 100  # a store has a place for each person of every clip
 MAX_PIXELS = 1_000_000  # of an image's side

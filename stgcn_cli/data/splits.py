@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from stgcn_cli.data.places import cache_folder
 from stgcn_cli.data.store import Store, open_store
 from stgcn_cli.errors import DataError
-from stgcn_cli.wording import nearest
+from stgcn_cli.io.files import cache_folder
+from stgcn_cli.io.text import nearest
 
 
 @dataclass(frozen=True)

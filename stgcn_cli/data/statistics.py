@@ -42,7 +42,7 @@ def describe(split: Split) -> dict[str, Any]:
 _LENGTHS = {"frames": 5, "spread": 3, "image_spread": 3}  # of the lists that `describe` gives
 
 
-def understood(told: object) -> dict[str, Any]:
+def parse_statistics(told: object) -> dict[str, Any]:
     """What `describe` told, out of a checkpoint that a stranger may have written: the parts that are of the right form."""
     found = told if isinstance(told, dict) else {}
     parts = {name: found[name] for name, length in _LENGTHS.items() if _are_numbers(found.get(name), length)}

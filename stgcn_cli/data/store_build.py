@@ -14,8 +14,7 @@ import numpy as np
 
 from stgcn_cli.data import annotations, records
 from stgcn_cli.errors import DataError
-from stgcn_cli.files import disk_error, made, sync_folder
-from stgcn_cli.unfinished import part_folder
+from stgcn_cli.io.files import disk_error, make_dirs, part_folder, sync_folder
 
 MOST_JSON = 1 << 30  # bytes of names
 _SHOWN = 5  # bad records named in a message
@@ -36,7 +35,7 @@ def build(source: Path, folder: Path, key: str, progress: Callable[[int], Any]) 
     if not read.records:
         raise DataError(f"{source} holds no records.")
     try:
-        with part_folder(made(folder.parent) / folder.name) as part:
+        with part_folder(make_dirs(folder.parent) / folder.name) as part:
             _write(part, source, read, key, progress)
             if key_of(folder) != key:
                 _take_place(part, folder, key)

@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from stgcn_cli import presets
-from stgcn_cli.config import Preset
+from stgcn_cli.config import presets
+from stgcn_cli.config.schema import Preset
 from stgcn_cli.models.stgcn import STGCN
 
 MODELS = {"stgcn": STGCN}

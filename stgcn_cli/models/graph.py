@@ -6,7 +6,7 @@ Source: Yan et al. 2018, "Spatial Temporal Graph Convolutional Networks", as pub
 
 import numpy as np
 
-from stgcn_cli.skeleton import Layout
+from stgcn_cli.config.skeletons import Layout
 
 
 def adjacency(layout: Layout, partition: str = "spatial") -> np.ndarray:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stgcn_cli.models.aggregate import AggregateAndMix, receivers
-from stgcn_cli.models.bodies import Distinct, EmptyBody, batch_norm, distinct_bodies, rounded_up
+from stgcn_cli.config.skeletons import LAYOUTS, Layout
+from stgcn_cli.models.deduplicate import Distinct, EmptyBody, batch_norm, distinct_bodies, rounded_up
 from stgcn_cli.models.graph import adjacency
-from stgcn_cli.models.temporal import convolve
-from stgcn_cli.skeleton import LAYOUTS, Layout
+from stgcn_cli.models.graph_conv import AggregateAndMix, receivers
+from stgcn_cli.models.temporal_conv import convolve
 
 BLOCKS = [(64, 1), (64, 1), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1)]
 TEMPORAL_KERNEL = 9  # frames

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from stgcn_cli.data import annotations
-from stgcn_cli.data.pickles import list_item, one_pickle
-from stgcn_cli.data.plain_arrays import HeldArray
+from stgcn_cli.data.output import list_item, one_pickle
 from stgcn_cli.data.store_build import build
 from stgcn_cli.errors import DataError
+from stgcn_cli.io.safe_pickle import HeldArray
 from tests.conftest import ROOT, environment, make_records
 
 _KINDS = ("f2", "<f4", ">f4", ">f8", "i1", ">i2", "u8", "?", "c8", "S3", "<U2", ">U2")

@@ -1,15 +1,17 @@
+"""TODO"""
+
 import pickle
 
 import numpy as np
 import pytest
 
+from stgcn_cli.config.presets import load
 from stgcn_cli.data import annotations
-from stgcn_cli.data.places import find_pickles
+from stgcn_cli.data.locations import find_pickles
+from stgcn_cli.data.preflight import check
 from stgcn_cli.data.splits import find_split, open_stores
 from stgcn_cli.data.store import open_store
 from stgcn_cli.errors import DataError
-from stgcn_cli.preflight import check
-from stgcn_cli.presets import load
 from tests.conftest import make_records
 
 

@@ -6,11 +6,11 @@ import struct
 import tarfile
 from pathlib import Path
 
-from stgcn_cli.data.babel_archive import unpacked
-from stgcn_cli.data.sources import list_texts, read_text
+from stgcn_cli.data.archives import list_texts, read_text
+from stgcn_cli.data.prepare.babel_archive import unpacked
 from stgcn_cli.errors import StgcnError
-from stgcn_cli.screen import SILENT
-from tests.data.skeletons import text
+from stgcn_cli.io.reporter import SILENT
+from tests.factories.skeletons import text
 from tests.fuzz.mutate import SIZES, some_bytes, some_members, zipped
 from tests.fuzz.target import Target, refused
 
@@ -113,4 +113,4 @@ def _texts(path: Path) -> str:
     return outcome
 
 
-TARGET = Target("archives", _seeds, _mutate, _attempt, ("sources.py", "babel_archive.py"), memory_mb=400)
+TARGET = Target("archives", _seeds, _mutate, _attempt, ("archives.py", "babel_archive.py"), memory_mb=400)

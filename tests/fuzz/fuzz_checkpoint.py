@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from stgcn_cli import checkpoint, inspection
+from stgcn_cli.config.presets import load
 from stgcn_cli.errors import CheckpointError, UsageError
 from stgcn_cli.models import build_model
-from stgcn_cli.presets import load
+from stgcn_cli.runs import checkpoint, inspect
 from tests.fuzz.mutate import some_bytes, some_members, some_steps
 from tests.fuzz.target import Target, refused
 
@@ -95,7 +95,7 @@ def _attempt(data: bytes, folder: Path) -> str:
     except CheckpointError as error:
         return refused(error, path)
     try:
-        told = inspection.describe(read)
+        told = inspect.describe(read)
     except (CheckpointError, UsageError) as error:  # the preset in it makes no sense
         return refused(error, path)
     assert len(str(told)) < 100_000, "a description without end"
@@ -116,6 +116,6 @@ TARGET = Target(
     _seeds,
     _mutate,
     _attempt,
-    ("checkpoint.py", "inspection.py", "_weights_only_unpickler.py"),
+    ("checkpoint.py", "inspect.py", "_weights_only_unpickler.py"),
     memory_mb=1500,
 )

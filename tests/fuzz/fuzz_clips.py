@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from stgcn_cli.data.inputs import read_inputs
+from stgcn_cli.data.readers.inputs import read_inputs
 from stgcn_cli.errors import StgcnError
-from tests.data.formats import foreign
-from tests.data.skeletons import text
+from tests.factories import foreign
+from tests.factories.skeletons import text
 from tests.fuzz.mutate import some_bytes, some_members, some_words, zipped
 from tests.fuzz.target import Target, refused
 
@@ -71,6 +71,6 @@ TARGET = Target(
     _seeds,
     _mutate,
     _attempt,
-    ("inputs.py", "coco.py", "mmpose.py", "openpose.py", "table.py", "arrays.py", "persons.py"),
+    ("inputs.py", "coco.py", "mmpose.py", "openpose.py", "table.py", "arrays.py", "tracking.py"),
     memory_mb=1500,
 )

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from stgcn_cli import runlog
-from stgcn_cli.data.babel_release import _read_labels
+from stgcn_cli.data.prepare.babel import _read_labels
 from stgcn_cli.errors import StgcnError
-from stgcn_cli.published_log import read_published
+from stgcn_cli.runs import log
+from stgcn_cli.runs.log import read_published
 from tests.fuzz.mutate import some_bytes, some_steps, some_words
 from tests.fuzz.target import Target, refused
 
@@ -60,12 +60,12 @@ def _attempt(data: bytes, folder: Path) -> str:
     for record in read_published(path):
         assert record["mode"] in ("epoch", "val") and record["epoch"] > 0
     try:
-        records = runlog.read_log(path)
-        runlog.RunLog(folder).results()
-        runlog.RunLog(folder).cut_back(1)
+        records = log.read_log(path)
+        log.RunLog(folder).results()
+        log.RunLog(folder).cut_back(1)
     except StgcnError as error:
         return refused(error)
     return f"{min(len(records), 9)} records"
 
 
-TARGET = Target("logs", _seeds, _mutate, _attempt, ("runlog.py", "published_log.py", "babel_release.py"), memory_mb=500)
+TARGET = Target("logs", _seeds, _mutate, _attempt, ("log.py", "babel.py"), memory_mb=500)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from stgcn_cli.data.ntu_lines import read_lines
-from stgcn_cli.data.ntu_text import _bodies, read_regular
+from stgcn_cli.data.ntu.parser import _bodies, read_regular
+from stgcn_cli.data.ntu.strict_parser import read_lines
 from stgcn_cli.errors import DataError
-from tests.data.skeletons import golden_texts, text
+from tests.factories.skeletons import golden_texts, text
 from tests.fuzz.mutate import some_bytes, some_words
 from tests.fuzz.target import Target, refused
 
@@ -67,4 +67,4 @@ def _early(outcome: str) -> bool:
     return outcome.startswith(("line 1:", "it is empty", "it claims", "it has no frames"))
 
 
-TARGET = Target("parser", _seeds, _mutate, _attempt, ("ntu_text.py", "ntu_lines.py"), early=_early)
+TARGET = Target("parser", _seeds, _mutate, _attempt, ("parser.py", "strict_parser.py"), early=_early)

@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-from stgcn_cli import presets
+from stgcn_cli.config import class_names, presets
 from stgcn_cli.errors import UsageError
 from tests.fuzz.mutate import some_bytes, some_words
 from tests.fuzz.target import Target, refused
@@ -56,7 +56,7 @@ def _attempt(data: bytes, folder: Path) -> str:
     try:
         preset = presets.load(str(path), words)
         presets.layout_of(preset)
-        presets.class_names(preset)
+        class_names.class_names(preset)
     except UsageError as error:
         said = refused(error)
         assert "mine.toml" in str(error) or "--set" in str(error) or "my.toml" in str(error) or "class names" in said, (
@@ -73,6 +73,6 @@ TARGET = Target(
     _seeds,
     _mutate,
     _attempt,
-    ("presets.py", "config_reading.py", "config_checks.py", "skeleton_file.py"),
+    ("presets.py", "schema.py", "skeletons.py"),
     memory_mb=300,
 )

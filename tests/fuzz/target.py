@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stgcn_cli.errors import StgcnError
-from stgcn_cli.wording import printable
+from stgcn_cli.io.text import printable
 
 HANG_S = 2.0
 

@@ -75,7 +75,7 @@ def test_inputs_reach_nearly_every_branch_of_the_parser_and_get_past_its_first_l
     pytest.importorskip("coverage")
     data, told = tmp_path / "coverage", tmp_path / "coverage.json"
     report = json.loads(python(
-        tmp_path, "-m", "coverage", "run", "--branch", "--include", "*/ntu_text.py,*/ntu_lines.py", f"--data-file={data}",
+        tmp_path, "-m", "coverage", "run", "--branch", "--include", "*/ntu/parser.py,*/ntu/strict_parser.py", f"--data-file={data}",
         "-m", "tests.fuzz", "parser", "--inputs", 1500, "--here", "--json",
     ))  # fmt: skip
     python(tmp_path, "-m", "coverage", "json", f"--data-file={data}", "-o", told)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from stgcn_cli.config.skeletons import LAYOUTS, Layout
 from stgcn_cli.models.graph import PARTITIONS, adjacency, hops
-from stgcn_cli.skeleton import LAYOUTS, Layout
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from stgcn_cli.losses import build_loss
-from stgcn_cli.models.bodies import rounded_up
-from stgcn_cli.models.plain import plain_logits
+from stgcn_cli.models.deduplicate import rounded_up
+from stgcn_cli.models.reference import plain_logits
 from stgcn_cli.models.stgcn import STGCN
+from stgcn_cli.training.optim import build_loss
 from tests.conftest import ROOT
-from tests.models.drawn import drawn_input, drawn_weights
+from tests.factories.network_input import drawn_input, drawn_weights
 
 FIGURES = ["ntu60-3d-a", "ntu60-3d", "ntu60-2d", "babel60", "babel60-wfl"]
 PRECISIONS = {"f32": torch.float32, "f64": torch.float64}

@@ -1,0 +1,1 @@
+"""Commands of the program: each parses its options, makes one call, and renders the result."""

@@ -1,0 +1,131 @@
+"""The Typer app, and the one place where an exception becomes a message and an exit code."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from stgcn_cli import __version__
+from stgcn_cli.cli import console
+from stgcn_cli.cli.bench import bench
+from stgcn_cli.cli.checkpoint import checkpoint
+from stgcn_cli.cli.data import data
+from stgcn_cli.cli.demo import demo
+from stgcn_cli.cli.doctor import doctor
+from stgcn_cli.cli.download import download_command
+from stgcn_cli.cli.evaluate import evaluate
+from stgcn_cli.cli.options import join_values, retyped
+from stgcn_cli.cli.predict import predict
+from stgcn_cli.cli.prepare import prepare
+from stgcn_cli.cli.presets import presets
+from stgcn_cli.cli.report import report
+from stgcn_cli.cli.train import train
+from stgcn_cli.cli.view import view
+from stgcn_cli.errors import DONE, FAILED_RUN, INTERRUPTED, TERMINATED, StgcnError, Terminated
+from stgcn_cli.io.files import disk_error
+
+console.open_streams()
+
+app = typer.Typer(
+    name="stgcn",
+    help="Skeleton action recognition with spatial-temporal graph convolution: prepare, train, look.\n\nExample: stgcn train --preset ntu60-xsub-3d",
+    epilog="Start with: stgcn demo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # its boxes cut the names of options in 80 columns, and have yellow on a light ground
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("prepare")(prepare)
+app.add_typer(data, name="data")
+app.command("train")(train)
+app.command("eval")(evaluate)
+app.command("predict")(predict)
+app.command("view")(view)
+app.command("report")(report)
+app.add_typer(presets, name="presets")
+app.command("download")(download_command)
+app.add_typer(checkpoint, name="checkpoint")
+app.command("demo")(demo)
+app.command("bench")(bench)
+app.command("doctor")(doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"stgcn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options that stand before the command."""
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def _insist(lost: "sys.UnraisableHookArgs") -> None:
+    """A signal that came while an object was thrown away or a process forked is dropped by Python: it is sent again."""
+    sent = {Terminated: signal.SIGTERM, KeyboardInterrupt: signal.SIGINT}.get(lost.exc_type)
+    if sent is None:
+        sys.__unraisablehook__(lost)
+        return
+    again = threading.Timer(0.1, os.kill, (os.getpid(), sent))
+    again.daemon = True
+    again.start()
+
+
+def main() -> None:
+    """Run the program on `sys.argv` and exit with a documented code (see `errors.py`)."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.unraisablehook = _insist
+    try:
+        app(join_values(sys.argv[1:]), prog_name="stgcn")
+    except StgcnError as error:
+        if not error.is_told:
+            works = f"Type: stgcn {retyped(sys.argv[1:], error.instead)}" if error.instead else ""
+            console.fail(error.message, "\n".join(filter(None, [works, error.hint])))
+        sys.exit(error.exit_code)
+    except Terminated:
+        console.fail("Terminated. What was complete is kept.")
+        sys.exit(TERMINATED)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            console.fail("Interrupted. What was complete is kept.")
+        if isinstance(stop.__context__, BrokenPipeError):  # who reads our output has seen enough, as `| head` does
+            console.discard_stream(sys.stdout)
+            sys.exit(DONE)
+        raise
+    except OSError as error:
+        if error.filename is not None:
+            _blame_ourselves(error)
+        console.discard_stream(sys.stdout)
+        told = disk_error(error, Path("the output"))
+        console.fail(told.message, told.hint)
+        sys.exit(FAILED_RUN)
+    except Exception as error:
+        _blame_ourselves(error)
+
+
+def _blame_ourselves(error: Exception) -> NoReturn:
+    if os.environ.get("STGCN_TRACEBACK"):
+        raise error
+    console.fail(
+        f"Unexpected {type(error).__name__}: {error}",
+        "This is a defect of stgcn. Run again with STGCN_TRACEBACK=1 and report what it prints.",
+    )
+    sys.exit(FAILED_RUN)
+
+
+if __name__ == "__main__":
+    main()

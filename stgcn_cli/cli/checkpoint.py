@@ -1,0 +1,76 @@
+"""`stgcn checkpoint`: what is inside a checkpoint, and the same for MMAction2."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stgcn_cli.cli import console
+
+checkpoint = typer.Typer(
+    help="Look into a checkpoint, or write it for MMAction2.\n\nExample: stgcn checkpoint inspect best.pth",
+    no_args_is_help=True,
+)
+
+_File = Annotated[Path, typer.Argument(help="A checkpoint of ours, of MMAction2 0.x, or a bare state dict.")]
+
+
+@checkpoint.command("inspect")
+def inspect(file: _File, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
+    """Show what is inside a checkpoint.
+
+    Example: stgcn checkpoint inspect best.pth
+    """
+    from stgcn_cli.runs import checkpoint as checkpoints
+    from stgcn_cli.runs import inspect as inspection
+
+    described = inspection.describe(checkpoints.read(file))
+    if as_json:
+        console.print_json(described)
+    else:
+        console.table(str(file), ["", ""], _rows(described))
+
+
+@checkpoint.command("convert")
+def convert(
+    file: _File,
+    out: Annotated[Path, typer.Argument(help="The file to write.")],
+    optimizer: Annotated[bool, typer.Option("--optimizer", help="Keep the optimizer's state, to go on with.")] = False,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Put the sha256 prefix into the name, as published names have it.")
+    ] = False,
+) -> None:
+    """Write a checkpoint as MMAction2 0.x reads it.
+
+    Example: stgcn checkpoint convert best.pth mine.pth
+    """
+    from stgcn_cli.runs import checkpoint as checkpoints
+    from stgcn_cli.runs import convert as conversion
+
+    written = conversion.convert(checkpoints.read(file), out, optimizer=optimizer, publish=publish)
+    console.say(str(written))
+
+
+def _rows(d: dict[str, Any]) -> list[list[object]]:
+    skeleton, names = d["skeleton"], d["classes"]
+    shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    layouts, ways = " or ".join(skeleton["layouts"]), " or ".join(skeleton["graph"])
+    likely = " or ".join(d["likely_presets"])
+    rows: list[list[object]] = [
+        ["kind", d["kind"]],
+        ["likely preset", f"{likely} ({d['told_by']})" if likely else "-"],
+        ["classes", f"{d['num_classes']}" + (f": {shown}" if names else "")],
+        ["skeleton", f"{skeleton['joints']} joints" + (f" ({layouts}, {ways})" if layouts else "")],
+        ["parameters", f"{d['parameters']:,} ({', '.join(d['dtypes'])})"],
+        ["epoch", "-" if d["epoch"] is None else d["epoch"]],
+        ["optimizer state", "yes" if d["optimizer"] else "no"],
+        ["sha256", f"{d['sha256_prefix']}…"],
+        ["size", f"{d['bytes'] / 1e6:,.1f} MB"],
+    ]
+    return rows + [[f"meta {key}", value] for key, value in _flat(d["meta"]) if key != "epoch"]
+
+
+def _flat(meta: dict[str, Any]) -> list[tuple[str, object]]:
+    """What stands in a group, each by itself: best.top1_acc."""
+    groups = {key: value if isinstance(value, dict) else {"": value} for key, value in meta.items()}
+    return [(f"{key}.{name}".rstrip("."), value) for key, group in groups.items() for name, value in group.items()]

@@ -1,0 +1,175 @@
+"""The only room that knows rich: results on stdout; progress, notes and messages on stderr; plain when piped."""
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from typing import IO, Any, Literal
+
+from stgcn_cli.io.reporter import Advance, Reporter, no_progress, no_words
+from stgcn_cli.io.text import json_text, one_line, printable
+
+_UNBROKEN = 24  # characters of a first column that is kept in one line, so that names can be read and copied
+_quiet = False
+_UNUSED = {  # options of the reference that are accepted, and why they do nothing
+    "--launcher": "is not needed: the launcher (torchrun, SLURM or our own) is recognised.",
+    "--gpu-ids": "does nothing here: choose the GPUs with CUDA_VISIBLE_DEVICES.",
+    "--fuse-conv-bn": "is not needed: evaluation fuses what it can by itself.",
+    "--average-clips": "does nothing here: a skeleton record is one clip.",
+    "--gpu-collect": "is not needed: results are always collected by the devices.",
+    "--tmpdir": "is not needed: results are not collected through files.",
+}
+
+
+def open_streams() -> None:
+    """Write nowhere where a stream was closed (`2>&-`, some services); else the next file opened would take its place."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+
+
+def set_quiet(quiet: bool) -> None:
+    """With `quiet`, notes and progress are not shown; warnings, errors and results still are."""
+    global _quiet
+    _quiet = quiet
+
+
+def reporter() -> Reporter:
+    """What the lower rooms speak through, as quiet as the user asked for."""
+    return Reporter(no_progress, no_words, warn) if _quiet else Reporter(progress, note, warn)
+
+
+def note(text: str) -> None:
+    """One line for the user's information, on stderr."""
+    if not _quiet:
+        _say(text, "")
+
+
+def warn(text: str) -> None:
+    """Something the user should look at, on stderr, also when quiet."""
+    _say(f"Warning: {text}", "magenta")  # yellow cannot be read on a light ground
+
+
+def note_unused(given: dict[str, object]) -> None:
+    """One note for each option of the reference that was given and has no meaning here."""
+    for name, value in given.items():
+        if value:
+            note(f"{name} {_UNUSED[name]}")
+
+
+def fail(message: str, hint: str = "") -> None:
+    """The one message an error gives, on stderr."""
+    _say(f"Error: {message}", "bold red")
+    if hint:
+        _say(hint, "")
+
+
+def _say(text: str, style: str) -> None:
+    try:
+        if not sys.stderr.isatty():
+            print(printable(text), file=sys.stderr, flush=True)
+            return
+        from rich.text import Text
+
+        _stderr().print(Text(printable(text), style=style))
+    except OSError:  # a full disk behind 2>, a terminal that was closed: no reason to stop working
+        discard_stream(sys.stderr)
+
+
+def discard_stream(stream: IO) -> None:
+    """Send what is still to be written to `stream`, which cannot take it, nowhere: its closing fails no more."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def _stderr() -> Any:
+    from rich.console import Console
+    from rich.theme import Theme
+
+    # else cyan and green, pale on white; and the part to come nearly black, stronger there than the part that is done
+    theme = Theme({"progress.remaining": "default", "progress.download": "default", "bar.back": "grey50"})
+    return Console(stderr=True, highlight=False, theme=theme)
+
+
+def say(text: str) -> None:
+    """One line of results, on stdout."""
+    print(printable(text), flush=True)
+
+
+def print_json(value: object) -> None:
+    """A result for scripts, on stdout."""
+    print(json_text(value), flush=True)
+
+
+def gap() -> None:
+    """An empty line between results; in a terminal, every table ends with one."""
+    if not sys.stdout.isatty():
+        print(flush=True)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], whole: bool = False) -> None:
+    """A table of results on stdout: drawn in a terminal, aligned plain text of any width when piped.
+
+    `whole`: plain in a terminal, too, which breaks the lines itself: so long texts (links) can be clicked and copied.
+    """
+    cells = [[one_line(cell) for cell in row] for row in rows]  # a name with a line break would look like a row
+    if sys.stdout.isatty() and not whole:
+        _draw_table(title, columns, cells)
+    else:
+        print("\n".join(_plain_table(title, columns, cells)), flush=True)
+
+
+def _draw_table(title: str, columns: Sequence[str], rows: list[list[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    named = any(columns)  # without, no line for names that are not there
+    drawn = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", show_header=named)
+    for index, column in enumerate(columns):
+        numeric = bool(rows) and all(_is_number(row[index]) for row in rows)
+        short = index == 0 and max((len(row[0]) for row in rows), default=0) <= _UNBROKEN
+        justify: Literal["left", "right"] = "right" if numeric else "left"
+        drawn.add_column(Text(column), justify=justify, overflow="fold", no_wrap=short)
+    for row in rows:
+        drawn.add_row(*map(Text, row))
+    Console(highlight=False).print(drawn)
+
+
+def _plain_table(title: str, columns: Sequence[str], rows: list[list[str]]) -> list[str]:
+    named = [columns] if any(columns) else []  # without, no line for names that are not there
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [*named, *rows]]
+    return [title, *(line.rstrip() for line in lines)]
+
+
+def _is_number(cell: str) -> bool:
+    return bool(re.fullmatch(r"[-+]?[\d,.]+ ?%?|-|", cell))
+
+
+@contextlib.contextmanager
+def progress(description: str, total: int | None, shown: bool = True) -> Iterator[Advance]:
+    """Show how far a task of `total` steps is. Yields advance(n=1, **words), whose words stand to the right.
+
+    Nothing is drawn when `shown` is false, stderr is not a terminal, or the user asked for quiet.
+    """
+    if not shown or _quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield lambda n=1, **words: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = [TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn()]
+    columns += [TextColumn("{task.fields[words]}", markup=False)]
+    columns += [TimeRemainingColumn(), TextColumn("left")] if total is not None else []
+    with Progress(*columns, console=_stderr(), transient=True) as bar:
+        task = bar.add_task(printable(description), total=total, words="")
+
+        def advance(n: int = 1, **words: object) -> None:
+            text = {"words": " ".join(f"{key} {value}" for key, value in words.items())} if words else {}
+            bar.update(task, advance=n, **text)  # type: ignore[arg-type]  # fields of our own
+
+        yield advance

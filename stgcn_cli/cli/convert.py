@@ -1,0 +1,214 @@
+"""`stgcn data convert | merge`: files of any kind -> annotation pickles."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+from stgcn_cli.cli import console, options
+from stgcn_cli.errors import UsageError
+from stgcn_cli.io.text import nearest, nearest_file
+
+if TYPE_CHECKING:
+    from stgcn_cli.data.convert.convert import Rules
+    from stgcn_cli.data.convert.writer import ConversionResult
+    from stgcn_cli.data.output import Target
+
+_LISTED = 10  # things left out that are shown
+_FOLDERS = "folders"  # --classes folders
+
+_Out = Annotated[Path, Option(help="The annotation pickle to write; its preset goes beside it, as .toml.")]
+_Format = Annotated[
+    str,
+    Option(
+        help="one: one file with all splits; list: OUT_train.pkl, OUT_val.pkl.",
+        autocompletion=options.one_of("one", "list"),
+    ),
+]
+_Layout = Annotated[
+    str | None,
+    Option(help="The skeleton: ntu, coco, openpose-18, openpose-25 or my.toml.", autocompletion=options.layouts),
+]
+_NoPreset = Annotated[bool, Option("--no-preset", help="Write no preset.")]
+_Force = Annotated[bool, Option("--force", help="Write over files that are there.")]
+_Json = Annotated[bool, Option("--json", help="The summary for scripts.")]
+_Quiet = Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")]
+
+
+def convert(
+    inputs: Annotated[
+        list[str],
+        Argument(
+            metavar="INPUT",
+            help="Files, folders or globs: .skeleton (or a zip of them), .pkl, .npy, .npz, .csv, pose JSON.",
+        ),
+    ],
+    out: _Out,
+    source_format: Annotated[
+        str | None,
+        Option(
+            "--from",
+            help="Read as: skeleton, pickle, npy, npz, csv, openpose, mmpose or coco.",
+            autocompletion=options.formats,
+        ),
+    ] = None,
+    format: _Format = "one",
+    classes: Annotated[
+        str | None, Option(help="Class names, one a line; or folders: INPUT/CLASS/... is of that class.")
+    ] = None,
+    labels: Annotated[Path | None, Option(help="CSV with the header name,label[,subject].")] = None,
+    val_subjects: Annotated[str | None, Option(help="Whose clips validate: 6,7,8")] = None,
+    val_list: Annotated[Path | None, Option(help="Names of the clips that validate, one a line.")] = None,
+    val_fraction: Annotated[
+        float | None, Option(help="Share that validates, whole subjects where known. Default: 0.2", min=0, max=1)
+    ] = None,
+    seed: Annotated[int, Option(help="Of the draw for --val-fraction.", min=0)] = 0,
+    split: Annotated[str | None, Option(help="Put all clips into one split of this name.")] = None,
+    layout: _Layout = None,
+    max_persons: Annotated[int, Option(help="Persons kept of a clip, those seen most.", min=1, max=64)] = 2,
+    image_size: Annotated[str | None, Option(help="WIDTHxHEIGHT of images that files do not tell: 1280x720")] = None,
+    pre_normalize: Annotated[
+        str, Option(help="ntu: centre and turn 25 Kinect joints; none; auto: ntu for raw ones.")
+    ] = "auto",
+    score_last: Annotated[bool, Option("--score-last", help="Arrays hold x, y, score rather than x, y, z.")] = False,
+    skip_bad: Annotated[bool, Option("--skip-bad", help="Leave out what cannot be used, and say so.")] = False,
+    no_preset: _NoPreset = False,
+    force: _Force = False,
+    as_json: _Json = False,
+    quiet: _Quiet = False,
+) -> None:
+    """Make an annotation pickle of your own clips.
+
+    Example: stgcn data convert clips/ --classes folders --out own.pkl
+
+    With one folder for each class: --classes folders. A preset to train with goes beside the pickle. Frames without a
+    person are zeros.
+
+    A CSV has a row for each joint: clip,frame,person,joint,x,y[,z][,score][,label][,subject]
+    """
+    console.set_quiet(quiet)
+    from stgcn_cli.data.convert.convert import ConvertOptions
+    from stgcn_cli.data.convert.convert import convert as make
+    from stgcn_cli.data.convert.labels import read_names
+    from stgcn_cli.data.convert.split import division
+
+    target = _target(out, format, no_preset, force, layout)
+    size, folders = _size(image_size), classes == _FOLDERS
+    rules = _rules(labels, folders, pre_normalize, score_last, max_persons, size, target)
+    if classes and not folders and not Path(classes).exists():
+        hint = "Give a file with one name a line, or --classes folders: then INPUT/CLASS/... is of that class."
+        meant = nearest(classes, [_FOLDERS]) or nearest_file(Path(classes))
+        raise UsageError(f"There is no list of classes {classes}.{meant}", hint)
+    names = read_names(Path(classes)) if classes and not folders else None
+    divided = division(val_subjects, val_list, val_fraction, split, seed)
+    _render(
+        make(ConvertOptions(inputs, target, rules, divided, names, source_format, skip_bad), console.reporter()),
+        out,
+        as_json,
+    )
+
+
+def merge(
+    files: Annotated[list[Path], Argument(metavar="FILE", help="Annotation pickles of either dialect.")],
+    out: _Out,
+    format: _Format = "one",
+    classes: Annotated[
+        list[Path] | None, Option(help="Class names of each FILE, in order; repeat. Default: those in FILE.toml.")
+    ] = None,
+    offset_labels: Annotated[
+        bool, Option("--offset-labels", help="The classes of each file are others than those before.")
+    ] = False,
+    keep: Annotated[str | None, Option(help="first: of clips that stand twice, keep the first.")] = None,
+    rename: Annotated[bool, Option("--rename", help="Call every clip FILE/NAME.")] = False,
+    layout: _Layout = None,
+    no_preset: _NoPreset = False,
+    force: _Force = False,
+    as_json: _Json = False,
+    quiet: _Quiet = False,
+) -> None:
+    """Put annotation pickles together.
+
+    Example: stgcn data merge a.pkl b.pkl --out c.pkl
+
+    Classes are merged by name where the files have names, else by number. Splits of one name become one.
+    """
+    console.set_quiet(quiet)
+    from stgcn_cli.data.convert.labels import read_names
+    from stgcn_cli.data.convert.merge import MergeOptions
+    from stgcn_cli.data.convert.merge import merge as make
+
+    if keep not in (None, "first"):
+        raise UsageError(f"There is no --keep {keep!r}.", "Known: first.")
+    target = _target(out, format, no_preset, force, layout)
+    names = [read_names(path) for path in classes or ()]
+    wish = MergeOptions(files, target, names, offset_labels, keep == "first", rename)
+    _render(make(wish, console.reporter()), out, as_json)
+
+
+def _target(out: Path, format: str, no_preset: bool, force: bool, layout: str | None) -> "Target":
+    from stgcn_cli.config.skeletons import find_layout
+    from stgcn_cli.data.output import Target
+
+    return Target(out, format, not no_preset, force, find_layout(layout) if layout else None)
+
+
+def _rules(
+    labels: Path | None,
+    folders: bool,
+    pre_normalize: str,
+    score_last: bool,
+    max_persons: int,
+    size: tuple[int, int] | None,
+    target: "Target",
+) -> "Rules":
+    from stgcn_cli.data.convert.convert import Rules
+    from stgcn_cli.data.convert.labels import read_labels
+    from stgcn_cli.data.readers.parsing import Options
+
+    if labels and folders:
+        raise UsageError("--labels and --classes folders both say the labels.", "Give one of them.")
+    told = read_labels(labels) if labels else None
+    return Rules(told, folders, pre_normalize, score_last, Options(max_persons, size, target.layout))
+
+
+def _size(word: str | None) -> tuple[int, int] | None:
+    """(height, width) of WIDTHxHEIGHT."""
+    if word is None:
+        return None
+    width, _, height = word.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and 0 < int(width) < 100_000 and 0 < int(height) < 100_000):
+        raise UsageError(f"--image-size {word!r} is no size in pixels.", "Write WIDTHxHEIGHT: --image-size 1280x720")
+    return int(height), int(width)
+
+
+def _render(handed: "ConversionResult", out: Path, as_json: bool) -> None:
+    if as_json:
+        console.print_json(handed.as_dict())
+    else:
+        console.table(str(out), ["", ""], _rows(handed))
+        if handed.left_out:
+            more = len(handed.left_out) - _LISTED
+            rows = [*handed.left_out[:_LISTED], *([("...", f"and {more:,} more: --json")] if more > 0 else [])]
+            console.gap()
+            console.table("Left out", ["what", "why"], rows)
+    for warning in handed.warnings:
+        console.warn(warning)
+    if not as_json:
+        console.note(f"Next: {handed.next}")
+
+
+def _rows(handed: "ConversionResult") -> list[list[object]]:
+    shortest, median, longest = handed.frames
+    splits = ", ".join(f"{split} {count:,}" for split, count in handed.splits.items()) or "none"
+    counts = handed.class_counts
+    few = f", {min(counts):,} to {max(counts):,} clips each" if counts else ""
+    few = few if len(set(counts)) != 1 else f", {counts[0]:,} clips each"
+    rows: list[list[object]] = [
+        ["clips", f"{handed.clips:,}"],
+        ["classes", f"{len(handed.classes):,}{few}"],
+        ["skeleton", handed.skeleton + (f": {handed.layout}" if handed.layout else "")],
+        ["frames a clip", f"{shortest} to {longest}, median {median}"],
+        ["persons", f"at most {handed.persons}"],
+        ["splits", f"{splits} ({handed.divided})"],
+    ]
+    return rows + [["written", file] for file in handed.files]

@@ -1,0 +1,200 @@
+"""`stgcn data`: your own data, from files of any format to an annotation pickle that trains."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer import Argument, Option
+
+from stgcn_cli.cli import console, options
+from stgcn_cli.cli.convert import convert, merge
+from stgcn_cli.errors import DataError
+
+_WIDTH, _LISTED, _SPLITS = 40, 10, 4  # characters of a bar; unusable records shown; splits with a column of their own
+
+
+def inspect(
+    inputs: Annotated[list[str], Argument(metavar="FILE", help="Annotation pickles, or files to convert.")],
+    classes: Annotated[Path | None, Option(help="Class names, one a line. Default: those in FILE.toml.")] = None,
+    as_json: Annotated[bool, Option("--json", help="For scripts.")] = False,
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
+) -> None:
+    """Show what is in a file: clips, classes, lengths, gaps.
+
+    Example: stgcn data inspect own.pkl
+    """
+    console.set_quiet(quiet)
+    from stgcn_cli.data.census import survey
+    from stgcn_cli.data.convert.labels import read_names
+
+    names = read_names(classes) if classes else None
+    found = [survey(word, names, console.reporter()) for word in inputs]
+    if as_json:
+        console.print_json({"files": found})
+        return
+    for index, facts in enumerate(found):
+        if index:
+            console.gap()
+        _render(facts)
+
+
+def _render(facts: dict[str, Any]) -> None:
+    console.table(facts["source"], ["", ""], _rows(facts))
+    if facts["splits"]:
+        lost = ["names without a record"] if facts["missing_names"] else []
+        _table("Splits", ["split", "clips", "classes", *lost], _splits(facts))
+    if facts["classes"]:
+        shown = list(facts["splits"]) if 1 < len(facts["splits"]) <= _SPLITS else []
+        named = ["name"] if any(each["name"] for each in facts["classes"]) else []
+        rows = [
+            [
+                each["label"],
+                *([each["name"]] if named else []),
+                f"{each['clips']:,}",
+                *(f"{each['splits'][s]:,}" for s in shown),
+            ]
+            for each in facts["classes"]
+        ]
+        _table("Classes", ["label", *named, "clips", *shown], rows)
+    if len(facts["histogram"]) > 1:
+        _table("Lengths", ["frames", "clips", ""], _bars(facts["histogram"]))
+    if bad := facts["unusable"]:
+        more = [[f"and {len(bad) - _LISTED:,} more", "see --json"]] if len(bad) > _LISTED else []
+        _table("Not usable", ["record", "cause"], [[*each.values()] for each in bad[:_LISTED]] + more)
+
+
+def _table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
+    """One below others."""
+    console.gap()
+    console.table(title, columns, rows)
+
+
+def _rows(f: dict[str, Any]) -> list[list[object]]:
+    rows: list[list[object]] = [
+        ["holds", f["kind"]],
+        ["clips", f"{f['clips']:,}" + (f", {len(f['unusable']):,} of them not usable" if f["unusable"] else "")],
+    ]
+    if not f["lengths"]:
+        return rows
+    length, empty = f["lengths"], f["frames_without_anybody"]
+    hidden = f", {f['hidden_labels']:,} clips without a label" if f["hidden_labels"] else ""
+    images: list[list[object]] = [["image size", _counted(f["image_sizes"])]] if f["image_sizes"] else []
+    return [
+        *rows,
+        ["skeleton", _counted(f["skeletons"]) + (f": {f['layout']}" if f["layout"] else "; no built-in layout fits")],
+        ["type", _counted(f["dtypes"])],
+        *images,
+        ["classes", f"{len(f['classes']):,}{hidden}"],
+        [
+            "frames a clip",
+            f"{length['min']} to {length['max']}, median {length['median']}; 95 % at most {length['most']}",
+        ],
+        ["persons a clip", ", ".join(f"{n} (in {clips:,})" for n, clips in f["persons"].items())],
+        ["without anybody", f"{empty:,} of {f['frames']:,} frames{_share(empty / f['frames'])}"],
+        ["missing joints", _missing(f)],
+        ["values", ", ".join(f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in f["values"].items()) or "-"],
+        ["NaN or infinite", f"values: {f['not_finite']:,}" if f["not_finite"] else "none"],
+        ["clips twice", _named(f["twice"])],
+        ["several labels", _named(f["several_labels"])],
+    ]
+
+
+def _counted(counts: dict[str, int]) -> str:
+    """What there is; with counts where there is more than one."""
+    if len(counts) == 1:
+        return next(iter(counts))
+    shown = [f"{what} ({count:,})" for what, count in list(counts.items())[:3]]
+    return ", ".join(shown) + (f" and {len(counts) - 3} more" if len(counts) > 3 else "")
+
+
+def _share(share: float) -> str:
+    return f" ({100 * share:.1f} %)" if share else ""
+
+
+def _missing(f: dict[str, Any]) -> str:
+    if f["missing_joints"] is None:
+        return "-"
+    most = ", ".join(f"{joint} {100 * share:.1f} %" for joint, share in f["missing_most"].items())
+    always = ", ".join(f["always_zero"])
+    zero = f"; always zero: {always} (the origin, or never recorded)" if always else ""
+    return f"{100 * f['missing_joints']:.1f} %" + (f"; most: {most}" if most else "") + zero
+
+
+def _named(found: dict[str, Any]) -> str:
+    if not found:
+        return "none"
+    return f"{len(found):,}: {', '.join(list(found)[:3])}" + (", ..." if len(found) > 3 else "")
+
+
+def _splits(f: dict[str, Any]) -> list[list[Any]]:
+    lost = f["missing_names"]
+    return [
+        [split, f"{counts['clips']:,}", counts["classes"], *([f"{lost.get(split, 0):,}"] if lost else [])]
+        for split, counts in f["splits"].items()
+    ]
+
+
+def _bars(rows: list[dict[str, int]]) -> list[list[str]]:
+    most = max(row["clips"] for row in rows)
+    return [
+        [_span(row["from"], row["to"]), f"{row['clips']:,}", "#" * -(-row["clips"] * _WIDTH // most)] for row in rows
+    ]
+
+
+def _span(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first} to {last}"
+
+
+# `stgcn data validate`: what is wrong in an annotation pickle.
+
+_MOST = 10  # lines of one kind
+
+
+def validate(
+    file: Annotated[Path, Argument(help="An annotation pickle of either dialect.")],
+    preset: Annotated[
+        str | None,
+        Option("--preset", "-p", help="Also check that this preset can use it.", autocompletion=options.presets),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        Option("--set", "--cfg-options", metavar="KEY=VALUE", help="Change the preset: --set data.clip_len=100"),
+    ] = None,
+    classes: Annotated[Path | None, Option(help="Class names, one a line. Default: those in FILE.toml.")] = None,
+    as_json: Annotated[bool, Option("--json", help="Everything found, for scripts.")] = False,
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
+) -> None:
+    """Check every record of an annotation pickle.
+
+    Example: stgcn data validate own.pkl
+
+    Errors (exit code 3) stop training or make its figures false; warnings are odd but possible.
+    """
+    console.set_quiet(quiet)
+    from stgcn_cli.data.convert import validate as validating
+    from stgcn_cli.data.convert.labels import read_names
+
+    wishes = validating.ValidateOptions(file, preset, tuple(settings or ()), read_names(classes) if classes else None)
+    found = validating.validate(wishes, console.reporter())
+    following = validating.next_command(wishes, found)
+    if as_json:
+        console.print_json(found.as_dict() | {"next": following})
+    else:
+        for line in found.shortened(_MOST):
+            console.say(line)
+        console.say(f"{file}: {found.summary()}")
+    if errors := found.count("error"):
+        counted = "1 error" if errors == 1 else f"{errors:,} errors"
+        raise DataError(f"{file} cannot be used as it is: {counted}.", f"Correct it, then: {following}")
+    if not as_json:
+        console.note(f"Next: {following}")
+
+
+data = typer.Typer(
+    help="Your own skeletons: inspect, check, convert, merge.\n\nExample: stgcn data convert clips/ --classes folders --out own.pkl",
+    no_args_is_help=True,
+)
+data.command("inspect")(inspect)
+data.command("validate")(validate)
+data.command("convert")(convert)
+data.command("merge")(merge)

@@ -1,0 +1,49 @@
+"""`stgcn demo`: the main job on clips the program makes itself."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Option
+
+from stgcn_cli.cli import console, options
+
+if TYPE_CHECKING:
+    from stgcn_cli.diagnostics.demo import DemoResult
+
+
+def demo(
+    folder: Annotated[Path, Option("--out", help="Where everything goes.")] = Path("stgcn-demo"),
+    epochs: Annotated[int | None, Option(help="Fewer are quicker and worse.", min=1)] = None,
+    seed: Annotated[int, Option(help="Of the clips, the initial weights and their order.", min=0)] = 0,
+    device: Annotated[str, Option(help="auto, cpu or cuda.", autocompletion=options.devices)] = "auto",
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Only the summary.")] = False,
+) -> None:
+    """Prepare, train and evaluate on clips made here.
+
+    Example: stgcn demo
+    """
+    console.set_quiet(quiet)
+    from stgcn_cli.diagnostics import demo as demonstration
+
+    _render(demonstration.show(folder, epochs, seed, device, console.reporter()), folder)
+
+
+def _render(shown: "DemoResult", folder: Path) -> None:
+    rows: list[list[object]] = [
+        ["clips made", shown.clips],
+        ["trained on", f"{shown.train_clips} clips of {shown.train_subjects} subjects"],
+    ]
+    rows += [["evaluated on", f"{shown.val_clips} clips of {shown.val_subjects} other subjects"]]
+    rows += [[f"{name} on these", f"{100 * value:.1f} %"] for name, value in shown.told.items()]
+    rows += [["run folder", shown.run], ["scores", shown.result], ["time", f"{shown.seconds:.0f} s"]]
+    console.table("The main job, on synthetic clips", ["", ""], rows)
+    for line in (
+        "It works here. What to do next:",
+        f"  open {shown.run / 'report.html'} in a browser",
+        f"  open {shown.confusion}",
+        f"  stgcn eval {shown.run / 'best.pth'} --data {folder} --out scores.csv",
+        "  stgcn presets                          the published experiments",
+        "  stgcn prepare ntu60 --source ZIP       your copy of NTU RGB+D, then",
+        "  stgcn train --preset ntu60-xsub-3d",
+    ):
+        console.note(line)

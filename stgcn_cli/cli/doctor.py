@@ -1,0 +1,49 @@
+"""`stgcn doctor`: what there is and whether it works, as text for a bug report."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Option
+
+from stgcn_cli.cli import console
+
+if TYPE_CHECKING:
+    from stgcn_cli.diagnostics import Finding
+
+
+def doctor(
+    as_json: Annotated[bool, Option("--json", help="For scripts.")] = False,
+) -> None:
+    """Check this installation and machine, for a bug report.
+
+    Example: stgcn doctor
+    """
+    from stgcn_cli.diagnostics import doctor as health
+
+    found = dict(health.examine() if as_json else _shown(health.examine()))
+    warnings = [finding for findings in found.values() for finding in findings if finding.advice]
+    if as_json:
+        told = {title: [_as_dict(finding) for finding in findings] for title, findings in found.items()}
+        console.print_json({"warnings": len(warnings)} | told)
+        return
+    console.say("\nNothing looks wrong." if not warnings else f"\n{_count(len(warnings))} to look at:")
+    for finding in warnings:
+        console.say(f"  {finding.name}: {finding.advice}")
+
+
+def _shown(sections):
+    """The sections as they come, each said as soon as it is known."""
+    for title, findings in sections:
+        console.say(title)
+        width = max((len(finding.name) for finding in findings), default=0)
+        for finding in findings:
+            console.say(f"  {finding.state:4}  {finding.name.ljust(width)}  {finding.value}")
+        yield title, findings
+
+
+def _count(things: int) -> str:
+    return "One thing" if things == 1 else f"{things} things"
+
+
+def _as_dict(finding: "Finding") -> dict[str, str]:
+    return dataclasses.asdict(finding) | {"state": finding.state}

@@ -1,0 +1,93 @@
+"""How `train --dry-run` shows its plan."""
+
+from typing import TYPE_CHECKING
+
+from stgcn_cli.cli import console
+from stgcn_cli.io.text import duration, size
+from stgcn_cli.runtime.memory import machine_memory
+
+if TYPE_CHECKING:
+    from stgcn_cli.training.dry_run import RunPlan
+
+
+def show(plan: "RunPlan", as_json: bool) -> None:
+    """The plan on stdout, and warnings about what will not fit."""
+    from stgcn_cli.training import dry_run
+
+    if as_json:
+        console.print_json(dry_run.as_dict(plan))
+    else:
+        console.table(f"Plan of {plan.preset.name}: nothing is trained", ["", ""], [*_run(plan), *_costs(plan)])
+        console.note(_how(plan))
+    free = dry_run.free_disk(plan.folder)
+    if plan.disk > free:
+        console.warn(f"The checkpoints need {size(plan.disk)}, but {size(free)} are free on the disk.")
+    _warn_of_memory(plan)
+
+
+def _run(plan: "RunPlan") -> list[list[str]]:
+    """What would be done."""
+    data, train, world = plan.preset.data, plan.preset.train, plan.place.world
+    shares = f", {world} processes x {train.batch_size // world}" if world > 1 else ""
+    clips = ", ".join(f"{name} {count:,}" for name, count in plan.clips.items())
+    person = "person" if data.num_person == 1 else "persons"
+    done = f", {plan.done} of them done" if plan.done else ""
+    rates = "; ".join(
+        f"{rate:.3g}" + (f" from epoch {epoch}" if index else "") for index, (epoch, rate) in enumerate(plan.rates)
+    )
+    validation = f"{plan.validations} times" if plan.validations else "none"
+    return [
+        ["data", ", ".join(map(str, plan.pickles))],
+        ["clips", clips + (f", each {data.passes} times an epoch" if data.passes > 1 else "")],
+        ["clip", f"{plan.frames} frames, {data.num_person} {person}, {data.layout} skeleton, {data.channels}"],
+        ["batch", f"{train.batch_size} clips{shares}, on {plan.place.device} in {plan.precision}"],
+        ["epochs", f"{train.epochs}{done}, {plan.steps:,} steps each"],
+        ["learning rate", rates],
+        ["validation", validation],
+        ["run folder", str(plan.folder)],
+        ["checkpoints", f"{plan.checkpoints} epoch_N.pth, last.pth and two before it, best.pth: {size(plan.disk)}"],
+    ]  # fmt: skip
+
+
+def _costs(plan: "RunPlan") -> list[list[str]]:
+    """What it would take."""
+    from stgcn_cli.training.dry_run import free_disk
+
+    each = " a process" if plan.place.world > 1 else ""
+    free = _free(plan)
+    told = f"{size(free)} free" if free else "how much is free cannot be told"
+    batch = plan.cost.step * plan.preset.train.batch_size
+    return [
+        ["disk free", size(free_disk(plan.folder))],
+        ["parameters", f"{plan.parameters:,}"],
+        ["operations", f"{plan.cost.forward / 1e9:,.2f} GFLOP a clip forward, {batch / 1e9:,.0f} GFLOP a step"],
+        ["memory", f"about {size(plan.measured.memory)}{each} ({told})"],
+        ["time", f"about {duration(plan.seconds)}, {plan.measured.step_s:.3g} s a step"],
+    ]
+
+
+def _how(plan: "RunPlan") -> str:
+    found, device = plan.measured, "the GPU" if plan.place.device == "cuda" else "this processor"
+    whole = "the real batch" if found.is_whole else f"{found.clips} clips, scaled to {found.batch}"
+    several = "; that processes wait for each other is not in it" if plan.place.world > 1 else ""
+    return (
+        f"Memory and time are measured: two real steps of {whole}, in one process on {device} as busy as it is now{several}. "
+        "Operations are those of the matrix products, a multiply-add counted as two, every person computed."
+    )
+
+
+def _free(plan: "RunPlan") -> float | None:
+    if plan.place.device != "cuda":
+        return machine_memory()[1]
+    import torch
+
+    return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved()  # of which the measurement holds some
+
+
+def _warn_of_memory(plan: "RunPlan") -> None:
+    free, sharing = _free(plan), plan.place.gpus if plan.place.device == "cpu" else 1
+    if free and plan.measured.memory * sharing > free:
+        console.warn(
+            f"A step needs about {size(plan.measured.memory * sharing)} of memory, but {size(free)} are free. A smaller "
+            f"batch is another recipe: --set train.batch_size={max(1, plan.preset.train.batch_size // 2)}; more GPUs share it."
+        )

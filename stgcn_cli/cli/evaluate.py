@@ -1,0 +1,148 @@
+"""`stgcn eval`: scores and metrics of a checkpoint."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+from stgcn_cli.cli import console, options
+from stgcn_cli.cli.options import METRICS
+from stgcn_cli.errors import UsageError
+from stgcn_cli.evaluation import compare
+from stgcn_cli.io.text import nearest
+
+if TYPE_CHECKING:
+    from stgcn_cli.evaluation.score import EvalResult
+
+
+def evaluate(
+    checkpoint: Annotated[
+        str,
+        Argument(
+            help="A checkpoint file, or published weights by name (downloaded once).",
+            autocompletion=options.checkpoints,
+        ),
+    ],
+    data: Annotated[
+        list[Path] | None,
+        Option(
+            "--data", metavar="PATH", help="Data folder or annotation pickle; repeatable. Default: $STGCN_DATA, ./data"
+        ),
+    ] = None,
+    split: Annotated[
+        str | None, Option(help="Default: the preset's validation split; a bare list is taken whole.")
+    ] = None,
+    out: Annotated[Path | None, Option(help="Write the scores: .pkl (as the reference), .json, .csv or .npz.")] = None,
+    metrics: Annotated[
+        str | None,
+        Option(
+            "--metrics",
+            "--eval",
+            help=f"One or several of {', '.join(METRICS)}.",
+            autocompletion=options.one_of(*METRICS),
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        Option(
+            "--preset", "-p", help="When the checkpoint does not say, or against it.", autocompletion=options.presets
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        Option("--set", "--cfg-options", metavar="KEY=VALUE", help="Change the preset: --set data.clip_len=100"),
+    ] = None,
+    batch_size: Annotated[int | None, Option(help="Clips computed at a time; changes speed only.", min=1)] = None,
+    gpus: Annotated[int, Option(help="Processes on this machine, one a GPU.")] = 1,
+    device: Annotated[str, Option(help="auto, cpu or cuda.", autocompletion=options.devices)] = "auto",
+    precision: Annotated[
+        str, Option(help="auto (float32), float32, tf32, bf16 or float64.", autocompletion=options.precisions)
+    ] = "auto",
+    base_url: Annotated[str | None, Option("--base-url", help="A mirror to download published weights from.")] = None,
+    report: Annotated[bool, Option(help="Write a page with confusions, classes and clips beside the table.")] = True,
+    as_json: Annotated[bool, Option("--json", help="The metrics for scripts.")] = False,
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
+    launcher: Annotated[str | None, Option(hidden=True)] = None,
+    fuse_conv_bn: Annotated[bool, Option("--fuse-conv-bn", hidden=True)] = False,
+    average_clips: Annotated[str | None, Option(hidden=True)] = None,
+    gpu_collect: Annotated[bool, Option("--gpu-collect", hidden=True)] = False,
+    tmpdir: Annotated[str | None, Option(hidden=True)] = None,
+) -> None:
+    """Measure how often a checkpoint is right.
+
+    Example: stgcn eval stgcn-demo/run/best.pth --data stgcn-demo --out result.pkl
+    """
+    console.set_quiet(quiet)
+    console.note_unused({
+        "--launcher": launcher, "--fuse-conv-bn": fuse_conv_bn, "--average-clips": average_clips,
+        "--gpu-collect": gpu_collect, "--tmpdir": tmpdir,
+    })  # fmt: skip
+    wanted = _metrics(metrics)
+    from stgcn_cli.evaluation import evaluate as evaluating
+    from stgcn_cli.evaluation import results
+    from stgcn_cli.runs import resolve
+    from stgcn_cli.viz import report as reporting
+
+    if out:
+        results.writer_for(out)  # an impossible name is refused before the work
+    wishes = resolve.EvalOptions(
+        checkpoint, tuple(data or ()), split, preset, tuple(settings or ()), wanted, batch_size, gpus, device, precision,
+        base_url,
+    )  # fmt: skip
+    reporter = console.reporter()
+    result = evaluating.evaluate(wishes, reporter)
+    if result is None:
+        return
+    if out:
+        results.write(result, out)
+    stem = evaluating.place_for_pictures(Path(checkpoint), out, result.split)
+    beside = reporting.write_class_files(result, stem)
+    beside += reporting.write_beside(result, stem, Path(checkpoint).name, reporter) if report else []
+    _render(result, [*([out] if out else []), *beside], as_json)
+
+
+def _metrics(text: str | None) -> tuple[str, ...]:
+    """The metrics asked for, or () for the preset's."""
+    names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
+    for name in names:
+        if name not in METRICS:
+            raise UsageError(f"There is no metric {name!r}.{nearest(name, METRICS)}", f"Metrics: {', '.join(METRICS)}")
+    return names
+
+
+def _render(result: "EvalResult", written: list[Path], as_json: bool) -> None:
+    clips, known = len(result.labels), result.labelled
+    comparison = compare.with_published(
+        result.preset, result.split, len(known.labels), len(set(known.labels.tolist())), result.metrics
+    )
+    if as_json:
+        beside = {"published": dataclasses.asdict(comparison)} if comparison else {}
+        files = [str(path) for path in written]
+        console.print_json(
+            {"preset": result.preset.name, "split": result.split, "clips": clips, **result.metrics, "files": files}
+            | beside
+        )
+        return
+    _table(result, clips, comparison)
+    if len(known.labels) < clips:
+        console.note(f"{clips - len(known.labels)} clips have no label; they are in the scores, not in the metrics.")
+    for path in written:
+        console.note(f"Wrote {path}")
+
+
+def _table(result: "EvalResult", clips: int, comparison: compare.Comparison | None) -> None:
+    from stgcn_cli.evaluation.metrics import informative
+
+    title = f"{result.preset.name} on {result.split}"
+    shown = informative(result.metrics, result.preset.model.num_classes)
+    rows = [["clips", f"{clips:,}"], *([name, f"{100 * value:.2f} %"] for name, value in shown.items())]
+    if comparison is None:
+        console.table(title, ["metric", "value"], rows)
+        return
+    words = {"within": f"within {compare.TOLERANCE:g} points"}
+    beside = {c.metric: [f"{100 * c.published:.2f} %", words.get(c.verdict, c.verdict)] for c in comparison.metrics}
+    rows = [[*row, *beside.get(row[0], ["", ""])] for row in rows]
+    console.table(title, ["metric", "value", "published", "compared"], rows)
+    if comparison.differs:
+        console.note("Not as published, so compare with care: " + "; ".join(comparison.differs) + ".")

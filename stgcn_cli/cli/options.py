@@ -1,0 +1,103 @@
+"""What a shell offers after TAB where the program knows the words; file names are the shell's business."""
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+
+from stgcn_cli.runtime import DEVICES, PRECISIONS
+
+# The command line as users of the reference type it: several values after one option.
+
+METRICS = ("top_k_accuracy", "mean_class_accuracy", "mean_class_accuracy_labelled")
+_METRIC_OPTIONS = ("--eval", "--metrics")
+_SETTING_OPTIONS = ("--cfg-options", "--set")
+
+
+def join_values(argv: Sequence[str]) -> list[str]:
+    """`--eval a b` becomes `--eval a,b`, `--cfg-options k=1 l=2` becomes two options; all else stays as it is.
+
+    A word is taken for a further value only when it is a metric's name (after `--eval`, `--metrics`) or holds `=`
+    and is no option (after `--cfg-options`, `--set`), so a checkpoint that follows is never swallowed.
+    """
+    joined: list[str] = []
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        joined.append(word)
+        if word == "--":
+            return joined + words
+        if word in _METRIC_OPTIONS and words:
+            joined.append(",".join([words.pop(0), *_take(words, lambda w: w in METRICS)]))
+        elif word in _SETTING_OPTIONS and words:
+            joined.append(words.pop(0))
+            for value in _take(words, lambda w: "=" in w and not w.startswith("-")):
+                joined += [word, value]
+    return joined
+
+
+def retyped(argv: Sequence[str], options: Mapping[str, str]) -> str:
+    """The command line as typed, with these options given their new values; fit for a shell."""
+    words: list[str] = []
+    left, old = dict(options), list(argv)
+    while old:
+        name, equals, _ = (word := old.pop(0)).partition("=")
+        if name not in options:
+            words.append(word)
+            continue
+        if not equals and old:
+            old.pop(0)
+        if name in left:
+            words += [name, left.pop(name)]
+    return shlex.join([*words, *(word for pair in left.items() for word in pair)])
+
+
+def _take(words: list[str], belongs) -> list[str]:
+    taken = []
+    while words and belongs(words[0]):
+        taken.append(words.pop(0))
+    return taken
+
+
+Offer = Callable[[str], list[str]]
+
+
+def one_of(*words: str) -> Offer:
+    """Offers the `words` that begin like what was typed; where none does, the shell offers files."""
+
+    def offer(incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return offer
+
+
+devices = one_of(*DEVICES)
+precisions = one_of(*PRECISIONS)
+
+
+def presets(incomplete: str) -> list[str]:
+    """Offers presets by their short names; the published ones once a letter tells that they are meant."""
+    from stgcn_cli.config import catalog
+    from stgcn_cli.config import presets as library
+
+    published = [entry.name for entry in catalog.PUBLISHED] if incomplete else []
+    return one_of(*library.names(), *published)(incomplete)
+
+
+def checkpoints(incomplete: str) -> list[str]:
+    """Offers published weights once something is typed: before, files are meant."""
+    from stgcn_cli.config import catalog
+
+    return one_of(*(entry.preset for entry in catalog.PUBLISHED))(incomplete) if incomplete else []
+
+
+def layouts(incomplete: str) -> list[str]:
+    """Offers the built-in skeletons."""
+    from stgcn_cli.config.skeletons import LAYOUTS
+
+    return one_of(*LAYOUTS)(incomplete)
+
+
+def formats(incomplete: str) -> list[str]:
+    """Offers the formats of skeleton files."""
+    from stgcn_cli.data.readers import FORMATS
+
+    return one_of(*FORMATS)(incomplete)

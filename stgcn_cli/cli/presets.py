@@ -1,0 +1,83 @@
+"""`stgcn presets`: which experiments there are, and what is in one."""
+
+from typing import Annotated, Any
+
+import typer
+
+from stgcn_cli.cli import console, options
+from stgcn_cli.config import catalog
+from stgcn_cli.config import presets as library
+
+presets = typer.Typer(
+    help="List the presets, or show one.\n\nExample: stgcn presets show ntu60-xsub-3d", invoke_without_command=True
+)
+
+_COLUMNS = ["preset", "skeleton", "GPUs", "top-1", "mean class", "AGCN top-1", "AGCN mean class"]
+_NAMES = ["preset", "data", "published as"]
+
+
+@presets.callback()
+def list_presets(
+    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False
+) -> None:
+    """List the presets, or show one.
+
+    Example: stgcn presets show ntu60-xsub-3d
+    """
+    if context.invoked_subcommand:
+        return
+    entries = [_describe(name) for name in library.names()]
+    if as_json:
+        console.print_json(entries)
+        return
+    console.table(
+        "Presets (accuracies in %, as published)", _COLUMNS, [[_cell(e[c]) for c in _COLUMNS] for e in entries]
+    )
+    console.gap()
+    console.table("Names", _NAMES, [[_cell(e[c]) for c in _NAMES] for e in entries])
+    links = [[e["preset"], link] for e in entries for link in e["links"]]
+    console.gap()
+    console.table("Published files", ["preset", "link"], links, whole=True)
+    for entry in catalog.PUBLISHED:
+        if entry.agcn_note:
+            console.note(f"{entry.preset}: the AGCN mean class is {entry.agcn_note}.")
+
+
+@presets.command("show")
+def show(
+    name: Annotated[
+        str, typer.Argument(help="A preset, a published name, or a TOML file.", autocompletion=options.presets)
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", "--cfg-options", metavar="KEY=VALUE", help="Override, e.g. --set optim.lr=0.05"),
+    ] = None,
+) -> None:
+    """Print a preset with everything resolved.
+
+    Example: stgcn presets show ntu60-xsub-3d
+    """
+    console.say(library.to_toml(library.load(name, settings or [])).rstrip())
+
+
+def _describe(name: str) -> dict[str, Any]:
+    preset, published = library.load(name), catalog.find(name)
+    skeleton = "2d" if preset.data.channels == "xys" else "3d"
+    links = [f"{catalog.BASE_URL}/{path}" for path in (published.weights, *published.logs)] if published else []
+    return {
+        "preset": name,
+        "description": preset.description,
+        "skeleton": skeleton,
+        "GPUs": published.gpus if published else None,
+        "top-1": published.top1 if published else None,
+        "mean class": published.mean_class if published else None,
+        "AGCN top-1": published.agcn_top1 if published else None,
+        "AGCN mean class": published.agcn_mean_class if published else None,
+        "data": preset.data.dataset,
+        "published as": published.name if published else None,
+        "links": links,
+    }
+
+
+def _cell(value: object) -> str:
+    return "-" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)

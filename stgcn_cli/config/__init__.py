@@ -1,0 +1,1 @@
+"""What defines an experiment: presets, skeleton layouts, class names, published systems and their files."""

@@ -1,0 +1,153 @@
+"""Presets by name, published name or path; overrides; and a preset written back as TOML."""
+
+import dataclasses
+import json
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from stgcn_cli.config.catalog import PUBLISHED, find
+from stgcn_cli.config.schema import Preset, check_keys, preset_from
+from stgcn_cli.config.skeletons import LAYOUTS, Layout, layout_from, read_layout
+from stgcn_cli.errors import UsageError
+from stgcn_cli.io.text import nearest, nearest_file, one_line, shown
+
+_SMALLER_RELEASE = {"ntu120": 60, "babel120": 60}  # the first 60 classes are those of NTU 60 and BABEL-60
+_SHOWN = 120  # characters of a setting in a message
+MAX_BYTES = 1_000_000  # far above any preset; a larger file is something else
+
+
+def folder() -> Path:
+    """Where the shipped presets lie: inside the wheel, or in the checkout when installed with -e."""
+    package = Path(__file__).parent.parent
+    inside = package / "_presets"
+    return inside if inside.is_dir() else package.parent / "presets"
+
+
+def names() -> list[str]:
+    """The shipped presets: the published ones in the order of the published page, then the others."""
+    order = [entry.preset for entry in PUBLISHED]
+    shipped = {path.stem for path in folder().glob("*.toml")}
+    return [name for name in order if name in shipped] + sorted(shipped - set(order))
+
+
+def load(name: str, settings: Iterable[str] = ()) -> Preset:
+    """The preset called `name` (a shipped or published name, or a TOML file) with `key=value` settings applied.
+
+    Raises UsageError when there is none, or when a key or value is impossible.
+    """
+    path = _locate(name)
+    try:
+        with open(path, "rb") as stream:
+            text = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"The preset {path} cannot be read: {error.strerror}.") from error
+    return from_text(text, str(path), path.stem, settings)
+
+
+def from_text(text: bytes, where: str, name: str, settings: Iterable[str] = ()) -> Preset:
+    """The preset in the TOML `text`; `where` names it in messages."""
+    try:
+        if len(text) > MAX_BYTES:
+            raise UsageError(f"{where} is larger than {MAX_BYTES:,} bytes: this is no preset.")
+        values = tomllib.loads(text.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{where} is not valid TOML: {error}.") from error
+    values.setdefault("name", name)
+    values.setdefault("description", "")
+    _resolve_own_layout(values, where)
+    folder = Path(where).parent
+    for setting in settings:
+        _apply(values, setting)
+        check_keys(values, f"--set {one_line(setting)[:_SHOWN]}")
+        where += f" --set {one_line(setting)[:_SHOWN]}"
+    _read_layout_file(values, folder)
+    return preset_from(values, where)
+
+
+def _resolve_own_layout(values: dict[str, Any], where: str) -> None:
+    """Joint names in [layout] become indices."""
+    if isinstance(section := values.get("layout"), dict) and isinstance(values.get("data"), dict):
+        own = layout_from(values["data"].get("layout"), section, f"{where} [layout]")
+        values["layout"] = {"joints": own.joints, "bones": own.bones, "centre": own.centre}
+
+
+def _read_layout_file(values: dict[str, Any], folder: Path) -> None:
+    """data.layout = "my.toml", beside the preset or here, becomes the section [layout], so that it travels with it."""
+    word = values["data"].get("layout") if isinstance(values.get("data"), dict) else None
+    if isinstance(word, str) and word.endswith(".toml"):
+        own = read_layout(folder / word if (folder / word).is_file() else Path(word))
+        values["data"]["layout"] = own.name
+        values["layout"] = {"joints": own.joints, "bones": own.bones, "centre": own.centre}
+    elif isinstance(word, str) and word in LAYOUTS:
+        values.pop("layout", None)
+
+
+def layout_of(preset: Preset) -> Layout:
+    """The skeleton of the preset's clips."""
+    if preset.layout is None:
+        return LAYOUTS[preset.data.layout]
+    own = preset.layout
+    return Layout(preset.data.layout, own.joints, tuple((a, b) for a, b in own.bones), own.centre)
+
+
+def _locate(name: str) -> Path:
+    published = find(name)
+    shipped = folder() / f"{published.preset if published else name}.toml"
+    if "/" not in name and shipped.is_file():
+        return shipped
+    if Path(name).suffix == ".toml" or "/" in name:
+        if Path(name).is_file():
+            return Path(name)
+        published = find(Path(name).stem)  # configs/skeleton/stgcn/stgcn_80e_babel60.py of the reference
+        hint = (
+            f"Its preset here: --preset {published.preset}"
+            if published
+            else "See `stgcn presets` for the shipped ones."
+        )
+        raise UsageError(f"There is no preset file {name}.{nearest_file(Path(name))}", hint)
+    known = names() + [entry.name for entry in PUBLISHED]
+    beside = f" Did you mean '{name}.toml'?" if Path(f"{name}.toml").is_file() else ""
+    raise UsageError(f"There is no preset {name!r}.{beside or nearest(name, known)}", "Presets: " + ", ".join(names()))
+
+
+def _apply(values: dict[str, Any], setting: str) -> None:
+    """Put `section.key=value` into `values`."""
+    where = f"--set {one_line(setting)[:_SHOWN]}"
+    key, equals, text = setting.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f"{where}: a setting is written key=value.", "For example: --set optim.lr=0.05")
+    *sections, last = key.strip().split(".")
+    target = values
+    for section in sections:
+        target = target.setdefault(section, {})
+        if not isinstance(target, dict):
+            raise UsageError(f"{where}: {shown(section)} is a value, not a section.")
+    if text.strip() == "none":  # TOML has no null; the key is then absent
+        target.pop(last, None)
+    else:
+        target[last] = _value(text.strip())
+
+
+def _value(text: str) -> Any:
+    """`text` as a TOML value, else as the text itself, so that --set data.train=xview_train needs no quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text
+
+
+def to_toml(preset: Preset) -> str:
+    """The resolved preset as TOML text that `load` reads back to an equal preset; absent values are left out."""
+    return "\n".join(_lines(dataclasses.asdict(preset), "")) + "\n"
+
+
+def _lines(values: dict[str, Any], section: str) -> Iterator[str]:
+    for key, value in values.items():
+        if value is not None and not isinstance(value, dict):
+            yield f"{key} = {json.dumps(value, ensure_ascii=False)}"
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield f"\n[{section}{key}]"
+            yield from _lines(value, section + key + ".")

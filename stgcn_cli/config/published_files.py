@@ -1,0 +1,155 @@
+"""What is published, in a cache folder: weights, training logs and 2-D annotations; found, fetched, verified."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stgcn_cli.config import catalog
+from stgcn_cli.config.catalog import Annotations, Published
+from stgcn_cli.errors import NetworkError, UsageError
+from stgcn_cli.io.download import PAUSES_S, NotThere, Wanted, checked_base, fetch, problem
+from stgcn_cli.io.files import cache_folder
+from stgcn_cli.io.reporter import Reporter
+from stgcn_cli.io.text import nearest
+
+_MIB = 1 << 20
+_MOST = {"weights": 1024 * _MIB, "log": 64 * _MIB, "annotations": 65_536 * _MIB}  # far above what is published
+
+
+@dataclass(frozen=True)
+class Item:
+    """One published file. `kind` is "weights", "log" or "annotations"; `paths` lie below the base, likelier first."""
+
+    kind: str
+    name: str  # of the preset, or of the annotations
+    paths: tuple[str, ...]
+    sha256_prefix: str = ""
+
+    def places(self, cache: Path) -> list[Path]:
+        """Where it may lie in the cache."""
+        folder = cache / (self.kind if self.kind != "log" else "logs")
+        return list(dict.fromkeys(folder / Path(path).name for path in self.paths))
+
+    def found(self, cache: Path) -> Path | None:
+        """Where it lies in the cache, or None."""
+        return next((place for place in self.places(cache) if place.is_file()), None)
+
+    def wanted(self, path: str, cache: Path, base: str) -> Wanted:
+        """One of its paths as something to fetch."""
+        target = self.places(cache)[0].with_name(Path(path).name)
+        is_pickle = self.kind == "annotations"
+        return Wanted(f"{base}/{path}", target, _MOST[self.kind], self.sha256_prefix, is_pickle)
+
+
+def weights_of(entry: Published) -> Item:
+    """The checkpoint of a published system."""
+    return Item("weights", entry.preset, (entry.weights,), entry.sha256_prefix)
+
+
+def log_of(entry: Published) -> Item:
+    """The training log of a published system."""
+    return Item("log", entry.preset, entry.logs)
+
+
+def annotations_of(entry: Annotations) -> Item:
+    """A published annotation pickle."""
+    return Item("annotations", entry.name, (entry.path,))
+
+
+def choose(names: Sequence[str], everything: bool, logs: bool, annotations: bool) -> list[Item]:
+    """The files meant: of each system its weights, on request its log and its data set's 2-D annotations.
+
+    The name of an annotation pickle means just that. Raises UsageError for an unknown name.
+    """
+    chosen: list[Item] = []
+    for name in [entry.preset for entry in catalog.PUBLISHED] if everything else names:
+        entry, pickles = catalog.find(name), catalog.find_annotations(name)
+        if not entry and not pickles:
+            known = [each.preset for each in catalog.PUBLISHED] + [each.name for each in catalog.ANNOTATIONS]
+            raise UsageError(
+                f"Nothing called {name!r} is published.{nearest(name, known)}", "See stgcn download --list"
+            )
+        if entry:
+            chosen += [weights_of(entry), *([log_of(entry)] if logs else [])]
+        if annotations and not pickles and not everything:
+            raise UsageError(
+                f"The annotations of {name} are not published: its owners give the data away on request.",
+                "`stgcn prepare` says where to ask.",
+            )
+        if pickles and (annotations or not entry):
+            chosen += [annotations_of(each) for each in pickles]
+    return list(dict.fromkeys(chosen))
+
+
+def everything() -> list[Item]:
+    """All published files this program knows of."""
+    systems = [item for entry in catalog.PUBLISHED for item in (weights_of(entry), log_of(entry))]
+    return systems + [annotations_of(entry) for entry in catalog.ANNOTATIONS]
+
+
+def fetch_item(
+    item: Item, cache: Path, base_url: str | None, reporter: Reporter, pauses: Sequence[float] = PAUSES_S
+) -> Path:
+    """The file in the cache, fetched where it is absent or damaged.
+
+    Raises NetworkError, RunError (it cannot be written), or UsageError (an impossible `base_url`).
+    """
+    base, there = checked_base(base_url or catalog.BASE_URL), item.found(cache)
+    for path in item.paths:
+        wanted = item.wanted(path, cache, base)
+        if there and there != wanted.target:
+            continue
+        try:
+            return fetch(wanted, reporter, pauses)
+        except NotThere as error:
+            absent = error
+    raise absent
+
+
+def fetch_all(
+    items: Iterable[Item], cache: Path, base_url: str | None, reporter: Reporter
+) -> tuple[list[tuple[Item, Path]], list[NetworkError]]:
+    """Fetch one after the other; one that fails does not stop the others. Returns what is there and what went wrong."""
+    fetched, failed = [], []
+    for item in items:
+        try:
+            fetched.append((item, fetch_item(item, cache, base_url, reporter)))
+        except NetworkError as error:
+            failed.append(error)
+    return fetched, failed
+
+
+def fetch_weights(name: str, cache: Path, base_url: str | None, reporter: Reporter) -> Path:
+    """The checkpoint of a published system, by preset or published name, out of the cache or fetched into it."""
+    entry = catalog.find(name)
+    if entry is None:
+        raise UsageError(f"Nothing called {name!r} is published.", "See stgcn download --list")
+    return fetch_item(weights_of(entry), cache, base_url, reporter)
+
+
+def fetch_annotations(name: str, cache: Path, base_url: str | None, reporter: Reporter) -> Path:
+    """A published annotation pickle ("ntu60_xsub_train", "ntu60_hrnet", …), out of the cache or fetched into it."""
+    entry = next((each for each in catalog.ANNOTATIONS if name.removesuffix(".pkl") == each.name), None)
+    if entry is None:
+        known = [each.name for each in catalog.ANNOTATIONS]
+        raise UsageError(f"No annotations called {name!r} are published.{nearest(name, known)}", ", ".join(known))
+    return fetch_item(annotations_of(entry), cache, base_url, reporter)
+
+
+def cached_log(name: str, cache: Path | None = None) -> Path | None:
+    """The published training log of a preset when it is in the cache, else None."""
+    entry = catalog.find(name)
+    return log_of(entry).found(cache or cache_folder()) if entry else None
+
+
+def verdict(item: Item, cache: Path) -> tuple[bool, str]:
+    """Whether the file in the cache is right, as far as can be told, and in words how that is known."""
+    path = item.found(cache)
+    if path is None:
+        return True, "not in the cache"
+    wrong = problem(path, item.wanted(path.name, cache, ""))
+    if wrong:
+        return False, wrong
+    if item.sha256_prefix:
+        return True, f"sha256 {item.sha256_prefix}… as published"
+    return True, "not verifiable: no published hash"

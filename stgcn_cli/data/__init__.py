@@ -1,0 +1,1 @@
+"""From raw skeletons to batches: reading, checking, preparing, storing and loading clips."""

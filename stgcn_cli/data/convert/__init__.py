@@ -1,0 +1,1 @@
+"""Annotation pickles from anybody's files: convert, merge, validate."""

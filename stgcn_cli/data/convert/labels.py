@@ -1,0 +1,113 @@
+"""Class names and labels of one's own data: lists of names, tables of labels, names found -> indices."""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from stgcn_cli.data.convert.spool import Clip, Word
+from stgcn_cli.errors import DataError, UsageError
+from stgcn_cli.io.text import nearest, nearest_file, one_line
+
+MAX_BYTES = 16 << 20
+_NUMBER = re.compile(r"(\d+)")
+
+
+class LabelRow(NamedTuple):
+    """What a table of labels says of a clip."""
+
+    label: Word
+    subject: str | None
+
+
+def read_names(path: Path) -> list[str]:
+    """The class names in a text, one a line, in the order of the labels. Raises UsageError."""
+    names = [line.strip() for line in _text(path).splitlines()]
+    while names and not names[-1]:
+        names.pop()
+    if not names or not all(names):
+        where = f"line {names.index('') + 1} is empty" if names else "it is empty"
+        raise UsageError(f"{path}: {where}.", "A list of classes has one name a line, the first for label 0.")
+    if len(set(names)) < len(names):
+        raise UsageError(f"{path}: the class {one_line(Counter(names).most_common(1)[0][0])!r} stands there twice.")
+    return names
+
+
+def read_list(path: Path) -> list[str]:
+    """The names in a text, one a line; empty lines do not count. Raises UsageError."""
+    names = [name for line in _text(path).splitlines() if (name := line.strip())]
+    if not names:
+        raise UsageError(f"{path} is empty.", "A list has one name a line.")
+    return names
+
+
+def read_labels(path: Path) -> dict[str, LabelRow]:
+    """A CSV with the header name,label[,subject]: what it says of each clip. Raises UsageError naming the line."""
+    rows = csv.DictReader(_text(path).splitlines(), skipinitialspace=True)
+    header = [name.strip().lower() for name in rows.fieldnames or []]
+    if not {"name", "label"} <= set(header):
+        raise UsageError(f"{path} begins with {','.join(header)[:60]!r}, expected name,label[,subject].")
+    rows.fieldnames = header
+    told: dict[str, LabelRow] = {}
+    for row in rows:
+        name, label = (row["name"] or "").strip(), (row["label"] or "").strip()
+        if not name or name in told:
+            cause = f"{one_line(name)!r} stands there twice" if name else "the name is empty"
+            raise UsageError(f"{path}, line {rows.line_num}: {cause}.")
+        told[name] = LabelRow(number_or_name(label), (row.get("subject") or "").strip() or None)
+    return told
+
+
+def number_or_name(word: str) -> Word:
+    """An index where it is written as one, None where empty."""
+    return int(word) if word.isascii() and word.isdecimal() else word or None
+
+
+def number(clips: Sequence[Clip], names: Sequence[str] | None) -> tuple[list[int | None], list[str] | None]:
+    """The label of each clip, and the class names: those given, else those found, in natural order; None for indices only.
+
+    Raises DataError for a name that is not in the list, an index that has none, and names mixed with indices.
+    """
+    words = [clip for clip in clips if isinstance(clip.label, str)]
+    if names is None and words:
+        if indexed := next((clip for clip in clips if isinstance(clip.label, int)), None):
+            raise DataError(
+                f"{one_line(words[0].name)} has the label {words[0].label!r}, {one_line(indexed.name)} the label {indexed.label}: "
+                "which class a name is cannot be told.",
+                "Give the names in the order of the indices: --classes names.txt",
+            )
+        names = sorted({clip.label for clip in words if isinstance(clip.label, str)}, key=natural)
+    places = {name: index for index, name in enumerate(names or ())}
+    return [_index(clip, places, names) for clip in clips], None if names is None else list(names)
+
+
+def _index(clip: Clip, places: Mapping[str, int], names: Sequence[str] | None) -> int | None:
+    if isinstance(clip.label, str):
+        if clip.label not in places:
+            close = nearest(clip.label, list(places))
+            raise DataError(f"{one_line(clip.name)} has the label {clip.label!r:.60}, which is no class.{close}")
+        return places[clip.label]
+    if clip.label is not None and names is not None and clip.label >= len(names):
+        based = " Are the labels counted from 1?" if clip.label == len(names) else ""
+        raise DataError(f"{one_line(clip.name)} has the label {clip.label}, but there are {len(names)} classes.{based}")
+    return clip.label
+
+
+def natural(word: str) -> list[tuple[int, int, str]]:
+    """A key that sorts numbers in texts by their value: class 2 before class 10."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in _NUMBER.split(word)]
+
+
+def _text(path: Path) -> str:
+    try:
+        with open(path, "rb") as stream:
+            text = stream.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
+            raise UsageError(f"{path} is larger than {MAX_BYTES >> 20} MB: this is no such list.")
+        return text.decode("utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}.{nearest_file(path)}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is no text in UTF-8.") from error

@@ -1,0 +1,127 @@
+"""Which clips train and which validate: as the data say, by subject, by a list, or by a share. Nothing depends on the order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stgcn_cli.data.convert.labels import natural, read_list
+from stgcn_cli.data.convert.spool import Clip
+from stgcn_cli.errors import DataError, UsageError
+from stgcn_cli.io.text import nearest, one_line
+
+FRACTION = 0.2  # of the clips validate where nothing is said
+Splits = list[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Division:
+    """How to divide; at most one of the first four is given."""
+
+    val_subjects: tuple[str, ...] = ()
+    val_names: tuple[str, ...] = ()
+    val_fraction: float | None = None
+    only: str | None = None  # all clips into the split of this name
+    seed: int = 0
+
+
+def division(
+    subjects: str | None, listed: Path | None, fraction: float | None, only: str | None, seed: int
+) -> Division:
+    """What the user's words ask for. Raises UsageError when they contradict each other, or a list cannot be read."""
+    given = {"--val-subjects": subjects, "--val-list": listed, "--val-fraction": fraction, "--split": only}
+    said = [name for name, value in given.items() if value is not None]
+    if len(said) > 1:
+        raise UsageError(f"{' and '.join(said)} contradict each other.", "Give one of them.")
+    if fraction is not None and not 0 < fraction < 1:
+        raise UsageError(f"--val-fraction {fraction:g} leaves nothing on one side.", "Give a share such as 0.2")
+    persons = tuple(plain for word in (subjects or "").split(",") if (plain := plain_subject(word)))
+    if subjects is not None and not persons:
+        raise UsageError("--val-subjects names nobody.", "For example: --val-subjects 6,7,8")
+    return Division(persons, tuple(read_list(listed)) if listed else (), fraction, only, seed)
+
+
+def divide(clips: Sequence[Clip], labels: Sequence[int | None], wish: Division) -> tuple[Splits, str]:
+    """The splits of each clip, "train" and "val" unless the clips bring their own, and how it was done in words.
+
+    Raises DataError when a subject or name is not there, or a split would be empty.
+    """
+    if wish.only:
+        return [(wish.only,)] * len(clips), f"all in {wish.only}"
+    if wish.val_subjects:
+        return _checked([clip.subject in _subjects(clips, wish) for clip in clips], "by subject")
+    if wish.val_names:
+        listed = _listed(clips, wish.val_names)
+        return _checked([clip.name in listed for clip in clips], "by a list of names")
+    if wish.val_fraction is None and any(clip.splits for clip in clips):
+        return [clip.splits for clip in clips], "as they were"
+    fraction = FRACTION if wish.val_fraction is None else wish.val_fraction
+    subjects = {clip.subject for clip in clips}
+    if None not in subjects and len(subjects) > 1:
+        chosen = _share(sorted(map(str, subjects), key=natural), fraction, wish.seed)
+        said = f"{100 * fraction:.0f} % of the subjects validate: {', '.join(sorted(chosen, key=natural))}"
+        return _checked([clip.subject in chosen for clip in clips], said)
+    names = _share_of_each_class(clips, labels, fraction, wish.seed)
+    known = "there is only one subject" if None not in subjects else "the subjects are not known"
+    return _checked([clip.name in names for clip in clips], f"{100 * fraction:.0f} % of each class validate; {known}")
+
+
+def plain_subject(word: object) -> str | None:
+    """7 for 7, "7" and "007", so that a name and a list mean the same person; None where nothing is said."""
+    text = "" if word is None else str(word).strip()
+    return (text.lstrip("0") or "0") if text.isdecimal() else text or None
+
+
+def _subjects(clips: Sequence[Clip], wish: Division) -> set[str]:
+    there = {clip.subject for clip in clips if clip.subject is not None}
+    if unknown := next((clip for clip in clips if clip.subject is None), None):
+        raise DataError(
+            f"Whose clip {one_line(unknown.name)} is, is not known.",
+            "Subjects come from NTU names (P007), a CSV's column subject, or --labels with name,label,subject.",
+        )
+    for subject in wish.val_subjects:
+        if subject not in there:
+            known = one_line(", ".join(sorted(there, key=natural)))
+            raise DataError(f"There is no subject {subject!r}.", f"Subjects: {known[:300]}")
+    return set(wish.val_subjects)
+
+
+def _listed(clips: Sequence[Clip], names: Sequence[str]) -> set[str]:
+    there = dict.fromkeys(clip.name for clip in clips)
+    for name in names:
+        if name not in there:
+            raise DataError(
+                f"The list names {one_line(name)!r}, but there is no such clip.{nearest(name, list(there))}"
+            )
+    return set(names)
+
+
+def _share(sorted_words: Sequence[str], fraction: float, seed: int) -> set[str]:
+    """At least one, and not all."""
+    count = min(max(1, round(fraction * len(sorted_words))), len(sorted_words) - 1)
+    chosen = np.random.default_rng(seed).permutation(len(sorted_words))[:count]
+    return {sorted_words[index] for index in chosen}
+
+
+def _share_of_each_class(clips: Sequence[Clip], labels: Sequence[int | None], fraction: float, seed: int) -> set[str]:
+    by_class: dict[int | None, dict[str, None]] = {}
+    seen: set[str] = set()
+    for clip, label in zip(clips, labels, strict=True):
+        if clip.name not in seen:  # of a clip with several labels, the first decides
+            by_class.setdefault(label, {})[clip.name] = None
+            seen.add(clip.name)
+    chosen: set[str] = set()
+    for names in by_class.values():
+        if len(names) > 1:
+            chosen |= _share(sorted(names), fraction, seed)
+    return chosen
+
+
+def _checked(validates: list[bool], said: str) -> tuple[Splits, str]:
+    if all(validates) or not any(validates):
+        raise DataError(
+            f"The split {'train' if all(validates) else 'val'!r} would have no clip.",
+            "Choose other clips to validate, or put all into one split: --split train",
+        )
+    return [("val",) if each else ("train",) for each in validates], said

@@ -1,0 +1,101 @@
+"""Clips that wait on disk until all have been seen: labels are numbered and splits made when the last one is known.
+
+Only what is said of a clip stays in memory, so any number of clips can be taken over.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from stgcn_cli.data.output import RecordWriter, unlisted, with_label
+from stgcn_cli.io.files import disk_error, make_dirs
+
+Word = int | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """What is said of a clip: `label` is an index, a class name, or None where it is hidden."""
+
+    name: str
+    source: str
+    label: Word
+    subject: str | None
+    splits: tuple[str, ...]
+    frames: int
+    persons: int  # who are there in any frame
+    has_size: bool  # the record tells the size of its image
+
+
+def clip_of(record: dict[str, Any], source: Path, label: Word, subject: str | None, splits: Sequence[str]) -> Clip:
+    """What is said of a usable record."""
+    keypoint = record["keypoint"]
+    persons = int(keypoint.reshape(len(keypoint), -1).any(axis=1).sum())
+    frames = int(record.get("total_frames", keypoint.shape[1]))
+    sized = record.get("img_shape") is not None
+    return Clip(record["frame_dir"], str(source), label, subject, tuple(splits), frames, persons, sized)
+
+
+class Spool:
+    """Takes records, then gives them to a writer of annotation pickles in the same order."""
+
+    def __init__(self, stream: IO[bytes], folder: Path) -> None:
+        self._stream, self._folder = stream, folder
+        self._sizes: list[int] = []
+        self.clips: list[Clip] = []
+
+    def add(self, record: dict[str, Any], clip: Clip) -> None:
+        """Take in a record; its label is left out until it is written. Raises RunError when the disk is full."""
+        item = unlisted({key: value for key, value in record.items() if key != "label"})
+        try:
+            self._stream.write(item)
+        except OSError as error:
+            raise disk_error(error, self._folder) from error
+        self._sizes.append(len(item))
+        self.clips.append(clip)
+
+    def write(
+        self,
+        writer: RecordWriter,
+        labels: Sequence[int | None],
+        splits: Sequence[Sequence[str]],
+        advance: Callable[[int], Any],
+    ) -> None:
+        """Every record with its label to its splits. Raises RunError when the disk is full."""
+        try:
+            self._stream.seek(0)  # writes what waits in memory, too
+        except OSError as error:
+            raise disk_error(error, self._folder) from error
+        for size, label, where in zip(self._sizes, labels, splits, strict=True):
+            writer.add(with_label(self._stream.read(size), label), where)
+            advance(1)
+
+
+@contextmanager
+def spool_in(folder: Path) -> Iterator[Spool]:
+    """A spool in `folder`, of a file without a name: it is gone when the block ends, and when the program is killed."""
+    try:
+        stream = tempfile.TemporaryFile(dir=make_dirs(folder))  # noqa: SIM115
+    except OSError as error:
+        raise disk_error(error, folder) from error
+    try:
+        yield Spool(stream, folder.resolve())
+    finally:
+        with suppress(OSError):  # a full disk has been told, or what waits is not wanted any more
+            stream.close()
+
+
+def plain_label(value: Any) -> Word:
+    """A label as int, text or None. Raises ValueError for anything else."""
+    if value is None or (isinstance(value, str) and value):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ValueError(f"label is {value!r:.40}, neither a whole number nor a name")
+    if not 0 <= value < 1_000_000:
+        raise ValueError(f"label is {int(value)}")
+    return int(value)

@@ -1,0 +1,79 @@
+"""Where data and working copies lie: one data folder, one cache folder."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from stgcn_cli.config import presets
+from stgcn_cli.errors import DataError, UsageError
+from stgcn_cli.io.text import nearest_file
+
+_BENCHMARK_FOLDERS = {"xset": "xsetup"}  # the 0.x name, where it differs
+_HOW = {
+    "ntu60": "Make it: stgcn prepare ntu60",
+    "ntu120": "Make it: stgcn prepare ntu120",
+    "ntu60-2d": "Make it: stgcn prepare ntu60-2d",
+    "ntu120-2d": "Make it: stgcn prepare ntu120-2d",
+    "babel60": "Make it: stgcn prepare babel60 (the release is at https://babel.is.tue.mpg.de)",
+    "babel120": "Make it: stgcn prepare babel120 (the release is at https://babel.is.tue.mpg.de)",
+    "demo": "Make it: stgcn demo",
+}
+
+
+def data_folder() -> Path:
+    """$STGCN_DATA, else ./data"""
+    return Path(os.environ.get("STGCN_DATA") or "data")
+
+
+def find_pickles(dataset: str, splits: Sequence[str], given: Sequence[Path]) -> list[Path]:
+    """The annotation pickles for `dataset`: those given, or those a given folder (else the data folder) holds.
+
+    In a folder: <dataset>.pkl, else train.pkl and val.pkl of the benchmark of `splits`, in <dataset>/<benchmark>,
+    <benchmark>, or directly. Raises DataError naming what is missing and what makes it.
+    """
+    found: list[Path] = []
+    for place in given or [data_folder()]:
+        if place.is_file():
+            found.append(place)
+        elif place.is_dir() or not given:
+            found += _in_folder(place, dataset, splits)
+        else:
+            raise DataError(f"There is no {place}.{nearest_file(place)}", _hint(dataset, given))
+    if not found:
+        folders = " and ".join(str(place) for place in given or [data_folder()])
+        raise DataError(f"There is no {dataset}.pkl in {folders}.", _hint(dataset, given))
+    return found
+
+
+def _in_folder(folder: Path, dataset: str, splits: Sequence[str]) -> list[Path]:
+    if (folder / f"{dataset}.pkl").is_file():
+        return [folder / f"{dataset}.pkl"]
+    lists = []
+    for split in splits:
+        benchmark, _, part = split.rpartition("_")
+        benchmark = _BENCHMARK_FOLDERS.get(benchmark, benchmark)
+        places = (folder / dataset / benchmark, folder / dataset, folder / benchmark, folder)
+        lists += [place / f"{part}.pkl" for place in places if (place / f"{part}.pkl").is_file()][:1]
+    return [path for path in dict.fromkeys(lists) if split_in_name(path)]
+
+
+def _hint(dataset: str, given: Sequence[Path]) -> str:
+    if how := _HOW.get(dataset):
+        return how + ("" if given else "\nOr give the file, or its folder, with --data (or set STGCN_DATA).")
+    return f"Give the file, or its folder: --data {dataset}.pkl"
+
+
+def split_in_name(path: Path) -> str | None:
+    """ "train", "val" or "test" when the file's name says so (list dialect), else None."""
+    words = path.stem.lower().replace("-", "_").replace(".", "_").split("_")
+    return next((word for word in ("train", "val", "test") if word in words), None)
+
+
+def names_beside(file: Path) -> Sequence[str]:
+    """The classes in FILE.toml, which `convert` writes beside FILE.pkl; none where there is no such preset."""
+    path = file.with_suffix(".toml")
+    try:
+        classes = presets.load(str(path)).data.classes if path.is_file() else ()
+    except UsageError:
+        return ()
+    return classes if isinstance(classes, tuple) else ()

@@ -1,0 +1,1 @@
+"""The NTU RGB+D format: sample names, .skeleton files, pre-normalisation."""

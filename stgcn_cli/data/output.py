@@ -1,0 +1,196 @@
+"""Where new annotation pickles and their preset go, and that nothing is there yet."""
+
+import contextlib
+import os
+import pickle
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+from stgcn_cli.config.skeletons import Layout
+from stgcn_cli.errors import DataError, UsageError
+from stgcn_cli.io.files import atomic_write
+from stgcn_cli.io.text import nearest, one_line, printable
+
+# Annotation pickles written record by record: any number of clips in flat memory, the same bytes from any number of workers.
+#
+# A pickle is a program for a small stack machine. In protocol 3 what pickles one object, without its first two bytes and its
+# last, can stand anywhere in a larger pickle: nothing in it counts from the start. So each record is pickled where it is
+# made, and here the fragments are only strung together. numpy arrays name the module that numpy 1 and 2 both know.
+
+_START, _END = pickle.PROTO + b"\x03", pickle.STOP
+
+
+class RecordWriter(Protocol):
+    """Takes the records of all clips, in order."""
+
+    def add(self, record: bytes, splits: Sequence[str]) -> None:
+        """One record, as `list_item` made it, that belongs to these splits."""
+
+
+def list_item(record: object) -> bytes:
+    """The part of a pickle that appends `record`, with at most one array in it, to the list on the stack."""
+    return unlisted(record) + pickle.APPEND
+
+
+def unlisted(record: object) -> bytes:
+    """The same, not yet appended: `with_label` does it."""
+    return _fragment(record).replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n", 1)
+
+
+def with_label(fragment: bytes, label: int | None) -> bytes:
+    """What `list_item` gives of a record that has this label besides; `fragment` is what `unlisted` gave of it."""
+    entry = b"" if label is None else _fragment("label") + _fragment(label) + pickle.SETITEM
+    return fragment + entry + pickle.APPEND
+
+
+def _fragment(value: object) -> bytes:
+    return pickle.dumps(value, protocol=3)[len(_START) : -len(_END)]
+
+
+@contextlib.contextmanager
+def one_pickle(path: Path, members: Mapping[str, Sequence[str]]) -> Iterator[RecordWriter]:
+    """{"annotations": [records], "split": {name: [frame_dir]}}; `members` is filled by the time the block ends."""
+    with atomic_write(path) as stream:
+        stream.write(_START + pickle.EMPTY_DICT + _fragment("annotations") + pickle.EMPTY_LIST)
+        yield _OneStream(stream)
+        stream.write(pickle.SETITEM + _fragment("split") + _fragment(dict(members)) + pickle.SETITEM + _END)
+
+
+@contextlib.contextmanager
+def list_pickles(paths: Mapping[str, Path]) -> Iterator[RecordWriter]:
+    """One [records] for each split, at its path: what MMAction2 0.x reads."""
+    with contextlib.ExitStack() as stack:
+        streams = {split: stack.enter_context(atomic_write(path)) for split, path in paths.items()}
+        for stream in streams.values():
+            stream.write(_START + pickle.EMPTY_LIST)
+        yield _ManyStreams(streams)
+        for stream in streams.values():
+            stream.write(_END)
+        for stream in streams.values():  # all are on the disk before the first gets its name
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+class _OneStream:
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def add(self, record: bytes, splits: Sequence[str]) -> None:
+        self._stream.write(record)
+
+
+class _ManyStreams:
+    def __init__(self, streams: Mapping[str, IO[bytes]]) -> None:
+        self._streams = streams
+
+    def add(self, record: bytes, splits: Sequence[str]) -> None:
+        for split in splits:
+            self._streams[split].write(record)
+
+
+# Where the annotation pickles of a data set go: one file with all splits, or the lists of MMAction2 0.x in a folder.
+
+FORMATS = ("single", "mmaction0x")
+_FOLDERS = {"xset": "xsetup"}  # the 0.x name, where it differs
+_SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # what may become the name of a file
+
+
+def check_place(dataset: str, out: Path, format: str, sources: Sequence[Path]) -> None:
+    """Raises UsageError when the output cannot go to `out`, before anything is read."""
+    if format not in FORMATS:
+        raise UsageError(f"There is no format {format!r}.{nearest(format, FORMATS)}", f"Known: {', '.join(FORMATS)}.")
+    if any(out.resolve() == source.resolve() for source in sources):
+        raise UsageError(f"{out} is the source.", "Give another place with --out.")
+    if format == "single" and out.is_dir():
+        raise UsageError(f"{out} is a folder.", f"Give a file: --out {out / dataset}.pkl")
+    if format != "single" and out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file.", "This format fills a folder: give one with --out.")
+
+
+def place_splits(out: Path, format: str, splits: Sequence[str], sources: Sequence[Path]) -> Mapping[str, Path]:
+    """Where each split goes; "" for a file that holds them all.
+
+    Raises DataError for a split that cannot be the name of a file, UsageError when a source would be written over.
+    """
+    if format == "single":
+        return {"": out}
+    if bad := [split for split in splits if not _SPLIT_NAME.fullmatch(split)]:
+        raise DataError(f"The split {printable(bad[0])[:80]!r} cannot become a file.", "Use --format single.")
+    paths = {split: _path(out, *split.rpartition("_")[::2]) for split in splits}
+    read = {source.resolve() for source in sources}
+    for path in paths.values():
+        if path.resolve() in read:
+            raise UsageError(f"{path} is the source.", "Give another place with --out.")
+    return paths
+
+
+def _path(out: Path, benchmark: str, part: str) -> Path:
+    return out / _FOLDERS.get(benchmark, benchmark) / f"{part}.pkl"
+
+
+def open_writer(
+    paths: Mapping[str, Path], members: Mapping[str, Sequence[str]]
+) -> AbstractContextManager[RecordWriter]:
+    """What takes the records; `members` of a file with all splits is filled by the time the block ends."""
+    return one_pickle(paths[""], members) if "" in paths else list_pickles(paths)
+
+
+DIALECTS = ("one", "list")
+_SUFFIXES = (".pkl", ".pickle")
+_SPLIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # what may become a part of a file's name
+_USUAL = ("train", "val")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the clips go."""
+
+    out: Path
+    dialect: str = "one"  # one file with all splits, or a list for each: OUT_train.pkl, OUT_val.pkl
+    preset: bool = True
+    force: bool = False
+    layout: Layout | None = None
+
+    @property
+    def preset_path(self) -> Path:
+        """OUT.toml beside OUT.pkl."""
+        return self.out.with_suffix(".toml")
+
+    def check(self, inputs: Sequence[Path]) -> None:
+        """Raises UsageError when the output cannot go there, before anything is read."""
+        if self.dialect not in DIALECTS:
+            close = nearest(self.dialect, DIALECTS)
+            raise UsageError(f"There is no --format {self.dialect!r}.{close}", f"Known: {', '.join(DIALECTS)}.")
+        if self.out.is_dir():
+            raise UsageError(f"{self.out} is a folder.", f"Give a file: --out {self.out / 'own.pkl'}")
+        if self.out.suffix not in _SUFFIXES:
+            raise UsageError(f"--out {self.out} is no .pkl file.", f"For example: --out {self.out.with_suffix('.pkl')}")
+        read = {path.resolve() for path in inputs}
+        for path in self.paths(_USUAL).values():
+            if path.resolve() in read:
+                raise UsageError(f"{path} is an input.", "Give another place with --out.")
+        self._check_free([*self.paths(_USUAL).values(), *([self.preset_path] if self.preset else [])])
+
+    def paths(self, splits: Iterable[str]) -> Mapping[str, Path]:
+        """Where each split goes; "" for a file that holds them all. Raises DataError for one that no file can be called."""
+        if self.dialect == "one":
+            return {"": self.out}
+        for split in splits:
+            if not _SPLIT.fullmatch(split):
+                said = f"The split {one_line(split)[:80]!r} cannot become a part of a file's name."
+                raise DataError(said, "Keep one file: --format one")
+        return {split: self.out.with_stem(f"{self.out.stem}_{split}") for split in splits}
+
+    def checked_paths(self, splits: Iterable[str]) -> Mapping[str, Path]:
+        """The same, none of which is there yet. Raises UsageError besides."""
+        paths = self.paths(splits)
+        self._check_free(paths.values())
+        return paths
+
+    def _check_free(self, paths: Iterable[Path]) -> None:
+        if not self.force and (there := [str(path) for path in paths if path.exists()]):
+            raise UsageError(f"{' and '.join(there)} would be written over.", "Choose another --out, or add --force.")

@@ -1,0 +1,151 @@
+"""Seconds before hours: do the data fit the preset? Answered with what was found, what was expected, what to type."""
+
+import dataclasses
+from collections import Counter
+
+import numpy as np
+
+from stgcn_cli.config import catalog, presets
+from stgcn_cli.config.schema import Preset
+from stgcn_cli.data.splits import Split
+from stgcn_cli.errors import DataError
+from stgcn_cli.io.text import one_line
+
+_SHOWN = 3  # clips named in a warning
+
+
+def check(preset: Preset, split: Split, *, training: bool) -> list[str]:
+    """Raise DataError when `split` cannot be used with `preset`; returns warnings about what is odd but possible."""
+    _check_skeleton(preset, split, training)
+    _check_labels(preset, split, training)
+    _check_lengths(preset, split, training)
+    return _warnings(preset, split)
+
+
+def _check_skeleton(preset: Preset, split: Split, training: bool) -> None:
+    joints, values = split.store.frames.shape[1:]
+    expected, wanted = len(presets.layout_of(preset).joints), preset.data.channels
+    if (joints, values, split.store.has_score) == (expected, len(wanted), wanted == "xys"):
+        return
+    found, wants = _words(joints, values, split.store.has_score), _words(expected, len(wanted), wanted == "xys")
+    raise DataError(
+        f"{split.store.source} has {found}; the preset {preset.name} expects {wants}.{_mix_up(preset, split)}",
+        _better_preset(preset, split, training),
+    )
+
+
+def _words(joints: int, values: int, has_score: bool) -> str:
+    return f"{joints} joints x {values} values = {joints * values} channels{' with scores' if has_score else ''}"
+
+
+def _mix_up(preset: Preset, split: Split) -> str:
+    flat = split.store.has_score or split.store.frames.shape[2] == 2
+    if flat and preset.data.channels == "xy" and split.store.has_score:
+        return " There is a keypoint_score: use --set data.channels=xys"
+    if flat == (preset.data.channels != "xyz"):
+        missing = flat and preset.data.channels == "xys" and not split.store.has_score
+        return " The keypoint_score is missing: use --set data.channels=xy" if missing else ""
+    return f" This is a 2-D/3-D mix-up: {'2' if flat else '3'}-D data with a {'3' if flat else '2'}-D preset."
+
+
+def _better_preset(preset: Preset, split: Split, training: bool) -> str:
+    """The command with the first published preset of this skeleton, or with the preset's own data."""
+    verb = "train" if training else "eval CHECKPOINT"
+    for entry in catalog.PUBLISHED:
+        other = presets.load(entry.preset)
+        joints, values = len(presets.layout_of(other).joints), len(other.data.channels)
+        if (joints, values, other.data.channels == "xys") == (*split.store.frames.shape[1:], split.store.has_score):
+            return (
+                f"Type: stgcn {verb} --preset {entry.preset} --data {split.store.source}\n"
+                f"Or give {preset.name} its own data: --data {preset.data.dataset}.pkl"
+            )
+    return f"Give a file of the {preset.data.layout} layout: --data {preset.data.dataset}.pkl"
+
+
+def _check_labels(preset: Preset, split: Split, training: bool) -> None:
+    labels, classes = split.labels, preset.model.num_classes
+    if training and (labels < 0).any():
+        first = split.names([int(np.argmax(labels < 0))])[0]
+        raise DataError(
+            f"{split.store.source}: {(labels < 0).sum()} clips of {split.name!r} have no label, the first is {first}."
+        )
+    if (labels < 0).all():
+        return
+    if labels.max() >= classes:
+        worst = int(labels.argmax())
+        based = " Are the labels counted from 1?" if labels.max() == classes and labels[labels >= 0].min() >= 1 else ""
+        raise DataError(
+            f"{split.store.source}: {split.names([worst])[0]} has label {labels[worst]}, but the model has {classes} classes "
+            f"(labels 0 to {classes - 1}).{based}",
+            f"Use --set model.num_classes={int(labels.max()) + 1}, or correct the labels.",
+        )
+
+
+def _check_lengths(preset: Preset, split: Split, training: bool) -> None:
+    lengths = split.store.lengths[split.indices]
+    if training and preset.data.clip_len is None and lengths.min() != lengths.max():
+        raise DataError(
+            f"{split.store.source}: clips of {split.name!r} have {lengths.min()} to {lengths.max()} frames, "
+            f"but the preset {preset.name} takes clips as long as stored, all alike.",
+            f"Use --set data.clip_len={int(np.median(lengths))}",
+        )
+
+
+def _warnings(preset: Preset, split: Split) -> list[str]:
+    starts, lost = split.store.starts[split.indices], split.store.missing_names.get(split.name, [])
+    odd = [
+        (
+            (starts[:, preset.data.num_person :] > 0).any(axis=1),
+            f"more than {preset.data.num_person} persons; the others are dropped",
+        ),
+        ((starts == 0).all(axis=1), "no person in any frame"),
+    ]
+    said = [
+        f"{found.sum()} clips of {split.name!r} have {what}: {_some(split.names(np.flatnonzero(found)[:_SHOWN].tolist()), found.sum())}."
+        for found, what in odd
+        if found.any()
+    ]
+    if twice := _twice(split):
+        said.append(
+            f"{len(twice)} clips of {split.name!r} stand there twice with the same label: {_some(twice, len(twice))}."
+        )
+    if lost:
+        said.append(
+            f"{len(lost)} names of the split {split.name!r} have no record in {split.store.source}: {_some(lost, len(lost))}."
+        )
+    return said
+
+
+def _twice(split: Split) -> list[str]:
+    """Names that occur more than once with one label; with several labels, as in BABEL, they are meant so."""
+    pairs = Counter(zip(split.names(range(len(split.indices))), split.labels.tolist(), strict=True))
+    return [name for (name, _), count in pairs.items() if count > 1]
+
+
+def _some(names: list[str], count: int) -> str:
+    """The first few of `count` names."""
+    return ", ".join(map(one_line, names[:_SHOWN])) + (", ..." if count > _SHOWN else "")
+
+
+def check_pair(train: Split, val: Split) -> list[str]:
+    """Warnings about a training and a validation split taken together."""
+    said = []
+    shared = {train.store.names[i] for i in train.indices} & {val.store.names[i] for i in val.indices}
+    if shared:
+        said.append(
+            f"{len(shared)} clips stand in both {train.name!r} and {val.name!r}, for instance {sorted(shared)[0]}."
+        )
+    if len(np.unique(train.labels)) < 2:
+        said.append(f"All clips of {train.name!r} are of one class.")
+    unseen = sorted(set(val.labels.tolist()) - set(train.labels.tolist()) - {-1})
+    if unseen:
+        said.append(f"{len(unseen)} classes of {val.name!r} have no training clip: {', '.join(map(str, unseen[:10]))}.")
+    return said
+
+
+def with_counts(preset: Preset, train: Split) -> Preset:
+    """The preset with loss.class_counts = "data" replaced by the training clips of each class."""
+    if preset.loss.class_counts != "data":
+        return preset
+    counts = tuple(np.bincount(train.labels, minlength=preset.model.num_classes).tolist())
+    return dataclasses.replace(preset, loss=dataclasses.replace(preset.loss, class_counts=counts))

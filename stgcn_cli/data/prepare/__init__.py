@@ -1,0 +1,1 @@
+"""Annotation pickles of the published data sets from their raw files."""

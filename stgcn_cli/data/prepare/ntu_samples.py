@@ -1,0 +1,135 @@
+"""NTU samples that come as raw 3-D annotations (PYSKL's `ntu60_3danno.pkl`) instead of `.skeleton` texts.
+
+Coordinates are the camera's, as in the texts, but the bodies have been chosen, in float16. They are taken as they stand.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stgcn_cli.data import annotations
+from stgcn_cli.data.archives import Entry, Listing, read_text
+from stgcn_cli.data.ntu.normalize import choose_two, pre_normalise
+from stgcn_cli.data.ntu.parser import read_skeleton
+from stgcn_cli.data.output import list_item
+from stgcn_cli.data.records import frames_of, label_of, name_of
+from stgcn_cli.errors import DataError, UsageError
+
+OTHER_BODIES = (
+    "Whoever made these annotations chose the bodies by another rule than the published weights were trained with; "
+    "with raw .skeleton texts they are chosen by the same."
+)
+_SUFFIXES = (".pkl", ".pickle")
+_JOINTS = (25, 3)
+_BODIES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedEntry(Entry):
+    """A listed sample in a pickle; its larger arrays stay there."""
+
+    record: Any = None
+
+
+def are_pickles(sources: Sequence[Path]) -> bool:
+    """Whether the sources are annotation pickles. Raises UsageError when some are and others are not."""
+    pickles = [source for source in sources if source.suffix in _SUFFIXES]
+    if pickles and len(pickles) < len(sources):
+        other = next(source for source in sources if source not in pickles)
+        raise UsageError(f"{pickles[0]} holds annotations, {other} does not.", "Give sources of one kind.")
+    return bool(pickles)
+
+
+def list_records(sources: Sequence[Path]) -> Listing:
+    """Every record of the pickles, either dialect, sorted by name. Of a name that occurs twice the first is kept.
+
+    Splits are not read: they follow from the names. Raises DataError when a pickle cannot be read.
+    """
+    entries: dict[str, Entry] = {}
+    duplicates, foreign = [], []
+    for source in sources:
+        for index, record in enumerate(annotations.read(source).records.bare):
+            place = f"{source}: {name_of(record, index)}"
+            if not isinstance(record, dict) or not isinstance(record.get("frame_dir"), str):
+                foreign.append((place, "it is no record with a frame_dir"))
+                continue
+            found = AnnotatedEntry(record["frame_dir"], place, str(source), _size(record), None, record)
+            if (kept := entries.setdefault(found.name, found)) is not found:
+                duplicates.append((place, f"a second {name_of(record, index)}; the one read is in {kept.path}"))
+    return Listing(sorted(entries.values(), key=lambda entry: entry.name), duplicates, foreign)
+
+
+def bodies_of(entry: AnnotatedEntry) -> np.ndarray:
+    """(2, T, 25, 3) float32: the first two bodies of the record; a missing one is zeros.
+
+    Raises DataError when it is not a raw 3-D record, or its label is not the one in its name.
+    """
+    try:
+        record = annotations.complete(entry.record, Path(entry.path))
+        bodies, label = frames_of(record)[:_BODIES], label_of(record)
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    if bodies.shape[2:] != _JOINTS:
+        raise DataError(f"it has {bodies.shape[2]} joints with {bodies.shape[3]} values, expected 25 with x, y and z")
+    if label not in (-1, int(entry.name[-3:]) - 1):
+        raise DataError(f"its label is {label}, but its name says {int(entry.name[-3:]) - 1}")
+    with np.errstate(over="ignore"):  # a value too large becomes infinite, and that is told
+        two = np.zeros((_BODIES, *bodies.shape[1:]), np.float32)
+        two[: len(bodies)] = bodies
+    if not np.isfinite(two).all():
+        raise DataError("it holds NaN or infinite values")
+    return two
+
+
+def _size(record: dict[str, Any]) -> int:
+    return getattr(record.get("keypoint"), "nbytes", 0)
+
+
+# One listed NTU sample -> its annotation record as a piece of the pickle. This is the work that is shared out to processes.
+
+_IMAGE = (1080, 1920)  # height and width of the colour camera, pixels
+
+
+class Outcome(NamedTuple):
+    """What became of an entry: the record, pickled, or the reason why there is none."""
+
+    entry: Entry
+    record: bytes
+    frames: int
+    empty: bool  # no frame has a person; kept all the same
+    reason: str
+
+
+def make_records(entries: list[Entry]) -> list[Outcome]:
+    """The outcome for each entry, in order. What is wrong with a file becomes its reason, never an exception."""
+    return [_make_record(entry) for entry in entries]
+
+
+def _make_record(entry: Entry) -> Outcome:
+    try:
+        keypoint = pre_normalise(_bodies(entry))
+    except DataError as error:
+        return Outcome(_bare(entry), b"", 0, False, error.message)
+    except MemoryError:
+        return Outcome(_bare(entry), b"", 0, False, "there is not enough memory for it")
+    record = {
+        "frame_dir": entry.name,
+        "label": int(entry.name[-3:]) - 1,
+        "img_shape": _IMAGE,
+        "original_shape": _IMAGE,
+        "total_frames": keypoint.shape[1],
+        "keypoint": keypoint,
+    }
+    return Outcome(_bare(entry), list_item(record), keypoint.shape[1], not keypoint.any(), "")
+
+
+def _bodies(entry: Entry) -> np.ndarray:
+    return bodies_of(entry) if isinstance(entry, AnnotatedEntry) else choose_two(read_skeleton(read_text(entry)))
+
+
+def _bare(entry: Entry) -> Entry:
+    """Without the record it may carry, which need not travel back."""
+    return Entry(entry.name, entry.place, entry.path, entry.size, entry.packed)

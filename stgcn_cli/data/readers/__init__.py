@@ -1,0 +1,51 @@
+"""Foreign files -> records: one small module a format, one line each in the table below.
+
+The other modules are what they share.
+
+A reader takes a path and yields records: keypoint (M T V C) float32, where known keypoint_score (M T V), label (index or name),
+subject, img_shape (height, width) and total_frames. It leaves out frame_dir where the file itself is the clip. What is wrong
+raises DataError, ValueError or OSError with the cause; `inputs.py` names the file. To add a format: write its module, add its line.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stgcn_cli.data.readers import annotation, arrays, coco, mmpose, ntu_text, openpose, table
+from stgcn_cli.data.readers.parsing import Options
+
+_HEAD = 1 << 16  # bytes of a file that tell what it is
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of file. `fits` looks at the beginning of one whose suffix is not enough to know it by."""
+
+    what: str  # for people
+    suffixes: tuple[str, ...]
+    read: Callable[[Path, Options], Iterator[dict[str, Any]]]
+    raw: bool = True  # the coordinates of a sensor; False: prepared already
+    fits: Callable[[bytes], bool] = lambda head: True
+
+
+FORMATS = {
+    "skeleton": Format("NTU RGB+D text, 25 joints in 3-D; also a zip of them", (".skeleton",), ntu_text.read),
+    "pickle": Format("annotation pickle, either dialect", (".pkl", ".pickle"), annotation.read, raw=False),
+    "npy": Format("one array: T V C or M T V C", (".npy",), arrays.read_npy),
+    "npz": Format("arrays by name: keypoint and more", (".npz",), arrays.read_npz),
+    "csv": Format("a row a joint: clip,frame,person,joint,x,y,...", (".csv",), table.read, fits=table.fits),
+    "openpose": Format("OpenPose *_keypoints.json, one a frame", (".json",), openpose.read, fits=openpose.fits),
+    "mmpose": Format("MMPose predictions of a video", (".json",), mmpose.read, fits=mmpose.fits),
+    "coco": Format("COCO keypoints, COCO results, AlphaPose", (".json",), coco.read, fits=coco.fits),
+}
+
+
+def recognise(path: Path) -> str | None:
+    """The name of the format of the file `path`, or None. Raises OSError."""
+    named = [name for name, format in FORMATS.items() if path.suffix.lower() in format.suffixes]
+    if not named:
+        return None
+    with open(path, "rb") as stream:
+        head = stream.read(_HEAD)
+    return next((name for name in named if FORMATS[name].fits(head)), None)

@@ -1,0 +1,281 @@
+"""Clips out of whatever the user names: files of every format in `formats`, zips and folders of them, globs."""
+
+import glob
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from stgcn_cli.data.archives import Entry, list_source
+from stgcn_cli.data.ntu.names import parse_name
+from stgcn_cli.data.ntu.normalize import choose_two, pre_normalise
+from stgcn_cli.data.readers import FORMATS, annotation, ntu_text, openpose, recognise
+from stgcn_cli.data.readers.parsing import Options
+from stgcn_cli.data.records import frames_of
+from stgcn_cli.errors import DataError, UsageError
+from stgcn_cli.io.reporter import SILENT, Reporter
+from stgcn_cli.io.text import nearest, nearest_file, printable
+
+# What there is to read: files of every format, texts in zips, OpenPose's frames; in folders, by globs.
+#
+# A unit is what is read at a time. The name of a clip that a unit is by itself is its path below the folder given, without suffix:
+# "wave/clip1"; NTU's names stay as they are.
+
+_FRAMES = "_keypoints.json"  # how OpenPose's files end
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What is read at a time: `read` gives the records, `name` is for those that have none.
+
+    `group` is the first folder below the one given, "" where there is none.
+    """
+
+    path: Path
+    place: str  # for people
+    name: str
+    group: str
+    format: str
+    read: Callable[[], Iterator[dict[str, Any]]]
+
+
+def list_units(words: Sequence[str], options: Options, format: str | None = None) -> list[Unit]:
+    """What there is to read, in the order of the words, within a folder by path. Raises DataError, UsageError."""
+    if format is not None and format not in FORMATS:
+        raise UsageError(
+            f"There is no format {format!r}.{nearest(format, list(FORMATS))}", f"Known: {', '.join(FORMATS)}"
+        )
+    return [unit for word in words for path in _paths(word) for unit in _units_of(path, options, format)]
+
+
+def _paths(word: str) -> list[Path]:
+    path = Path(word)
+    if path.exists():
+        return [path]
+    if glob.has_magic(word):
+        if found := sorted(glob.glob(word, recursive=True)):
+            return [Path(name) for name in found]
+        raise DataError(f"Nothing fits {word}.")
+    raise DataError(f"There is no {word}.{nearest_file(path)}")
+
+
+def _units_of(path: Path, options: Options, format: str | None) -> list[Unit]:
+    try:
+        if path.is_dir():
+            return _in_folder(path, options, format)
+        if path.suffix.lower() == ".zip":
+            return _in_zip(path)
+        name = format or recognise(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if name is None:
+        raise DataError(f"{path} is of no format that is read here.", _known())
+    return [_file(path, path.parent, name, options)]
+
+
+def _in_folder(root: Path, options: Options, format: str | None) -> list[Unit]:
+    """Everything readable below `root`; files of other kinds are passed over."""
+    units: list[Unit] = []
+    for parent, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folder, frames = Path(parent), any(name.endswith(_FRAMES) for name in files) and format in (None, "openpose")
+        if frames:
+            units += _openpose(folder, root, options)
+        for file in sorted(files):
+            path = folder / file
+            if file.startswith(".") or not path.is_file() or (frames and file.endswith(_FRAMES)):
+                continue
+            if path.suffix.lower() == ".zip":
+                units += _in_zip(path)
+            elif (known := recognise(path)) and format in (None, known):
+                units.append(_file(path, root, known, options))
+    if not units:
+        raise DataError(f"There is nothing in {root} that can be read.", _known())
+    return sorted(units, key=lambda unit: unit.place)
+
+
+def _openpose(folder: Path, root: Path, options: Options) -> list[Unit]:
+    """One unit for each clip of the frames in `folder`; a single clip is called as the folder is."""
+    found, below = openpose.clips_in(folder), folder.relative_to(root).as_posix()
+    own = root.resolve().name if folder == root else below
+    units = []
+    for name, files in found.items():
+        path = PurePosixPath(own if len(found) == 1 else name if folder == root else f"{below}/{name}")
+        group = folder.relative_to(root).parts[:1]
+        units.append(
+            Unit(folder, f"{folder}/{name}", str(path), "".join(group), "openpose", partial(_frames, files, options))
+        )
+    return units
+
+
+def _frames(files: Sequence[Path], options: Options) -> Iterator[dict[str, Any]]:
+    yield openpose.read_frames(files, options)
+
+
+def _in_zip(path: Path) -> list[Unit]:
+    """The `.skeleton` texts in a zip; folders that hold them all do not count."""
+    entries = [entry for entry, reason in list_source(path, ".skeleton") if not reason]
+    if not entries:
+        raise DataError(f"{path} holds no .skeleton texts.", "Other formats are read from unpacked folders.")
+    members = [PurePosixPath("/", entry.place.removeprefix(f"{path}: ")) for entry in entries]
+    common = os.path.commonpath([member.parent for member in members]) if len(members) > 1 else members[0].parent
+    units = []
+    for entry, member in zip(entries, members, strict=True):
+        below = member.relative_to(common)
+        read: Callable[[], Iterator[dict[str, Any]]] = partial(_text, entry)
+        units.append(Unit(path, entry.place, _name(below), _group(below), "skeleton", read))
+    return units
+
+
+def _text(entry: Entry) -> Iterator[dict[str, Any]]:
+    yield ntu_text.read_entry(entry)
+
+
+def _file(path: Path, root: Path, format: str, options: Options) -> Unit:
+    below = PurePosixPath(path.relative_to(root).as_posix())
+    return Unit(path, str(path), _name(below), _group(below), format, partial(FORMATS[format].read, path, options))
+
+
+def _name(below: PurePosixPath) -> str:
+    return below.stem if parse_name(below.stem) else str(below.with_suffix(""))
+
+
+def _group(below: PurePosixPath) -> str:
+    return below.parts[0] if len(below.parts) > 1 else ""
+
+
+def _known() -> str:
+    return "Read are:\n" + "\n".join(f"  {name:9} {format.what}" for name, format in FORMATS.items())
+
+
+_NTU_JOINTS, _NTU_BODIES = (25, 3), 4
+_PLAIN = Options()
+
+BadUnit = Callable[[str, DataError], None]
+
+
+@dataclass(frozen=True)
+class Input:
+    """A clip as it was read. `raw`: not yet pre-normalised, as sensors and estimators give it.
+
+    `group` is the first folder below the one given, "" where there is none; `splits` are those an annotation pickle says.
+    """
+
+    record: dict[str, Any]
+    raw: bool
+    source: Path
+    group: str = ""
+    splits: tuple[str, ...] = ()
+
+
+def expand(words: Sequence[str]) -> list[Path]:
+    """The files and folders of OpenPose frames that `words` (files, folders, globs) mean, each once.
+
+    Raises DataError when there is nothing, naming what comes nearest.
+    """
+    return list(dict.fromkeys(unit.path for unit in list_units(words, _PLAIN)))
+
+
+def read_inputs(
+    words: Sequence[str],
+    reporter: Reporter = SILENT,
+    options: Options = _PLAIN,
+    format: str | None = None,
+    on_bad: BadUnit | None = None,
+) -> Iterator[Input]:
+    """Every clip of the inputs, one file in memory at a time. A clip with nobody in it has one person of zeros.
+
+    `format` reads every file as this one. Raises DataError naming the file and the cause; with `on_bad`, that is told and the
+    others are read.
+    """
+    units = list_units(words, options, format)
+    several = len(units) > 1
+    with reporter.progress("read clips", len(units) if several else None) as advance:
+        for unit in units:
+            try:
+                for found in read_unit(unit):
+                    yield found
+                    advance(0 if several else 1)
+            except DataError as error:
+                if on_bad is None:
+                    raise
+                on_bad(unit.place, error)
+            advance(1 if several else 0)
+
+
+def pre_normalized(record: dict[str, Any]) -> dict[str, Any]:
+    """A raw record (M T 25 3) as NTU's are prepared: the two bodies that move most, centred, spine up, shoulders level.
+
+    Only the first four bodies are looked at. Scores are left out: they belong to bodies in another order. Raises DataError.
+    """
+    name = printable(record.get("frame_dir"))
+    try:
+        frames = frames_of({**record, "keypoint_score": None})[:_NTU_BODIES]
+    except ValueError as error:
+        raise DataError(f"{name}: {error}.") from error
+    if frames.shape[2:] != _NTU_JOINTS:
+        said = f"{frames.shape[2]} joints with {frames.shape[3]} values"
+        raise DataError(f"{name} has {said}; NTU's way of centring and turning needs 25 with x, y and z.")
+    keypoint = pre_normalise(choose_two(frames.astype(np.float64)))
+    kept = {key: value for key, value in record.items() if key != "keypoint_score"}
+    return kept | {"keypoint": keypoint, "total_frames": keypoint.shape[1]}
+
+
+def read_unit(unit: Unit) -> Iterator[Input]:
+    """The clips of one unit, each checked. Raises DataError naming the unit and the cause."""
+    raw = FORMATS[unit.format].raw
+    try:
+        for record, splits in _records(unit):
+            named = {"frame_dir": unit.name, **record}
+            yield Input(_checked(_finished(named) if raw else named), raw, unit.path, unit.group, splits)
+    except DataError as error:
+        told = error.message if unit.place in error.message else f"{unit.place}: {error.message}"
+        raise DataError(told, error.hint) from error
+    except (ValueError, OverflowError) as error:
+        raise DataError(f"{unit.place}, read as {unit.format}: {printable(error)[:300]}.") from error
+    except MemoryError as error:
+        raise DataError(f"{unit.place} asks for more memory than there is.") from error
+    except OSError as error:
+        raise DataError(f"{unit.place} cannot be read: {error.strerror or error}.") from error
+
+
+def _records(unit: Unit) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
+    """The records of a unit with the splits an annotation pickle puts them in."""
+    if unit.format == "pickle":
+        yield from annotation.read_with_splits(unit.path)
+    else:
+        for record in unit.read():
+            yield record, ()
+
+
+def _finished(record: dict[str, Any]) -> dict[str, Any]:
+    """A foreign record as ours are: what is not a number is a joint not seen, all zeros. Raises ValueError."""
+    keypoint = np.ascontiguousarray(record["keypoint"], np.float32)
+    if keypoint.ndim != 4 or 0 in keypoint.shape[1:]:
+        raise ValueError(f"{record['frame_dir']}: keypoint has the shape {keypoint.shape}; there is nothing in it")
+    lost = np.asarray(np.isnan(keypoint).any(axis=-1))
+    score = record.get("keypoint_score")
+    if score is not None:
+        lost = lost | np.isnan(score)
+        record["keypoint_score"] = np.where(lost, 0, score).astype(np.float32)
+    keypoint = np.where(lost[..., None], np.float32(0), keypoint)
+    if not np.isfinite(keypoint).all() or (score is not None and np.isinf(score).any()):
+        raise ValueError(f"{record['frame_dir']}: it holds infinite values")
+    return {"total_frames": keypoint.shape[1], **record, "keypoint": keypoint}
+
+
+def _checked(record: dict[str, Any]) -> dict[str, Any]:
+    """The record, usable; nobody at all becomes one person of zeros. Raises ValueError naming it."""
+    try:
+        frames = frames_of(record)
+    except ValueError as error:
+        raise ValueError(f"{printable(record['frame_dir'])[:100]}: {error}") from error
+    if not frames.shape[0]:
+        for key in ("keypoint", "keypoint_score"):
+            if isinstance(value := record.get(key), np.ndarray):
+                record = record | {key: np.zeros((1, *value.shape[1:]), value.dtype)}
+    return record

@@ -1,0 +1,78 @@
+"""What readers share: the user's options, JSON texts, and numbers out of files nobody vouches for."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stgcn_cli.config.skeletons import Layout
+
+MAX_FRAMES, MAX_JOINTS, MAX_VALUES = (
+    100_000,
+    1000,
+    1 << 28,
+)  # of one clip; above, the counts in a file are taken for wrong
+
+
+MAX_JSON = 1 << 30  # bytes
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a file does not say itself. `image_size` is (height, width) in pixels."""
+
+    max_persons: int = 2
+    image_size: tuple[int, int] | None = None
+    layout: Layout | None = None
+
+
+def load_json(path: Path) -> Any:
+    """The value in a JSON file, which is held whole. Raises ValueError, OSError."""
+    if (size := path.stat().st_size) > MAX_JSON:
+        raise ValueError(f"{size:,} bytes of JSON; more than {MAX_JSON:,} are not read")
+    try:
+        return json.loads(path.read_bytes())
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"no JSON text: {error}") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"no JSON text: {error.msg} in line {error.lineno}, column {error.colno}") from error
+
+
+def dicts_in(value: Any, what: str) -> list[dict[str, Any]]:
+    """`value`, which has to be a list of objects. Raises ValueError."""
+    if not isinstance(value, list):
+        raise ValueError(f"{what} is a {type(value).__name__}, not a list")
+    if odd := [type(item).__name__ for item in value if not isinstance(item, dict)]:
+        raise ValueError(f"{what} holds a {odd[0]} where an object should be")
+    return value
+
+
+def numbers(value: Any, what: str) -> np.ndarray:
+    """`value`, a list of numbers or of rows of them, as float32; null is NaN. Raises ValueError."""
+    try:
+        array = np.array(value, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{what} is no regular list of numbers") from error
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32)
+
+
+def triples(value: Any, width: int, what: str) -> np.ndarray:
+    """(V, width) of a flat list x, y, score, x, y, score, ... Raises ValueError."""
+    array = numbers(value, what).ravel()
+    if len(array) % width or len(array) > width * MAX_JOINTS:
+        raise ValueError(f"{what} has {len(array)} numbers, no multiple of {width}")
+    return array.reshape(-1, width)
+
+
+def frame_span(found: Mapping[int, Any]) -> range:
+    """Every frame number from the lowest to the highest found. Raises ValueError for numbers that are no frames'."""
+    if not found:
+        return range(0)
+    first, last = min(found), max(found)
+    if last - first >= MAX_FRAMES:
+        raise ValueError(f"its frames run from {first} to {last}: more than {MAX_FRAMES:,} are not taken as one clip")
+    return range(first, last + 1)

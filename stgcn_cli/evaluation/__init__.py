@@ -1,0 +1,1 @@
+"""From clips and a checkpoint to logits, metrics, predictions and comparisons."""

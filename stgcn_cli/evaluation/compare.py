@@ -1,0 +1,85 @@
+"""A measured result beside the published one: within, below or above, and what was not as published."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stgcn_cli.config import catalog, presets
+from stgcn_cli.config.schema import Preset
+
+TOLERANCE = 0.5  # points of accuracy; users report about 0.3 between two runs of one recipe
+_SCIENCE = ("data", "model", "loss", "optim", "train")
+_NO_MATTER = ("train.checkpoint_every", "train.validate_every", "train.log_every", "data.classes")
+_LONG = 40  # characters of a setting that are shown
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One metric, both as fractions; `verdict` is "within", "below" or "above" the published figure."""
+
+    metric: str
+    measured: float
+    published: float
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The published system `name`, its metrics beside the measured ones, and every known difference in words."""
+
+    name: str
+    metrics: tuple[Compared, ...]
+    differs: tuple[str, ...]
+    tolerance_points: float = TOLERANCE
+
+
+def with_published(
+    preset: Preset, split: str, clips: int, classes: int, measured: Mapping[str, float]
+) -> Comparison | None:
+    """Compare what was measured on `clips` labelled clips of `classes` classes; None when the preset is not published."""
+    entry = catalog.find(preset.name)
+    if entry is None:
+        return None
+    figures = {"top1_acc": entry.top1, "mean_class_accuracy": entry.mean_class}
+    compared = [
+        Compared(name, measured[name], round(value / 100, 6), _verdict(100 * measured[name] - value))
+        for name, value in figures.items()
+        if value is not None and name in measured
+    ]
+    shipped = presets.load(entry.preset)
+    differs = _of_the_clips(shipped, entry.val_clips, split, clips, classes) + _of_the_recipe(preset, shipped)
+    return Comparison(entry.name, tuple(compared), tuple(differs))
+
+
+def _verdict(points: float) -> str:
+    if abs(points) <= TOLERANCE + 1e-9:
+        return "within"
+    return "above" if points > 0 else "below"
+
+
+def _of_the_clips(shipped: Preset, official: int | None, split: str, clips: int, classes: int) -> list[str]:
+    said = []
+    if split != shipped.data.val:
+        said.append(f"the split is {split}, published on {shipped.data.val}")
+    elif official and clips != official:
+        said.append(f"{clips:,} labelled clips, officially {official:,}")
+    if classes < shipped.model.num_classes:
+        said.append(f"{classes} classes have clips, of {shipped.model.num_classes}")
+    return said
+
+
+def _of_the_recipe(preset: Preset, shipped: Preset) -> list[str]:
+    ours, theirs = _flat(preset), _flat(shipped)
+    changed = [key for key in theirs if ours[key] != theirs[key] and key not in _NO_MATTER]
+    return [f"{key} = {_short(ours[key])}, published {_short(theirs[key])}" for key in changed]
+
+
+def _flat(preset: Preset) -> dict[str, Any]:
+    values = dataclasses.asdict(preset)
+    return {f"{section}.{key}": value for section in _SCIENCE for key, value in values[section].items()}
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is None else str(value)
+    return text if len(text) <= _LONG else text[: _LONG - 1] + "…"

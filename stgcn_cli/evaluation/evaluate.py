@@ -1,0 +1,43 @@
+"""An evaluation from the user's wishes to scores: which preset, which file, which split."""
+
+from pathlib import Path
+
+from stgcn_cli.data import preflight
+from stgcn_cli.data.locations import find_pickles
+from stgcn_cli.data.splits import find_split, open_stores
+from stgcn_cli.evaluation import score
+from stgcn_cli.evaluation.score import EvalPlan, EvalResult
+from stgcn_cli.io.reporter import SILENT, Reporter
+from stgcn_cli.runs import checkpoint as checkpoints
+from stgcn_cli.runs.resolve import EvalOptions, locate, preset_of
+from stgcn_cli.runtime.distributed import LaunchConfig, resolve_device
+from stgcn_cli.runtime.precision import resolve_precision
+from stgcn_cli.runtime.rendezvous import failing_together
+
+
+def evaluate(wishes: EvalOptions, reporter: Reporter) -> EvalResult | None:
+    """Scores and metrics as wished. None on the ranks of a joined world that do not speak. Raises StgcnError."""
+    with failing_together():
+        device = resolve_device(wishes.device, wishes.gpus)
+        place = LaunchConfig(device, wishes.gpus)
+        reporter = reporter if place.is_first else SILENT
+        precision = resolve_precision(wishes.precision, device, training=False)
+        path = locate(wishes, reporter)
+        read = checkpoints.read(path)
+        preset = preset_of(read, wishes, reporter)
+        wanted = wishes.split or preset.data.val
+        pickles = tuple(find_pickles(preset.data.dataset, (wanted,), wishes.data))
+        with reporter.progress("read the annotations", None) as advance:
+            split = find_split(open_stores(pickles, advance), wanted, whole_lists=wishes.split is None)
+        for warning in preflight.check(preset, split, training=False):
+            reporter.warn(warning)
+        plan = EvalPlan(preset, read.path, pickles, wanted, precision, wishes.batch_size, reporter)
+    return score.evaluate(plan, place)
+
+
+def place_for_pictures(checkpoint: Path, out: Path | None, split: str) -> Path:
+    """The stem for the per-class table and the confusion matrix: that of --out, else beside a checkpoint of a run."""
+    if out:
+        return out.with_suffix("")
+    name = f"{checkpoint.stem}.{split}"
+    return checkpoint.parent / name if (checkpoint.parent / "preset.toml").is_file() else Path(name)

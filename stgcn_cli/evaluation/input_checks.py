@@ -1,0 +1,192 @@
+"""How far inputs are from what a model was trained on, told once a kind, with counts.
+
+A model gives an answer to anything; what it has never seen gets one without meaning.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stgcn_cli.config.schema import Preset
+from stgcn_cli.data.loader import REFERENCE_SIZE
+from stgcn_cli.data.statistics import spreads
+from stgcn_cli.data.store import Store
+from stgcn_cli.evaluation import adapt
+
+_FAR = 3  # times larger or smaller than what was trained on
+_BEYOND = 1.1  # of an image: joints a little outside are common
+_UNITS = ((1000, "millimetres", "metres"), (100, "centimetres", "metres"), (0.001, "metres", "millimetres"))
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What matters of one clip. `spread` as in `statistics.spreads`; `reach` the largest |x|, |y| of a 2-D clip."""
+
+    name: str
+    frames: int
+    persons: int  # in the input
+    dropped: bool  # whether somebody was left out
+    spread: float
+    image: tuple[int, int]  # height, width; (0, 0) = not told
+    reach: tuple[float, float]
+    change: str
+
+
+def facts_of(store: Store, inputs: Sequence[adapt.Adapted], preset: Preset) -> list[Facts]:
+    """The facts of every clip of `store`, made of `inputs`."""
+    kept, spread = preset.data.num_person, spreads(store, np.arange(len(store)))
+    return [
+        Facts(
+            store.names[index], int(store.lengths[index]), given.persons,
+            bool(store.starts[index, kept:].any()) or given.persons > int((store.starts[index] > 0).sum()),
+            float(spread[index]), (int(store.image_sizes[index, 0]), int(store.image_sizes[index, 1])),
+            _reach(given.record["keypoint"]), given.change,
+        )
+        for index, given in enumerate(inputs)
+    ]  # fmt: skip
+
+
+def _reach(keypoint: np.ndarray) -> tuple[float, float]:
+    x, y = np.abs(keypoint[..., :2]).reshape(-1, 2).max(axis=0, initial=0)
+    return float(x), float(y)
+
+
+def input_warnings(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any], image_size: str) -> list[str]:
+    """Warnings about `facts`. `trained_on` is what `statistics.describe` told, empty where nobody knows.
+
+    `image_size` is how pixels are normalised: "reference" or "record".
+    """
+    asked = _Asked(preset, trained_on, image_size)
+    told = [question(facts, asked) for question in _QUESTIONS]
+    return [line for text in told for line in text.splitlines()]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    preset: Preset
+    trained_on: Mapping[str, Any]
+    image_size: str
+
+
+def _clips(some: Sequence[Facts], one: str, many: str) -> str:
+    """ "clip x has" or "12 clips (x, …) have"."""
+    return f"{some[0].name} {one}" if len(some) == 1 else f"{len(some):,} clips ({some[0].name}, …) {many}"
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def _nobody(facts: Sequence[Facts], asked: _Asked) -> str:
+    empty = [each for each in facts if not each.persons]
+    return f"{_clips(empty, 'has', 'have')} nobody in any frame; the answer means nothing." if empty else ""
+
+
+def _cut(facts: Sequence[Facts], asked: _Asked) -> str:
+    length = asked.preset.data.clip_len
+    long = [each for each in facts if length and each.frames > length]
+    return f"{_clips(long, 'is', 'are')} longer than {length} frames: only the first {length} are seen." if long else ""
+
+
+def _lengths(facts: Sequence[Facts], asked: _Asked) -> str:
+    known, length = asked.trained_on.get("frames"), asked.preset.data.clip_len
+    if not known:
+        return ""
+    seen = [each for each in facts if not length or each.frames <= length]  # of the others, see `_cut`
+    odd = [each for each in seen if not known[0] <= each.frames <= known[-1]]
+    if not odd:
+        return ""
+    found = _range([each.frames for each in odd])
+    trained = f"the model was trained on clips of {_range([known[0], known[-1]])}"
+    return f"{_clips(odd, 'has', 'have')} {found} frames; {trained}."
+
+
+def _spread(facts: Sequence[Facts], asked: _Asked) -> str:
+    by_image = asked.preset.data.normalize == "image" and asked.image_size == "record"
+    known = asked.trained_on.get("image_spread" if by_image else "spread")
+    if not known:
+        return ""
+    pairs = [
+        (each, each.spread / (each.image[0] if by_image else 1)) for each in facts if not by_image or each.image[0]
+    ]
+    odd = [(each, size) for each, size in pairs if size < known[0] / _FAR or size > known[2] * _FAR]
+    if not odd:
+        return ""
+    ratio = float(np.median([size for _, size in odd])) / known[1]
+    found = _range([float(f"{size:.3g}") for _, size in odd])
+    return (
+        f"{_clips([each for each, _ in odd], 'has', 'have')} bodies of another size: joints lie {found} from their mean, "
+        f"in training {_range([float(f'{n:.3g}') for n in (known[0], known[2])])}.{_unit(ratio, asked.preset)}"
+    )
+
+
+def _unit(ratio: float, preset: Preset) -> str:
+    for factor, found, wanted in _UNITS:
+        if preset.data.channels == "xyz" and factor / _FAR < ratio < factor * _FAR:
+            return f" Are these {found}, and was the model trained on {wanted}?"
+    return " Is this another unit?"
+
+
+def _dropped(facts: Sequence[Facts], asked: _Asked) -> str:
+    crowded, kept = [each for each in facts if each.dropped], asked.preset.data.num_person
+    most = f"{kept} persons" if kept > 1 else "one person"
+    return f"{_clips(crowded, 'has', 'have')} more than {most}; the others are dropped." if crowded else ""
+
+
+def _more_persons(facts: Sequence[Facts], asked: _Asked) -> str:
+    known, kept = asked.trained_on.get("persons"), asked.preset.data.num_person
+    odd = [each for each in facts if known and min(each.persons, kept) > known]
+    never = f"the model was trained on clips with at most {known}"
+    return f"{_clips(odd, 'has', 'have')} {_range([e.persons for e in odd])} persons; {never}." if odd else ""
+
+
+def _images(facts: Sequence[Facts], asked: _Asked) -> str:
+    if asked.preset.data.normalize != "image":
+        return ""
+    if small := [each for each in facts if each.persons and max(each.reach) <= 2]:
+        said = "coordinates that look divided by an image size already; the model expects pixels"
+        return f"{_clips(small, 'has', 'have')} {said}."
+    height, width = REFERENCE_SIZE
+    for_all = asked.image_size == "reference"
+    odd = [
+        each for each in facts
+        if (for_all or not each.image[0]) and (each.reach[0] > _BEYOND * width or each.reach[1] > _BEYOND * height)
+    ]  # fmt: skip
+    if odd:
+        beyond = f"joints outside of an image of {width} x {height} pixels, which the model divides by"
+        return f"{_clips(odd, 'has', 'have')} {beyond}. Tell the image size: img_shape = (height, width) in the record."
+    return _other_images(facts, asked)
+
+
+def _other_images(facts: Sequence[Facts], asked: _Asked) -> str:
+    """Sizes that a model which divides by the reference's, whatever the image, was not trained on."""
+    seen = {tuple(size) for size in asked.trained_on.get("image_sizes", ())}
+    odd = [each for each in facts if each.image[0] and each.image not in seen and each.image != REFERENCE_SIZE]
+    if asked.image_size != "reference" or not odd:
+        return ""
+    sizes = " and ".join(sorted({f"{each.image[1]} x {each.image[0]}" for each in odd})[:3])
+    return (
+        f"{_clips(odd, 'comes', 'come')} from images of {sizes} pixels; the model divides by "
+        f"{REFERENCE_SIZE[1]} x {REFERENCE_SIZE[0]} whatever the image. By their own size: --set data.image_size=record"
+    )
+
+
+def _changes(facts: Sequence[Facts], asked: _Asked) -> str:
+    texts = {
+        adapt.SCORES_MADE: ("has no scores; they count as 1", "have no scores; they count as 1"),
+        adapt.SCORES_LEFT: ("has scores, which the model does not use", "have scores, which the model does not use"),
+        adapt.SCORES_TAKEN: (
+            "has three values a joint, taken as x, y and score",
+            "have three values a joint, taken as x, y and score",
+        ),
+    }
+    changed = {change: [each for each in facts if each.change == change] for change in texts}
+    return "\n".join(f"{_clips(some, *texts[change])}." for change, some in changed.items() if some)
+
+
+_QUESTIONS: tuple[Callable[[Sequence[Facts], _Asked], str], ...] = (
+    _nobody, _changes, _cut, _lengths, _spread, _images, _dropped, _more_persons,
+)  # fmt: skip

@@ -1,0 +1,154 @@
+"""What a model says of clips out of any file: the same path as an evaluation, without a store on the disk.
+
+Shapes: N clips.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from stgcn_cli.config import catalog, class_names
+from stgcn_cli.config.schema import Preset
+from stgcn_cli.data.loader import REFERENCE_SIZE, Clips
+from stgcn_cli.data.readers.inputs import Input, expand, read_inputs
+from stgcn_cli.data.splits import Split
+from stgcn_cli.data.statistics import parse_statistics
+from stgcn_cli.data.store import Store, store_of
+from stgcn_cli.errors import DataError
+from stgcn_cli.evaluation.adapt import Adapted, adapted
+from stgcn_cli.evaluation.input_checks import Facts, facts_of, input_warnings
+from stgcn_cli.evaluation.results import Predictions
+from stgcn_cli.evaluation.score import default_batch_size, score_clips
+from stgcn_cli.io.reporter import SILENT, Reporter
+from stgcn_cli.models import build_model
+from stgcn_cli.runs import checkpoint, resolve
+from stgcn_cli.runs.checkpoint import Checkpoint
+from stgcn_cli.runtime.distributed import World, resolve_device
+from stgcn_cli.runtime.memory import tune_allocator
+from stgcn_cli.runtime.precision import dtype_of, resolve_precision, set_up
+
+_AT_A_TIME = 512  # clips held in memory; a multiple of the usual batches, so that these are those of an evaluation
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model, ready to be asked. `trained_on` is what the checkpoint tells of its training clips, else empty."""
+
+    model: nn.Module
+    preset: Preset
+    classes: list[str]
+    trained_on: Mapping[str, Any]
+    device: torch.device
+    precision: str = "float32"
+    batch_size: int | None = None
+
+    def scores(self, inputs: Sequence[Input]) -> np.ndarray:
+        """Logits (N, classes), float32. Raises DataError where a skeleton is another one."""
+        return self.answer(inputs)[0]
+
+    def warnings(self, given: Input) -> list[str]:
+        """What is far from what the model was trained on."""
+        ready = [adapted(given, self.preset)]
+        return self.oddities(facts_of(_store(ready, [given]), ready, self.preset))
+
+    def answer(self, inputs: Sequence[Input]) -> tuple[np.ndarray, list[Facts]]:
+        """Logits (N, classes) and the facts of every clip."""
+        ready = [adapted(given, self.preset) for given in inputs]
+        store = _store(ready, inputs)
+        split = Split("inputs", store, np.arange(len(store)))
+        clips = Clips.of(split, self.preset.data, self.device, dtype_of(self.precision))
+        scores = score_clips(
+            self.model, clips, world=World(0, 1, self.device), precision=self.precision,
+            batch_size=self.batch_size or default_batch_size(clips), advance=lambda n: None,
+        )  # fmt: skip
+        return scores.float().cpu().numpy(), facts_of(store, ready, self.preset)
+
+    def oddities(self, facts: Sequence[Facts]) -> list[str]:
+        """What is far from what the model was trained on, once a kind."""
+        return input_warnings(facts, self.preset, self.trained_on, self.preset.data.image_size)
+
+
+def _store(ready: Sequence[Adapted], inputs: Sequence[Input]) -> Store:
+    return store_of([each.record for each in ready], inputs[0].source)
+
+
+def load(
+    checkpoint_word: str, device: str = "auto", reporter: Reporter = SILENT, wishes: resolve.EvalOptions | None = None
+) -> Predictor:
+    """The model in a checkpoint file, or of published weights by name; other `wishes` as an evaluation has them.
+
+    Raises StgcnError where there is none, or it cannot be used.
+    """
+    wishes = dataclasses.replace(
+        wishes or resolve.EvalOptions(checkpoint_word), checkpoint=checkpoint_word, device=device
+    )
+    where = resolve_device(device, 1)
+    precision = resolve_precision(wishes.precision, where, training=False)
+    read = checkpoint.read(resolve.locate(wishes, reporter))
+    preset = _sized_by_the_data(resolve.preset_of(read, wishes, reporter), read, wishes)
+    tune_allocator()
+    set_up(precision, deterministic=False)
+    model = build_model(preset)
+    checkpoint.load_into(model, read)
+    model.to(torch.device(where), dtype_of(precision)).eval()
+    return Predictor(
+        model, preset, _classes(read, preset), parse_statistics(read.meta.get("trained_on")), torch.device(where), precision,
+        wishes.batch_size,
+    )  # fmt: skip
+
+
+def _classes(read: Checkpoint, preset: Preset) -> list[str]:
+    """Names out of the preset, else those the checkpoint itself tells, else numbers."""
+    named, inside = class_names.class_names(preset), read.meta.get("CLASSES")
+    anonymous = named == [f"class {index}" for index in range(len(named))]
+    if anonymous and isinstance(inside, list | tuple) and len(inside) == len(named):
+        return [str(name) for name in inside]
+    return named
+
+
+def _sized_by_the_data(preset: Preset, read: Checkpoint, wishes: resolve.EvalOptions) -> Preset:
+    """Pixels over the image's own size, where training divided by 1920 x 1080 and its images were of that size.
+
+    Then both are one rule, and the image's own size is what other images need.
+    """
+    images = parse_statistics(read.meta.get("trained_on")).get("image_sizes")
+    published = not read.preset_text and (catalog.find(wishes.checkpoint) or catalog.find(read.path.stem))
+    fitting = published or images == [list(REFERENCE_SIZE)]
+    asked = any(setting.replace(" ", "").startswith("data.image_size=") for setting in wishes.settings)
+    if preset.data.normalize != "image" or asked or not fitting:
+        return preset
+    return dataclasses.replace(preset, data=dataclasses.replace(preset.data, image_size="record"))
+
+
+def predict(words: Sequence[str], wishes: resolve.EvalOptions, reporter: Reporter) -> Predictions:
+    """What the model of `wishes.checkpoint` says of every clip of the inputs, a few hundred in memory at a time.
+
+    Raises StgcnError: DataError naming the file for what cannot be read, CheckpointError for the model.
+    """
+    expand(words)  # a name that is not there is told before the model is read
+    predictor = load(wishes.checkpoint, wishes.device, reporter, wishes)
+    scores: list[np.ndarray] = []
+    facts: list[Facts] = []
+    sources: list[Path] = []
+    for inputs in _chunks(read_inputs(words, reporter)):
+        found, about = predictor.answer(inputs)
+        scores.append(found)
+        facts += about
+        sources += [given.source for given in inputs]
+    if not facts:
+        raise DataError(f"There are no clips in {' '.join(words)}.")
+    return Predictions(
+        predictor.preset, predictor.classes, np.concatenate(scores), facts, sources, predictor.oddities(facts)
+    )
+
+
+def _chunks(inputs: Iterator[Input]) -> Iterator[list[Input]]:
+    while some := list(itertools.islice(inputs, _AT_A_TIME)):
+        yield some

@@ -1,0 +1,203 @@
+"""Result files: the reference's bare list of scores, and self-describing ones; per-class table and picture beside them."""
+
+import io
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stgcn_cli.config import class_names, presets
+from stgcn_cli.config.schema import Preset
+from stgcn_cli.data.archives import check_packed
+from stgcn_cli.errors import DataError, UsageError
+from stgcn_cli.evaluation import metrics, score
+from stgcn_cli.evaluation.score import EvalResult
+from stgcn_cli.io.files import atomic_write
+from stgcn_cli.io.text import nearest, nearest_file, printable
+
+
+def write(result: EvalResult, path: Path) -> None:
+    """Write `result` in the format the suffix names: .pkl, .json, .csv or .npz. Raises UsageError for another."""
+    writer = writer_for(path)
+    with atomic_write(path) as stream:
+        stream.write(writer(result))
+
+
+def read(path: Path) -> EvalResult:
+    """The result in a `.npz` of ours. Raises DataError for another file, or one that is damaged."""
+    how = "Make one: stgcn eval CHECKPOINT --out result.npz"
+    try:
+        check_packed(path)
+        with np.load(path, allow_pickle=False) as arrays:
+            scores, labels, names = arrays["scores"], arrays["labels"], arrays["names"]
+            preset, split, source = (str(arrays[key][()]) for key in ("preset", "split", "source"))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.{nearest_file(path)}", how) from error
+    except Exception as error:  # a damaged archive can make numpy raise anything
+        raise DataError(f"{path} is no result that describes itself: {printable(error)[:200]}.", how) from error
+    recipe = presets.from_text(preset.encode(), str(path), "result")
+    fits = scores.ndim == 2 and scores.shape == (len(names), recipe.model.num_classes) and scores.dtype.kind == "f"
+    if not (fits and labels.shape == names.shape and (labels.dtype.kind, names.dtype.kind) == ("i", "U")):
+        raise DataError(f"{path}: its scores, labels and names do not belong together.", how)
+    if len(labels) and not -1 <= labels.min() <= labels.max() < recipe.model.num_classes:
+        raise DataError(
+            f"{path}: labels are {labels.min()} to {labels.max()} of {recipe.model.num_classes} classes.", how
+        )
+    result = EvalResult(recipe, split, scores, labels, names.tolist(), {}, Path(source) if source else None)
+    return score.measured(result)
+
+
+def writer_for(path: Path) -> Callable[[EvalResult], bytes]:
+    """The function that makes the bytes of such a file. Raises UsageError for an unknown suffix."""
+    if path.suffix not in _WRITERS:
+        raise UsageError(
+            f"--out {path}: results are written as {', '.join(_WRITERS)}.{nearest(path.suffix, list(_WRITERS))}",
+            f"For example: --out {path.with_suffix('.pkl')}",
+        )
+    return _WRITERS[path.suffix]
+
+
+def _pickle(result: EvalResult) -> bytes:
+    """The reference's: a list over clips of float32 logits (classes,), protocol 2."""
+    return pickle.dumps(list(result.scores.astype(np.float32)), protocol=2)
+
+
+def _json(result: EvalResult) -> bytes:
+    value = {
+        "preset": result.preset.name,
+        "split": result.split,
+        "metrics": result.metrics,
+        "classes": class_names.class_names(result.preset),
+        "clips": [
+            {
+                "name": name,
+                "label": int(label),
+                "predicted": int(scores.argmax()),
+                "scores": [round(float(s), 6) for s in scores],
+            }
+            for name, label, scores in zip(result.names, result.labels, result.scores, strict=True)
+        ],
+    }
+    return json.dumps(value, ensure_ascii=False).encode()
+
+
+def _csv(result: EvalResult) -> bytes:
+    import pandas
+
+    classes, best = class_names.class_names(result.preset), result.scores.argmax(axis=1)
+    frame = pandas.DataFrame({"name": result.names, "label": result.labels, "predicted": best})
+    frame.insert(2, "label_name", [classes[label] if label >= 0 else "" for label in result.labels])
+    frame["predicted_name"] = [classes[index] for index in best]
+    scores = pandas.DataFrame(result.scores, columns=classes)
+    return pandas.concat([frame, scores], axis=1).to_csv(index=False, lineterminator="\n").encode()
+
+
+def _npz(result: EvalResult) -> bytes:
+    """Everything: `read` makes the result out of it again."""
+    stream = io.BytesIO()
+    np.savez_compressed(
+        stream, scores=result.scores, labels=result.labels, names=np.array(result.names),
+        classes=np.array(class_names.class_names(result.preset)), preset=np.array(presets.to_toml(result.preset)),
+        split=np.array(result.split), source=np.array(str(result.source or "")),
+    )  # fmt: skip
+    return stream.getvalue()
+
+
+_WRITERS: dict[str, Callable[[EvalResult], bytes]] = {".pkl": _pickle, ".json": _json, ".csv": _csv, ".npz": _npz}
+
+
+def per_class(result: EvalResult) -> list[dict[str, Any]]:
+    """One row a class that has clips: its name, clips, accuracy (fraction), and what it is most often taken for."""
+    names, matrix = class_names.class_names(result.preset), result.confusion
+    accuracy = metrics.class_accuracy(matrix)
+    rows = []
+    for index in np.flatnonzero(matrix.sum(axis=1)):
+        wrong = matrix[index].copy()
+        wrong[index] = 0
+        taken_for = names[int(wrong.argmax())] if wrong.any() else ""
+        rows.append(
+            {"class": int(index), "name": names[index], "clips": int(matrix[index].sum()),
+             "accuracy": round(float(accuracy[index]), 6), "most_often_taken_for": taken_for, "times": int(wrong.max())}
+        )  # fmt: skip
+    return rows
+
+
+# What a model said of clips, as values, JSON and CSV. Shapes: N clips.
+
+if TYPE_CHECKING:
+    from stgcn_cli.evaluation.input_checks import Facts  # and with it torch, which the name of a file does not need
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What was said of N clips: logits (N, classes), facts and sources, and what was odd."""
+
+    preset: Preset
+    classes: list[str]
+    scores: np.ndarray
+    facts: "list[Facts]"
+    sources: list[Path]
+    warnings: list[str]
+
+    def top(self, k: int) -> list[list[tuple[int, float]]]:
+        """The k likeliest classes of each clip with their probabilities (softmax of the logits), likeliest first."""
+        exp = np.exp(self.scores.astype(np.float64) - self.scores.max(axis=1, keepdims=True))
+        probabilities = exp / exp.sum(axis=1, keepdims=True)
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+        return [
+            [(int(index), float(row[index])) for index in best] for row, best in zip(probabilities, order, strict=True)
+        ]
+
+
+def as_dict(said: Predictions, topk: int) -> dict[str, Any]:
+    """Everything for scripts: per clip its name, file, frames, persons and likeliest classes."""
+    clips = [
+        {
+            "clip": facts.name, "source": str(source), "frames": facts.frames, "persons": facts.persons,
+            "top": [
+                {"class": index, "name": said.classes[index], "probability": round(share, 6)} for index, share in best
+            ],
+        }
+        for facts, source, best in zip(said.facts, said.sources, said.top(topk), strict=True)
+    ]  # fmt: skip
+    return {"preset": said.preset.name, "clips": clips, "warnings": said.warnings}
+
+
+def as_csv(said: Predictions, topk: int) -> str:
+    """One line a clip: clip, source, frames, persons, then class, name and probability of each place."""
+    import pandas
+
+    rows = []
+    for clip in as_dict(said, topk)["clips"]:
+        row = {key: value for key, value in clip.items() if key != "top"}
+        for place, best in enumerate(clip["top"], 1):
+            row |= {f"{key}_{place}": value for key, value in best.items()}
+        rows.append(row)
+    return pandas.DataFrame(rows).to_csv(index=False, lineterminator="\n")
+
+
+def _as_json(said: Predictions, topk: int) -> str:
+    return json.dumps(as_dict(said, topk), indent=2, ensure_ascii=False) + "\n"
+
+
+_PREDICTION_WRITERS: dict[str, Callable[[Predictions, int], str]] = {".json": _as_json, ".csv": as_csv}
+
+
+def check_name(path: Path) -> None:
+    """Raises UsageError for a file whose suffix names no format."""
+    if path.suffix not in _PREDICTION_WRITERS:
+        close = nearest(path.suffix, list(_PREDICTION_WRITERS))
+        raise UsageError(
+            f"--out {path}: predictions are written as {' or '.join(_PREDICTION_WRITERS)}.{close}",
+            f"For example: --out {path.with_suffix('.csv')}",
+        )
+
+
+def write_predictions(said: Predictions, topk: int, path: Path) -> None:
+    """Write the file in the format its suffix names."""
+    with atomic_write(path, "w") as stream:
+        stream.write(_PREDICTION_WRITERS[path.suffix](said, topk))

@@ -1,0 +1,142 @@
+"""Scores for every clip in data-set order, and what follows from them.
+
+Shapes: N clips of a split.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, distributed, nn
+
+from stgcn_cli.config.schema import Preset
+from stgcn_cli.data.loader import Clips
+from stgcn_cli.data.splits import Split, find_split, open_stores
+from stgcn_cli.evaluation import metrics
+from stgcn_cli.io.reporter import SILENT, Reporter
+from stgcn_cli.models import build_model
+from stgcn_cli.runs import checkpoint
+from stgcn_cli.runtime.distributed import LaunchConfig, World, launch
+from stgcn_cli.runtime.memory import tune_allocator
+from stgcn_cli.runtime.precision import computing, dtype_of, set_up
+
+FRAMES_IN_BATCH = {"cpu": 16 * 300, "cuda": 128 * 300}  # person-free frames of a batch when the user names no size
+
+
+@torch.inference_mode()
+def score_clips(
+    model: nn.Module, clips: Clips, *, world: World, precision: str, batch_size: int, advance: Callable[[int], Any]
+) -> Tensor:
+    """Logits (N, classes) of all clips, on every rank; each rank computes its share and no clip twice."""
+    model.eval()
+    scores: Tensor | None = None
+    for index in _batches(clips, batch_size, world):
+        with computing(precision, world.device):
+            logits = model(clips.batch(index)[0])
+        if scores is None:
+            scores = torch.zeros(len(clips), logits.shape[1], dtype=dtype_of(precision), device=world.device)
+        scores[index.to(world.device)] = logits.to(scores.dtype)
+        advance(len(index) * world.size)
+    if scores is None:  # fewer clips than ranks
+        scores = torch.zeros(len(clips), _classes(model), dtype=dtype_of(precision), device=world.device)
+    if world.size > 1:
+        distributed.all_reduce(scores)
+    return scores
+
+
+def _classes(model: nn.Module) -> int:
+    return model.state_dict()["cls_head.fc.weight"].shape[0]
+
+
+def _batches(clips: Clips, batch_size: int, world: World) -> Iterator[Tensor]:
+    """This rank's clips, `batch_size` at a time; with clip_len absent only clips of one length go together."""
+    mine = torch.arange(world.rank, len(clips), world.size)
+    if clips.clip_len is not None:
+        yield from mine.split(batch_size)
+        return
+    lengths = clips.lengths.cpu()[mine]
+    for length in lengths.unique():
+        yield from mine[lengths == length].split(batch_size)
+
+
+def default_batch_size(clips: Clips) -> int:
+    """Clips in a batch that suit the device."""
+    length = clips.clip_len or int(clips.lengths.max())
+    return max(1, FRAMES_IN_BATCH.get(clips.device.type, 4800) // length)
+
+
+@dataclass(frozen=True)
+class EvalPlan:
+    """What a worker needs to evaluate; everything in it crosses process borders."""
+
+    preset: Preset
+    checkpoint: Path
+    pickles: tuple[Path, ...]
+    split: str
+    precision: str
+    batch_size: int | None = None
+    reporter: Reporter = SILENT
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """Scores float32 (N, classes), labels (N,) with -1 = hidden, names, metrics (fractions), and the annotations used."""
+
+    preset: Preset
+    split: str
+    scores: np.ndarray
+    labels: np.ndarray
+    names: list[str]
+    metrics: dict[str, float]
+    source: Path | None = None
+
+    @property
+    def labelled(self) -> "EvalResult":
+        """Without the clips whose label is hidden."""
+        known = self.labels >= 0
+        names = [name for name, keep in zip(self.names, known, strict=True) if keep]
+        return replace(self, scores=self.scores[known], labels=self.labels[known], names=names)
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """(classes, classes) counts: rows are labels, columns predictions."""
+        shown = self.labelled
+        return metrics.confusion(shown.scores.argmax(axis=1), shown.labels, self.scores.shape[1])
+
+
+def evaluate(plan: EvalPlan, place: LaunchConfig) -> EvalResult | None:
+    """Evaluate a checkpoint in one process or many; None on the ranks of a joined world that do not speak."""
+    return launch(evaluate_in_world, plan, place)
+
+
+def evaluate_in_world(plan: EvalPlan, world: World) -> EvalResult:
+    """The worker of `evaluate`."""
+    tune_allocator()
+    set_up(plan.precision, deterministic=False)
+    split = find_split(open_stores(plan.pickles), plan.split, whole_lists=True)
+    model = build_model(plan.preset)
+    checkpoint.load_into(model, checkpoint.read(plan.checkpoint))
+    model.to(world.device, dtype_of(plan.precision))
+    clips = Clips.of(split, plan.preset.data, world.device, dtype_of(plan.precision))
+    with plan.reporter.progress("evaluate", len(clips), shown=world.is_first) as advance:
+        scores = score_clips(
+            model, clips, world=world, precision=plan.precision,
+            batch_size=plan.batch_size or default_batch_size(clips), advance=advance,
+        )  # fmt: skip
+    return result_of(plan.preset, split, scores)
+
+
+def result_of(preset: Preset, split: Split, scores: Tensor) -> EvalResult:
+    """Scores with the split's labels and names, measured by the preset's metrics."""
+    names = [split.store.names[index] for index in split.indices]
+    result = EvalResult(preset, split.name, scores.float().cpu().numpy(), split.labels, names, {}, split.store.source)
+    return measured(result)
+
+
+def measured(result: EvalResult) -> EvalResult:
+    """The result with the metrics its preset names, over the clips that have a label."""
+    known, names = result.labelled, result.preset.eval.metrics
+    return replace(result, metrics=metrics.measure(known.scores, known.labels, names) if len(known.labels) else {})

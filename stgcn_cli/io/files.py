@@ -1,0 +1,262 @@
+"""Files that are whole or absent: written as `.part`, synced, renamed, and the folder synced."""
+
+import contextlib
+import errno
+import glob
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from stgcn_cli.errors import DataError, RunError
+
+# Files and folders that are being written, under names that end in `.part`. A lock says that their writer lives.
+#
+# The system gives the lock back when a process ends, however it ends. So what a killed process, or one before a power loss,
+# has left can be told from what another process is writing right now, and whoever writes the same path next removes it.
+# Without such locks (Windows, some network drives) it stays.
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+@contextlib.contextmanager
+def part_file(path: Path, mode: str = "wb") -> Iterator[tuple[IO, Path]]:
+    """A new file beside `path` that nobody else writes, and its name; what is still there under it at the end is removed.
+
+    Raises OSError.
+    """
+    remove_abandoned(path)
+    stream, part = _open(path, mode)
+    held = os.dup(stream.fileno()) if fcntl is not None else None  # the lock outlives the stream: until it is renamed
+    try:
+        with stream:
+            yield stream, part
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        if held is not None:
+            os.close(held)
+
+
+def _open(path: Path, mode: str) -> tuple[IO, Path]:
+    while True:
+        part = _name(path)
+        stream = open(part, mode.replace("w", "x"), encoding=None if "b" in mode else "utf-8")  # noqa: SIM115
+        if _claim(stream.fileno()):
+            return stream, part
+        stream.close()
+
+
+@contextlib.contextmanager
+def part_folder(path: Path) -> Iterator[Path]:
+    """A new folder beside `path` that nobody else writes; what is still there under its name at the end is removed.
+
+    Raises OSError.
+    """
+    remove_abandoned(path)
+    part, handle = _make_folder(path)
+    try:
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        if handle is not None:
+            os.close(handle)
+
+
+def _make_folder(path: Path) -> tuple[Path, int | None]:
+    while True:
+        part, handle = _name(path), None
+        part.mkdir(parents=True)
+        try:
+            handle = os.open(part, os.O_RDONLY)
+            if _claim(handle):
+                return part, handle
+            os.close(handle)
+        except PermissionError:  # Windows opens no folders
+            return part, None
+        except FileNotFoundError:  # taken for abandoned
+            continue
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove what writers of `path` that have ended left behind. What cannot be removed stays."""
+    _remove_abandoned(path.parent.glob(f"{glob.escape(path.name)}.*.part"))
+
+
+def remove_all_abandoned(folder: Path) -> None:
+    """The same for all files in `folder`, whatever they were to become."""
+    _remove_abandoned(folder.glob("*.part"))
+
+
+def _remove_abandoned(parts: Iterable[Path]) -> None:
+    for found in parts:
+        with contextlib.suppress(OSError):
+            handle = os.open(found, os.O_RDWR if found.is_file() else os.O_RDONLY)
+            try:
+                if fcntl is not None:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    _remove(found)
+            finally:
+                os.close(handle)
+
+
+def _name(path: Path) -> Path:
+    """A process id alone does not tell machines apart that share a drive."""
+    return path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(3).hex()}.part")
+
+
+def _claim(handle: int) -> bool:
+    """Lock what is being written; False when somebody has just taken it for abandoned."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return os.fstat(handle).st_nlink > 0
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink()
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NOT_OURS = (errno.EACCES, errno.EROFS, errno.EPERM)
+_NO_FOLDER = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
+_GONE = (
+    errno.ENOENT,
+    errno.EIO,
+    errno.ESTALE,
+    errno.ENODEV,
+    errno.ENXIO,
+    errno.ENOTCONN,
+    errno.EHOSTDOWN,
+    errno.ETIMEDOUT,
+)
+_NO_ROOM = 64 << 10  # bytes; where a library hides the system's error, a disk with less is taken for the cause
+_AGAIN = "run the command again (stgcn train: with --resume)"
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO]:
+    """Open `path` for writing; it appears under its name only when the block ends without an error.
+
+    Two processes that write the same path never share a part file: the last rename wins, whole. What a killed process
+    left of an earlier try is removed. Raises RunError when the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    try:
+        make_dirs(path.parent)
+        with part_file(path, mode) as (stream, part):
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+            stream.close()
+            os.replace(part, path)
+            sync_folder(path.parent)
+    except OSError as error:
+        raise disk_error(error, path) from error
+    except RuntimeError as error:
+        if not isinstance(error.__context__, OSError):
+            raise
+        raise disk_error(error.__context__, path) from error  # torch.save hides what the system said behind its own
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` while the block runs; other processes that ask for it wait.
+
+    Where the system has no such locks (Windows, some network drives) nobody waits: a courtesy that saves work, not a
+    promise that anything depends on.
+    """
+    handle = None
+    with contextlib.suppress(ImportError, OSError):
+        import fcntl
+
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def make_dirs(folder: Path) -> Path:
+    """Make `folder`, and what is absent above it, so that it survives a power loss. Raises OSError."""
+    absent = [each for each in (folder, *folder.parents) if not each.is_dir()]
+    if absent:
+        folder.mkdir(parents=True, exist_ok=True)
+    for each in reversed(absent):
+        sync_folder(each.parent)
+    return folder
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in `folder` survive a power loss (a no-op where folders cannot be opened or synced, as on Windows)."""
+    with contextlib.suppress(PermissionError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # what drives answer that cannot
+                raise
+        finally:
+            os.close(handle)
+
+
+def disk_error(error: OSError, path: Path) -> RunError | DataError:
+    """The message for an operating-system error met while writing `path`."""
+    if error.errno in _FULL or (error.errno is None and _is_full(path)):
+        return RunError(f"The disk is full: {path} could not be written.", f"Free some space, then {_AGAIN}.")
+    if error.errno in _NOT_OURS:
+        return RunError(f"{path} cannot be written: {error.strerror}.", "Choose a folder of your own.")
+    if error.errno in _NO_FOLDER:
+        return RunError(
+            f"{path} cannot be written: {error.strerror}.", "A file stands where a folder is needed, or the reverse."
+        )
+    if error.errno in _GONE:
+        return RunError(
+            f"{path} could not be written: {error.strerror}.",
+            f"Is its drive still there, and was its folder not moved or deleted? When it is back, {_AGAIN}.",
+        )
+    return RunError(f"{path} could not be written: {error.strerror or error}.")
+
+
+def _is_full(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(path.parent).free < _NO_ROOM
+    return False
+
+
+def cache_folder() -> Path:
+    """$STGCN_CACHE, else where the platform keeps caches."""
+    if os.environ.get("STGCN_CACHE"):
+        return Path(os.environ["STGCN_CACHE"])
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "stgcn"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "stgcn" / "Cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stgcn"
+
+
+def free_disk(folder: Path) -> int:
+    """Bytes free where `folder` is or would be."""
+    return shutil.disk_usage(_nearest(folder)).free
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the one above it that is there."""
+    folder = Path(os.path.abspath(folder))
+    return next(place for place in (folder, *folder.parents) if place.is_dir())

@@ -1,0 +1,82 @@
+"""Checkpoints written as MMAction2 0.x reads them: {"meta", "state_dict"[, "optimizer"]}, its names, shapes and types."""
+
+import hashlib
+import io
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stgcn_cli.errors import CheckpointError, UsageError
+from stgcn_cli.io.files import atomic_write
+from stgcn_cli.runs import checkpoint
+from stgcn_cli.runs.checkpoint import Checkpoint
+
+
+def convert(read: Checkpoint, out: Path, *, optimizer: bool = False, publish: bool = False) -> Path:
+    """Write `read` to `out`; returns where it went.
+
+    With `publish` the name gets the first 8 hex digits of the file's sha256, as published names have. Raises
+    UsageError when that name is taken, CheckpointError when the momenta are asked for and absent.
+    """
+    if optimizer and publish:
+        raise UsageError("--optimizer and --publish exclude each other.", "What is published has no optimizer state.")
+    value: dict[str, Any] = {"meta": _meta(read), "state_dict": OrderedDict(_weights(read))}
+    if optimizer:
+        value["optimizer"] = _momenta(read)
+        value["meta"].setdefault("iter", 0)  # mmcv asks for it when it goes on; the schedule counts epochs
+    stream = io.BytesIO()
+    torch.save(checkpoint.sealed(value), stream)
+    content = stream.getbuffer()
+    if publish:
+        out = out.with_name(f"{out.name.removesuffix('.pth')}-{hashlib.sha256(content).hexdigest()[:8]}.pth")
+    if out.exists():
+        raise UsageError(f"{out} is there already; it is not overwritten.", "Choose another name.")
+    with atomic_write(out) as file:
+        file.write(content)
+    return out
+
+
+def _weights(read: Checkpoint) -> dict[str, Tensor]:
+    """All tensors, float ones as float32: a run in float64 or bf16 is nobody else's business."""
+    return {key: _float32(tensor) for key, tensor in read.state.items()}
+
+
+def _float32(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.float32).contiguous() if tensor.is_floating_point() else tensor.contiguous()
+
+
+def _meta(read: Checkpoint) -> dict[str, Any]:
+    """What the reference keeps (CLASSES, epoch, iter), and what it does not mind: our preset, its own texts."""
+    meta = {str(key): _plain(value) for key, value in read.meta.items()}
+    if isinstance(meta.get("CLASSES"), list):
+        meta["CLASSES"] = tuple(meta["CLASSES"])
+    return meta
+
+
+def _plain(value: Any) -> Any:
+    """The value without numpy, so that whoever reads it needs no allow-list."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return type(value)(_plain(each) for each in value) if type(value) in (list, tuple) else value
+
+
+def _momenta(read: Checkpoint) -> dict[str, Any]:
+    """The optimizer's state without the ways of one device, which another may not have."""
+    try:
+        state = {
+            index: {key: _float32(each) if isinstance(each, Tensor) else each for key, each in kept.items()}
+            for index, kept in (read.optimizer or {})["state"].items()
+        }
+        groups = [{**group, "foreach": None, "fused": None} for group in (read.optimizer or {})["param_groups"]]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{read.path} holds no optimizer state.", "Leave out --optimizer, or take a last.pth."
+        ) from error
+    return {"state": state, "param_groups": groups}

@@ -1,0 +1,128 @@
+"""Which preset a checkpoint was trained with: told from its name, its hash, the configuration inside it, or its shapes.
+
+The configuration that MMAction2 keeps in its checkpoints is program text. It is searched, never run.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from stgcn_cli.config import catalog, presets
+from stgcn_cli.config.schema import Preset
+from stgcn_cli.errors import CheckpointError
+from stgcn_cli.io.download import sha256_of
+from stgcn_cli.runs.checkpoint import Checkpoint
+
+_LAYOUTS = {"ntu-rgb+d": "ntu", "coco": "coco", "openpose": "openpose-18"}  # the reference's word -> ours
+_DATASET = re.compile(r"\b(babel60|babel120|ntu60|ntu120)")
+
+
+@dataclass(frozen=True)
+class Likely:
+    """The presets that a checkpoint may belong to, and how they were told."""
+
+    presets: tuple[str, ...]
+    told_by: str
+
+
+def likely(read: Checkpoint, asked: str = "") -> Likely:
+    """What the first rule that says anything says; `asked` is the catalogue name that the user typed."""
+    for words, rule in _RULES:
+        if found := rule(read, asked):
+            return Likely(found, words)
+    return Likely((), "")
+
+
+def the_preset(read: Checkpoint, asked: str) -> Likely:
+    """One preset. Raises CheckpointError, naming the candidates, when there are several, or none."""
+    found = likely(read, asked)
+    if len(found.presets) == 1:
+        return found
+    if found.presets:
+        raise CheckpointError(
+            f"{read.path} does not say which preset it was trained with: {', '.join(found.presets)} all fit.",
+            f"Name it, for instance: --preset {found.presets[0]}",
+        )
+    raise CheckpointError(
+        f"{read.path} does not say which preset it was trained with, and none fits: it has {read.num_classes} classes "
+        f"and {read.channels} input channels.",
+        f"Name the nearest one: --preset NAME --set model.num_classes={read.num_classes}",
+    )
+
+
+def _by_preset_inside(read: Checkpoint, asked: str) -> tuple[str, ...]:
+    text = read.preset_text
+    return (presets.from_text(text.encode(), str(read.path), "checkpoint").name,) if text else ()
+
+
+def _by_name(read: Checkpoint, asked: str) -> tuple[str, ...]:
+    entry = catalog.find(asked)
+    return (entry.preset,) if entry else ()
+
+
+def _by_file_name(read: Checkpoint, asked: str) -> tuple[str, ...]:
+    entry = catalog.find(read.path.stem)
+    return (entry.preset,) if entry else ()
+
+
+def _by_hash(read: Checkpoint, asked: str) -> tuple[str, ...]:
+    found = sha256_of(read.path)
+    return tuple(e.preset for e in catalog.PUBLISHED if found.startswith(e.sha256_prefix))
+
+
+def _by_config(read: Checkpoint, asked: str) -> tuple[str, ...]:
+    text = read.config_text
+    fitting = [p for p in _that_fit(read) if text and _agrees(p, text)]
+    named = set(_DATASET.findall(text))
+    narrowed = [p for p in fitting if p.data.dataset.removesuffix("-2d") in named] or fitting
+    return tuple(p.name for p in narrowed)
+
+
+def _by_shapes(read: Checkpoint, asked: str) -> tuple[str, ...]:
+    return tuple(p.name for p in _that_fit(read))
+
+
+_RULES: tuple[tuple[str, Callable[[Checkpoint, str], tuple[str, ...]]], ...] = (
+    ("the preset inside it", _by_preset_inside),
+    ("its name in the catalogue", _by_name),
+    ("its file name", _by_file_name),
+    ("its sha256", _by_hash),
+    ("the configuration inside it", _by_config),
+    ("the shapes of its weights", _by_shapes),
+)
+
+
+def _that_fit(read: Checkpoint) -> list[Preset]:
+    """The published presets with the checkpoint's classes and input channels."""
+    loaded = [presets.load(entry.preset) for entry in catalog.PUBLISHED]
+    return [p for p in loaded if p.model.num_classes == read.num_classes and channels_of(p) == read.channels]
+
+
+def channels_of(preset: Preset) -> int:
+    """Values of a body in a frame, as the first BatchNorm counts them."""
+    return len(preset.data.channels) * len(presets.layout_of(preset).joints)
+
+
+def _agrees(preset: Preset, text: str) -> bool:
+    """Whether nothing in the configuration `text` speaks against the preset."""
+    layout, classes = _value("layout", text), _value("num_classes", text)
+    agrees = layout is None or _LAYOUTS.get(layout) == preset.data.layout
+    agrees &= classes is None or classes == str(preset.model.num_classes)
+    if "loss_cls" in text:
+        agrees &= ("CBFocalLoss" in text) == (preset.loss.name == "cb-focal")
+    if "FormatGCNInput" in text:  # the configuration says how clips are made
+        agrees &= (_value("num_person", text) or "2") == str(preset.data.num_person)
+        agrees &= ("PoseNormalize" in text) == (preset.data.normalize == "image")
+    return agrees
+
+
+def _value(key: str, text: str) -> str | None:
+    """The first number or quoted text that the program text gives to `key`."""
+    found = re.search(rf"\b{key}\s*=\s*['\"]?([\w.+-]{{1,40}})", text)
+    return found[1] if found else None
+
+
+def clip_len_in(read: Checkpoint) -> int | None:
+    """Frames of a clip as the configuration inside the checkpoint says, or None."""
+    length = _value("clip_len", read.config_text)
+    return int(length) if length and length.isdecimal() else None

@@ -1,0 +1,75 @@
+"""From a name or path to a checkpoint and its preset."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from stgcn_cli.config import catalog, presets, published_files
+from stgcn_cli.config.schema import Preset
+from stgcn_cli.errors import CheckpointError
+from stgcn_cli.io.files import cache_folder
+from stgcn_cli.io.reporter import Reporter
+from stgcn_cli.io.text import nearest, nearest_file
+from stgcn_cli.runs import identify
+from stgcn_cli.runs.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """What the user asked for. Absent values come from the checkpoint."""
+
+    checkpoint: str
+    data: tuple[Path, ...] = ()
+    split: str | None = None
+    preset: str | None = None
+    settings: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    batch_size: int | None = None
+    gpus: int = 1
+    device: str = "auto"
+    precision: str = "auto"
+    base_url: str | None = None  # a mirror of the published weights
+
+
+def locate(wishes: EvalOptions, reporter: Reporter) -> Path:
+    """The checkpoint: a file, else published weights of this name, out of the cache or downloaded."""
+    path, word = Path(wishes.checkpoint), wishes.checkpoint
+    if path.is_file():
+        return path
+    if catalog.find(word):
+        return published_files.fetch_weights(word, cache_folder(), wishes.base_url, reporter)
+    if path.is_dir():
+        inside = [path / name for name in ("best.pth", "last.pth") if (path / name).is_file()]
+        hint = "" if inside else "Name a checkpoint in it, for instance best.pth of a run folder."
+        raise CheckpointError(f"{path} is a folder.", hint + (f"Type: stgcn eval {inside[0]}" if inside else ""))
+    known = [name for entry in catalog.PUBLISHED for name in (entry.preset, entry.name)]
+    raise CheckpointError(
+        f"There is no checkpoint {word}.{nearest_file(path) or nearest(word, known)}",
+        "Give a file (see the run folder), or published weights by name: " + ", ".join(known[::2]),
+    )
+
+
+def preset_of(read: Checkpoint, wishes: EvalOptions, reporter: Reporter) -> Preset:
+    """The preset asked for, else the one in the checkpoint, else the published one it belongs to; settings applied."""
+    if wishes.preset:
+        preset = presets.load(wishes.preset, wishes.settings)
+    elif read.preset_text:
+        preset = presets.from_text(read.preset_text.encode(), str(read.path), "checkpoint", wishes.settings)
+    else:
+        asked = "" if Path(wishes.checkpoint).is_file() else wishes.checkpoint
+        found = identify.the_preset(read, asked)
+        preset = presets.load(found.presets[0], wishes.settings)
+        reporter.note(f"Preset {preset.name}, told by {found.told_by}. Another is chosen with --preset.")
+        _warn_of_length(read, preset, reporter)
+    if wishes.metrics:
+        preset = dataclasses.replace(preset, eval=dataclasses.replace(preset.eval, metrics=wishes.metrics))
+    return preset
+
+
+def _warn_of_length(read: Checkpoint, preset: Preset, reporter: Reporter) -> None:
+    length = identify.clip_len_in(read)
+    if length and preset.data.clip_len and length != preset.data.clip_len:
+        reporter.warn(
+            f"It was trained on clips of {length} frames, the preset takes {preset.data.clip_len}. "
+            f"To evaluate as it was trained: --set data.clip_len={length}"
+        )

@@ -1,0 +1,239 @@
+"""One process or many, one machine or many: the same worker function everywhere.
+
+A worker raises and never exits by itself; the parent turns the first failure into the message and the exit code.
+"""
+
+import contextlib
+import gc
+import importlib
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import distributed as dist
+
+from stgcn_cli import errors
+from stgcn_cli.errors import RunError, StgcnError, Terminated, UsageError
+from stgcn_cli.runtime import DEVICES
+from stgcn_cli.runtime.rendezvous import adopt_slurm, begin_together, joined_world, signals_end_at_once
+
+_AFTER_THE_CAUSE = 3.0  # seconds that a rank which lost its connection lets the cause be told first
+
+
+@dataclass(frozen=True)
+class LaunchConfig:
+    """Where workers run: `gpus` processes on this machine, `nodes` machines. `device` is "cpu" or "cuda"."""
+
+    device: str
+    gpus: int = 1
+    nodes: int = 1
+    node_rank: int = 0
+    endpoint: str = ""  # host:port of the first machine; empty = this one, a free port
+    max_restarts: int = 0
+
+    @property
+    def world(self) -> int:
+        """Processes in all."""
+        return joined_world() or self.gpus * self.nodes
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the process that was started here speaks: on machine 0, and as rank 0 of a world that was joined."""
+        if joined_world():
+            return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) == 0
+        return self.node_rank == 0
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among `size`; rank 0 speaks and writes."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the rank that speaks and writes."""
+        return self.rank == 0
+
+
+def resolve_device(device: str, gpus: int) -> str:
+    """ "cuda" or "cpu" for the user's `device` ("auto", "cpu", "cuda"); UsageError when `gpus` are not there."""
+    if device not in DEVICES:
+        raise UsageError(f"There is no device {device!r}.", "Use --device auto, cpu or cuda.")
+    if gpus < 1:
+        raise UsageError(f"--gpus {gpus} is not possible.", "Use --gpus 1 or more.")
+    present = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "cpu" or (device == "auto" and present == 0 and gpus == 1):
+        return "cpu"
+    if gpus > present:
+        works = {"--gpus": str(present)} if present else {"--gpus": "1", "--device": "cpu"}
+        several = f"Or run {gpus} processes on the processor: --gpus {gpus} --device cpu" if gpus > 1 else ""
+        found = f"{present} CUDA GPU{'' if present == 1 else 's'}" if present else "no CUDA GPU"
+        raise UsageError(f"--gpus {gpus} was asked for, but this machine has {found}.", several, instead=works)
+    return "cuda"
+
+
+def launch(worker: Callable[[Any, World], Any], argument: Any, place: LaunchConfig) -> Any:
+    """Run `worker(argument, world)` in every process of `place` and return what rank 0 returned (None elsewhere).
+
+    Raises the first failing worker's StgcnError; KeyboardInterrupt or Terminated when stopped by a signal.
+    """
+    if joined_world():
+        adopt_slurm()
+        return _work(worker, argument, place.device)
+    if place.gpus * place.nodes == 1:
+        return worker(argument, World(0, 1, torch.device(place.device)))
+    return _launch_elastic(worker, argument, place)
+
+
+def _launch_elastic(worker: Callable[[Any, World], Any], argument: Any, place: LaunchConfig) -> Any:
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith(("torch.distributed", "torch.multiprocessing")):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # the first failure is told once, by us
+    config = LaunchConfig(
+        min_nodes=place.nodes,
+        max_nodes=place.nodes,
+        nproc_per_node=place.gpus,
+        rdzv_backend="c10d",
+        rdzv_endpoint=place.endpoint or "localhost:0",
+        rdzv_configs={"is_host": place.node_rank == 0} if place.endpoint else {},
+        run_id=os.environ.get("STGCN_RUN_ID", "stgcn"),
+        max_restarts=place.max_restarts,
+        monitor_interval=0.2,
+        local_addr=_address(place),
+    )
+    threads = os.environ.get("OMP_NUM_THREADS")
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // place.gpus)))
+    try:
+        with _ctrl_c_waits_in_children():
+            results = elastic_launch(config, _elastic_worker)(worker, argument, place.device)
+        return results.get(0)
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        raise _first_error(rank, failure.message, failure.exitcode) from None
+    except SignalException as stop:
+        raise (KeyboardInterrupt if stop.sigval == signal.SIGINT else Terminated)() from None
+    finally:
+        if threads is None:
+            os.environ.pop("OMP_NUM_THREADS", None)
+
+
+@contextlib.contextmanager
+def _ctrl_c_waits_in_children() -> Iterator[None]:
+    """Processes that are started here hear Ctrl-C when they have come to `_elastic_worker`; sooner, it would be a traceback.
+
+    They inherit what this thread blocks. Another one takes the signal, and Python handles it here all the same.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # multiprocessing starts it at the first process, and unblocks the signal afterwards
+    done = threading.Event()
+    threading.Thread(target=done.wait, daemon=True).start()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        done.set()
+
+
+def _address(place: LaunchConfig) -> str:
+    """The name this machine joins under. Ranks are dealt in the order of these names, and rank 0 writes, so machine 0 comes first.
+
+    Only the first one's is connected to: it is the host that all were told.
+    """
+    if not place.endpoint:
+        return "localhost"
+    if place.node_rank == 0:
+        return place.endpoint.rpartition(":")[0].strip("[]")
+    return f"~{place.node_rank:06d}"  # after letters and digits
+
+
+def _elastic_worker(worker: Callable[[Any, World], Any], argument: Any, device: str) -> Any:
+    for sent in (signal.SIGINT, signal.SIGTERM):  # the launcher passes on which of them it got
+        signal.signal(sent, _stop)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # see `_ctrl_c_waits_in_children`
+    _end_with_parent()
+    try:
+        return _work(worker, argument, device)
+    except KeyboardInterrupt:  # files are tidied; leaving at once frees ranks that wait for this one in a reduction
+        os._exit(errors.TERMINATED)
+    except RuntimeError:
+        time.sleep(_AFTER_THE_CAUSE)  # a lost connection is what the others see of a failure
+        raise
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    """End once: `finally` blocks run undisturbed, so no half-written file stays, and nothing is printed."""
+    for sent in (signal.SIGINT, signal.SIGTERM):  # a terminal sends Ctrl-C to all, and the launcher sends it again
+        signal.signal(sent, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to end this worker when its launcher dies, so that a killed launcher leaves nothing running."""
+    with contextlib.suppress(Exception):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    parent = multiprocessing.parent_process()
+    if parent is not None and os.getppid() != parent.pid:  # it was killed before it could be asked for
+        os._exit(errors.TERMINATED)
+
+
+def _first_error(rank: int, message: Any, exitcode: int) -> StgcnError:
+    """The error a worker raised, made again from "Type: message" in its error file."""
+    text = message["message"] if isinstance(message, dict) else str(message)
+    kind, _, rest = text.partition(": ")
+    known = getattr(errors, kind, None)
+    if isinstance(known, type) and issubclass(known, StgcnError):
+        said, _, hint = rest.partition("\n\n")
+        return known(said, hint)
+    if exitcode < 0:
+        text = f"it was killed by signal {-exitcode} ({signal.Signals(-exitcode).name})"
+        return RunError(f"Worker {rank} died: {text}.", "Out of memory? Go on from the last checkpoint with --resume.")
+    return RunError(f"Worker {rank} failed: {text}", "Go on from the last checkpoint with --resume.")
+
+
+def _work(worker: Callable[[Any, World], Any], argument: Any, device: str) -> Any:
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    where = torch.device("cuda", local_rank) if device == "cuda" else torch.device("cpu")
+    if device == "cuda":
+        torch.cuda.set_device(where)
+    with _process_group(where):
+        result = worker(argument, World(dist.get_rank(), dist.get_world_size(), where))
+        return result if dist.get_rank() == 0 else None
+
+
+@contextlib.contextmanager
+def _process_group(where: torch.device) -> Iterator[None]:
+    backend, device_id = ("nccl", where) if where.type == "cuda" else ("gloo", None)
+    # Its functions have the group of this moment as a default, and DistributedDataParallel imports it: a group that they hold
+    # is never closed, and its threads are torn down with the interpreter, which now and then aborts.
+    importlib.import_module("torch.distributed.nn.functional")
+    with signals_end_at_once():
+        store, rank, size = next(dist.rendezvous("env://"))
+        begin_together(store, rank, size)
+        # after a restart the store may still hold the addresses of workers that are gone
+        store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, device_id=device_id)
+    yield
+    gc.collect()  # what is left of DistributedDataParallel holds the group
+    dist.destroy_process_group()  # not after an error: closing connections would make the others fail before it is told

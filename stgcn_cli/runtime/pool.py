@@ -1,0 +1,86 @@
+"""A function over many chunks in several processes: results in order, few in flight, and a clean end whatever happens."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from multiprocessing.connection import wait
+from multiprocessing.context import BaseContext
+from typing import TypeVar
+
+from stgcn_cli.errors import RunError
+from stgcn_cli.runtime.memory import tune_allocator
+
+Chunk = TypeVar("Chunk")
+Result = TypeVar("Result")
+_WAITING = (signal.SIGINT, signal.SIGTERM)
+_AHEAD = 3  # chunks in flight for each worker: enough to even out long and short ones
+
+
+def map_in_order(
+    function: Callable[[Chunk], Result], chunks: Iterable[Chunk], workers: int
+) -> Generator[Result, None, None]:
+    """function(chunk) for each chunk, in order; with one worker in this process, else in `workers` others.
+
+    Close the iterator (or use it up) to end the processes. Raises RunError when one of them dies.
+    """
+    if workers <= 1:
+        yield from map(function, chunks)
+        return
+    remaining, waiting = iter(chunks), deque[Future[Result]]()
+    pool = ProcessPoolExecutor(workers, mp_context=_context(), initializer=_start_worker)
+    try:
+        with _undisturbed():
+            waiting.extend(pool.submit(function, chunk) for chunk in islice(remaining, _AHEAD * workers))
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(pool.submit(function, chunk) for chunk in islice(remaining, 1))
+            yield result
+    except BrokenProcessPool as error:
+        hint = "The system ends processes when memory runs out: try again with --workers 1."
+        raise RunError("A worker process ended unexpectedly.", hint) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _context() -> BaseContext:
+    """Fork where it is safe: it starts at once, and the workers share the pages of what is imported already."""
+    forks = sys.platform == "linux" and threading.active_count() == 1
+    return multiprocessing.get_context("fork" if forks else "spawn")
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Signals wait until the workers have been started: one that has not come to `_start_worker` would end in a traceback."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _WAITING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_worker() -> None:
+    """Ctrl-C reaches all processes of a terminal, but the parent decides; SIGTERM and a dead parent end a worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _WAITING)  # blocked when it was started, see `_undisturbed`
+    tune_allocator()  # the same small arrays again and again: giving them back costs a fifth of the time
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,1 @@
+"""The training loop: steps, losses, optimisers, schedules, monitoring, and whole runs."""

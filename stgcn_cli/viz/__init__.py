@@ -1,0 +1,1 @@
+"""Plots, animations and self-contained HTML pages."""

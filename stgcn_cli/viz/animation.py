@@ -1,0 +1,126 @@
+"""Clips as pictures: an animated GIF, and a contact sheet as PNG. Axes are the same for the whole clip, scales equal.
+
+Shapes: M persons, T frames, V joints.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stgcn_cli.io.files import atomic_write
+from stgcn_cli.io.reporter import SILENT, Reporter
+from stgcn_cli.viz import skeleton
+from stgcn_cli.viz.skeleton import Motion, bone_sides, picked, projected
+
+GIF_FRAMES, SHEET_FRAMES = 120, 12
+_WIDTH, _DPI = 320, 100  # pixels of a frame of the GIF
+_CENTISECOND = 0.01  # GIFs count in these; browsers slow down what is faster than two
+_GREY = "#7a7f87"
+
+
+def write_gif(
+    motion: Motion, path: Path, caption: str = "", frames: int = GIF_FRAMES, reporter: Reporter = SILENT
+) -> int:
+    """Write `frames` frames of the motion (all where there are fewer), looping, at its own speed; returns how many."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    shown, places = picked(motion, frames)
+    figure, axis = _figure(motion, 1, 1, _WIDTH / _DPI, room=0.5)
+    figure.suptitle(_title(motion, caption), fontsize=9)
+    canvas, body = FigureCanvasAgg(figure), _Body(axis, shown)
+    count = figure.text(0.98, 0.02, "", ha="right", fontsize=7, color=_GREY)
+    pictures = []
+    with reporter.progress("draw", len(places)) as advance:
+        for index, place in enumerate(places):
+            body.show(index)
+            count.set_text(_when(motion, int(place)))
+            canvas.draw()
+            picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+            pictures.append(picture.quantize(64, dither=Image.Dither.NONE))
+            advance()
+    pause = max(2, round(1 / shown.rate / _CENTISECOND)) * 10
+    with atomic_write(path) as stream:
+        pictures[0].save(stream, "GIF", save_all=True, append_images=pictures[1:], duration=pause, loop=0)
+    return len(pictures)
+
+
+def write_sheet(motion: Motion, path: Path, caption: str = "", frames: int = SHEET_FRAMES) -> int:
+    """Write a PNG with `frames` frames (all where there are fewer) side by side in rows; returns how many."""
+    shown, places = picked(motion, frames)
+    columns = min(len(places), 6)
+    rows = -(-len(places) // columns)
+    figure, axes = _figure(motion, rows, columns, 1.7, room=0.5)
+    figure.suptitle(_title(motion, caption), fontsize=10)
+    for index, axis in enumerate(np.ravel(axes)):
+        if index >= len(places):
+            axis.remove()
+            continue
+        _Body(axis, shown).show(index)
+        axis.text(0.97, 0.02, _when(motion, int(places[index])), transform=axis.transAxes, ha="right", fontsize=6.5,
+                  color=_GREY)  # fmt: skip
+    with atomic_write(path) as stream:
+        figure.savefig(stream, format="png", dpi=130)
+    return len(places)
+
+
+class _Body:
+    """The lines and dots of all persons on one axis."""
+
+    def __init__(self, axis: Any, motion: Motion) -> None:
+        from matplotlib.collections import LineCollection
+
+        self.seen = projected(motion.points, motion.azimuth)[..., :2]
+        self.bones = np.array(motion.bones, int).reshape(-1, 2)
+        sides = bone_sides(motion.layout) if motion.layout else []
+        self.lines, self.dots = [], []
+        for person in range(len(self.seen)):
+            colours = skeleton.of_person(person)
+            lines = LineCollection([], colors=[colours[side] for side in sides], linewidths=2.2, capstyle="round")
+            self.lines.append(axis.add_collection(lines))
+            self.dots.append(axis.plot([], [], "o", color=colours[""], markersize=2.4, zorder=3)[0])
+
+    def show(self, frame: int) -> None:
+        """Draw this frame; bones to a joint that was not seen are left out."""
+        for points, lines, dots in zip(self.seen[:, frame], self.lines, self.dots, strict=True):
+            lines.set_segments(list(points[self.bones]))  # a bone with NaN at one end is not drawn
+            dots.set_data(*points.T)
+
+
+def _figure(motion: Motion, rows: int, columns: int, inches: float, room: float) -> tuple[Any, Any]:
+    """A figure whose panels show the whole clip with equal scales; `room` inches above them are for the title."""
+    from matplotlib.figure import Figure
+
+    (left, right), (low, high) = _limits(motion)
+    height = float(np.clip(inches * (high - low) / (right - left), inches / 2, inches * 1.7))
+    figure = Figure(figsize=(inches * columns, height * rows + room), dpi=_DPI)
+    top = 1 - room / (height * rows + room)
+    axes = figure.subplots(rows, columns, gridspec_kw={
+        "left": 0, "right": 1, "bottom": 0, "top": top, "wspace": 0.02, "hspace": 0.02})  # fmt: skip
+    for axis in np.ravel(axes):
+        axis.set(xlim=(left, right), ylim=(low, high), aspect="equal")
+        axis.axis("off")
+    return figure, axes
+
+
+def _limits(motion: Motion) -> tuple[tuple[float, float], tuple[float, float]]:
+    """What of the plane the whole clip needs, with a margin: (left, right), (low, high)."""
+    seen = projected(motion.points, motion.azimuth)[..., :2]
+    if not np.isfinite(seen).any():
+        return (-1.0, 1.0), (-1.0, 1.0)
+    low, high = np.nanmin(seen, axis=(0, 1, 2)), np.nanmax(seen, axis=(0, 1, 2))
+    margin = 0.06 * float((high - low).max()) or 1.0
+    (left, bottom), (right, top) = (low - margin).tolist(), (high + margin).tolist()
+    return (left, right), (bottom, top)
+
+
+def _when(motion: Motion, place: int) -> str:
+    frame = place * motion.step
+    return f"frame {frame}  {frame / motion.rate:.2f} s"
+
+
+def _title(motion: Motion, caption: str) -> str:
+    nobody = "" if len(motion.points) else " - nobody is in this clip"
+    name = motion.name if len(motion.name) <= 44 else motion.name[:43] + "…"
+    return (f"{name}{nobody}" + (f"\n{caption}" if caption else "")).replace("$", r"\$")

@@ -1,0 +1,71 @@
+"""One clip out of an input that may hold many: the first, or that of a name or an index."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stgcn_cli.data.readers.inputs import Input, Unit, list_units, read_inputs, read_unit
+from stgcn_cli.data.readers.parsing import Options
+from stgcn_cli.data.records import name_of
+from stgcn_cli.errors import DataError
+from stgcn_cli.io.reporter import Reporter
+from stgcn_cli.io.text import nearest
+
+_ONE_CLIP = ("skeleton", "npy", "openpose")  # formats whose files are one clip each
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The clip, and how many there were to choose from in words ("200 clips"; "" when it is the only one)."""
+
+    clip: Input
+    among: str
+
+
+def choose(word: str, wanted: str | None, options: Options, reporter: Reporter) -> Choice:
+    """The clip called `wanted`, or with this index (from 0), in the file or folder `word`; None: the first.
+
+    Raises DataError naming the clip that comes nearest.
+    """
+    units = list_units([word], options)
+    if wanted is None:
+        return _first(word, units)
+    if unit := _at_once(units, wanted):
+        return Choice(next(read_unit(unit)), "")
+    names = []
+    for index, found in enumerate(read_inputs([word], reporter, options)):
+        name = name_of(found.record, index)
+        if wanted in (name, str(index)):
+            return Choice(found, "")
+        names.append(name)
+    last = f" It holds {len(names):,} clips: 0 to {len(names) - 1}." if names else " It holds no clips."
+    raise DataError(f"{word} holds no clip {wanted!r}.{last}{nearest(wanted, names)}")
+
+
+def _first(word: str, units: list[Unit]) -> Choice:
+    clips = _clips(units)
+    first = next(clips, None)
+    if first is None:
+        raise DataError(f"{word} holds no clips.")
+    if len(units) > 1:
+        return Choice(first, f"{len(units):,} {'clips' if _are_single(units) else 'files'}")
+    count = 1 + sum(1 for _ in clips)
+    return Choice(first, f"{count:,} clips" if count > 1 else "")
+
+
+def _clips(units: list[Unit]) -> Iterator[Input]:
+    for unit in units:
+        yield from read_unit(unit)
+
+
+def _at_once(units: list[Unit], wanted: str) -> Unit | None:
+    """The unit that is the clip, where that can be told without reading all before it."""
+    if not _are_single(units):
+        return None
+    named = next((unit for unit in units if wanted in (unit.name, unit.name.rsplit("/", 1)[-1])), None)
+    if named or not wanted.isdecimal() or int(wanted) >= len(units):
+        return named
+    return units[int(wanted)]
+
+
+def _are_single(units: list[Unit]) -> bool:
+    return all(unit.format in _ONE_CLIP for unit in units)

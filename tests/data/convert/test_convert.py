@@ -1,0 +1,249 @@
+"""Clips of any format become annotation pickles that train: labels, splits, presets, and nothing lost."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stgcn_cli.config import class_names, presets
+from stgcn_cli.config.skeletons import read_layout
+from stgcn_cli.data import annotations
+from stgcn_cli.data.convert.convert import ConvertOptions, Rules, convert
+from stgcn_cli.data.convert.labels import LabelRow
+from stgcn_cli.data.convert.split import Division
+from stgcn_cli.data.output import Target
+from stgcn_cli.data.prepare.ntu import prepare_ntu
+from stgcn_cli.data.readers.parsing import Options
+from stgcn_cli.errors import DataError, UsageError
+from tests.conftest import make_records
+from tests.factories import foreign, skeletons
+
+
+def made(path: Path) -> dict[str, dict]:
+    return {record["frame_dir"]: record for record in annotations.read(path).records}
+
+
+def splits(path: Path) -> dict[str, list[str]]:
+    return annotations.read(path).splits
+
+
+def wave_and_kick(folder: Path, clips: int = 4) -> Path:
+    """Two folders of MMPose predictions."""
+    for group in ("wave", "kick"):
+        (folder / group).mkdir(parents=True)
+        for index in range(clips):
+            foreign.mmpose(folder / group / f"{index}.json", *foreign.clip(seed=index))
+    return folder
+
+
+def test_raw_skeletons_are_what_prepare_makes_of_them(tmp_path):
+    source = skeletons.write_folder(tmp_path / "raw", skeletons.clips(6))
+    prepare_ntu("ntu60", [source], tmp_path / "ntu60.pkl", workers=1)
+    handed = convert(ConvertOptions([str(source)], Target(tmp_path / "own.pkl")))
+    ours, theirs = made(tmp_path / "own.pkl"), made(tmp_path / "ntu60.pkl")
+    assert list(ours) == list(theirs) and handed.layout == "ntu"
+    for name, record in theirs.items():
+        np.testing.assert_array_equal(ours[name]["keypoint"], record["keypoint"])
+        assert ours[name]["label"] == record["label"]
+    assert presets.load(str(tmp_path / "own.toml")).data.pre_normalize == "ntu"
+
+
+def same(ours: list[dict], theirs: list[dict]) -> bool:
+    """Equal to the bit, every key."""
+    return len(ours) == len(theirs) and all(
+        a.keys() == b.keys()
+        and all(np.array_equal(a[k], b[k]) and getattr(a[k], "dtype", 0) == getattr(b[k], "dtype", 0) for k in b)
+        for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+def test_there_and_back_between_the_dialects_is_equal_to_the_bit(tmp_path):
+    records = make_records(8, note="kept")
+    for half, part in ((records[:5], "train"), (records[5:], "val")):
+        (tmp_path / f"x_{part}.pkl").write_bytes(pickle.dumps(half))
+    convert(ConvertOptions([str(tmp_path / "x_*.pkl")], Target(tmp_path / "one.pkl")))
+    convert(ConvertOptions([str(tmp_path / "one.pkl")], Target(tmp_path / "y.pkl", dialect="list")))
+    for part in ("train", "val"):
+        assert same(
+            pickle.loads((tmp_path / f"y_{part}.pkl").read_bytes()),
+            list(annotations.read(tmp_path / f"x_{part}.pkl").records),
+        )
+    assert {split: len(names) for split, names in splits(tmp_path / "one.pkl").items()} == {"train": 5, "val": 3}
+
+
+def test_real_lists_there_and_back(shared, tmp_path):
+    convert(ConvertOptions([str(shared / "data" / "uiprmd_2d_*.pkl")], Target(tmp_path / "one.pkl")))
+    convert(ConvertOptions([str(tmp_path / "one.pkl")], Target(tmp_path / "y.pkl", dialect="list")))
+    for part in ("train", "val"):
+        theirs = annotations.read(shared / "data" / f"uiprmd_2d_{part}.pkl").records
+        assert same(list(annotations.read(tmp_path / f"y_{part}.pkl").records), list(theirs))
+    preset = presets.load(str(tmp_path / "one.toml"))
+    assert (preset.data.layout, preset.data.channels, preset.data.normalize) == ("coco", "xys", "image")
+    assert (preset.model.num_classes, preset.data.clip_len, preset.data.num_person, preset.data.passes) == (
+        10,
+        110,
+        1,
+        1,
+    )
+
+
+def test_a_folder_for_each_class(tmp_path):
+    handed = convert(
+        ConvertOptions([str(wave_and_kick(tmp_path / "own"))], Target(tmp_path / "a.pkl"), Rules(from_folders=True))
+    )
+    records = made(tmp_path / "a.pkl")
+    assert handed.classes == ["kick", "wave"] and handed.class_counts == [4, 4]
+    assert all(record["label"] == ["kick", "wave"].index(name.split("/")[0]) for name, record in records.items())
+    preset = presets.load(str(tmp_path / "a.toml"))
+    assert (
+        class_names.class_names(preset) == ["kick", "wave"] and preset.data.passes == 67
+    )  # an epoch of some 400 clips
+    assert handed.next == f"stgcn train --preset {tmp_path / 'a.toml'} --data {tmp_path / 'a.pkl'}"
+    named = splits(tmp_path / "a.pkl")
+    assert sorted(name.split("/")[0] for name in named["val"]) == ["kick", "wave"]  # of each class a share
+    assert any("1920 x 1080" in warning for warning in handed.warnings)
+
+
+def test_labels_and_subjects_by_a_table(tmp_path):
+    names = [str(index) for index in range(4)]
+    told = {name: LabelRow("b" if index % 2 else "a", str(index // 2)) for index, name in enumerate(names)}
+    wish = ConvertOptions(
+        [str(wave_and_kick(tmp_path / "own") / "wave")], Target(tmp_path / "a.pkl"), Rules(told), Division(("1",))
+    )
+    handed = convert(wish)
+    assert handed.classes == ["a", "b"] and splits(tmp_path / "a.pkl") == {"train": ["0", "1"], "val": ["2", "3"]}
+    told.pop("3")
+    with pytest.raises(DataError, match="3: it is not in the table"):
+        convert(ConvertOptions(wish.inputs, Target(tmp_path / "b.pkl"), wish.rules))
+
+
+def test_no_subject_is_in_both_splits_whatever_the_order_of_the_inputs(tmp_path):
+    source = skeletons.write_folder(tmp_path / "raw", skeletons.clips(24))
+    files = sorted(map(str, source.iterdir()))
+    found = []
+    for name, inputs in (("a", files), ("b", files[::-1])):
+        convert(ConvertOptions(inputs, Target(tmp_path / f"{name}.pkl"), division=Division(val_fraction=0.3, seed=4)))
+        found.append({split: set(names) for split, names in splits(tmp_path / f"{name}.pkl").items()})
+    assert found[0] == found[1]
+    subjects = [{name[8:12] for name in names} for names in found[0].values()]
+    assert not subjects[0] & subjects[1] and len(found[0]["val"]) >= 3
+
+
+def test_a_list_a_share_or_one_split(tmp_path):
+    source, inputs = wave_and_kick(tmp_path / "own") / "kick", []
+    inputs = [str(source)]
+    convert(ConvertOptions(inputs, Target(tmp_path / "a.pkl"), division=Division(val_names=("2",))))
+    assert splits(tmp_path / "a.pkl") == {"train": ["0", "1", "3"], "val": ["2"]}
+    handed = convert(ConvertOptions(inputs, Target(tmp_path / "b.pkl"), division=Division(only="test")))
+    assert splits(tmp_path / "b.pkl") == {"test": ["0", "1", "2", "3"]} and "No preset" in handed.warnings[-1]
+    assert handed.next.startswith("stgcn data validate")
+    for division, said in (
+        (Division(val_names=("22",)), "no such clip"), (Division(val_subjects=("1",)), "is not known"),
+        (Division(val_names=("0", "1", "2", "3")), "'train' would have no clip"),
+    ):  # fmt: skip
+        with pytest.raises(DataError, match=said):
+            convert(ConvertOptions(inputs, Target(tmp_path / "c.pkl"), division=division))
+    assert not (tmp_path / "c.pkl").exists()
+
+
+def test_nothing_is_written_over_and_nothing_read_is_lost(tmp_path):
+    source = wave_and_kick(tmp_path / "own")
+    (tmp_path / "a.toml").write_text("mine")
+    with pytest.raises(UsageError, match=r"a\.toml would be written over"):
+        convert(ConvertOptions([str(source)], Target(tmp_path / "a.pkl")))
+    convert(ConvertOptions([str(source)], Target(tmp_path / "a.pkl", preset=False)))
+    assert (tmp_path / "a.toml").read_text() == "mine"
+    with pytest.raises(UsageError, match="is an input"):
+        convert(ConvertOptions([str(tmp_path / "a.pkl")], Target(tmp_path / "a.pkl", force=True)))
+    with pytest.raises(UsageError, match=r"is no \.pkl"):
+        convert(ConvertOptions([str(source)], Target(tmp_path / "a.npz")))
+    assert not list(tmp_path.glob("*.part")) and sorted(p.name for p in tmp_path.iterdir()) == [
+        "a.pkl",
+        "a.toml",
+        "own",
+    ]
+
+
+def test_a_skeleton_of_ones_own_travels_in_the_preset(tmp_path):
+    (tmp_path / "hand.toml").write_text(
+        'joints = ["wrist", "thumb", "index"]\nbones = [["thumb", "wrist"], [2, 0]]\ncentre = 0\n'
+    )
+    for index in range(4):
+        (tmp_path / f"{index}.csv").write_text(
+            f"clip,frame,joint,x,y,z,label\nc{index},0,thumb,1,2,{index},l{index % 2}\n"
+        )
+    layout = read_layout(tmp_path / "hand.toml")
+    rules = Rules(options=Options(layout=layout))
+    handed = convert(ConvertOptions([str(tmp_path / "*.csv")], Target(tmp_path / "a.pkl", layout=layout), rules))
+    preset = presets.load(str(tmp_path / "a.toml"))
+    assert presets.layout_of(preset) == layout and preset.data.classes == ("l0", "l1") and handed.layout == "hand"
+    assert made(tmp_path / "a.pkl")["c3"]["keypoint"].shape == (1, 1, 3, 3)
+    np.save(tmp_path / "b.npy", np.ones((3, 4, 3)))
+    with pytest.raises(DataError, match="4 joints, the layout hand has 3"):
+        convert(ConvertOptions([str(tmp_path / "b.npy")], Target(tmp_path / "b.pkl", layout=layout), rules))
+
+
+def test_an_unknown_skeleton_has_no_preset_and_that_is_said(tmp_path):
+    np.savez(tmp_path / "a.npz", keypoint=np.ones((4, 1, 5, 9, 3)), labels=[0, 1, 0, 1])
+    handed = convert(ConvertOptions([str(tmp_path / "a.npz")], Target(tmp_path / "own.pkl")))
+    assert not (tmp_path / "own.toml").exists() and "--layout my.toml" in handed.warnings[-1]
+
+
+def test_a_clip_without_anybody_gets_the_joints_of_the_others(tmp_path):
+    for index in range(4):
+        xy, score = foreign.clip(joints=18, persons=1, seed=index)
+        foreign.openpose(tmp_path / "own" / f"{index}", xy * (index > 0), score)
+    handed = convert(ConvertOptions([str(tmp_path / "own")], Target(tmp_path / "a.pkl")))
+    records = made(tmp_path / "a.pkl")
+    assert {record["keypoint"].shape for record in records.values()} == {(1, 6, 18, 2)} and len(records) == 4
+    assert handed.layout == "openpose-18" and "Nobody is in 1 of 4 clips" in handed.warnings[0]
+
+
+def test_what_cannot_be_used_stops_or_is_left_out_and_named(tmp_path):
+    source = wave_and_kick(tmp_path / "own")
+    (source / "wave" / "0.json").write_text('{"instance_info": [')
+    foreign.mmpose(source / "wave" / "1.json", *foreign.clip(joints=18))
+    with pytest.raises(DataError, match=r"0\.json.*line 1"):
+        convert(ConvertOptions([str(source)], Target(tmp_path / "a.pkl")))
+    handed = convert(ConvertOptions([str(source)], Target(tmp_path / "a.pkl"), skip_bad=True))
+    assert handed.clips == 6 and ["0.json" in handed.left_out[0][0], "18 joints" in handed.left_out[1][1]] == [
+        True,
+        True,
+    ]
+
+
+def test_arrays_with_a_score_last_and_sizes(tmp_path):
+    xy, score = foreign.clip()
+    for index in range(3):
+        np.save(tmp_path / f"{index}.npy", np.concatenate([xy, score[..., None]], axis=-1))
+    rules = Rules(score_last=True, options=Options(image_size=(720, 1280)))
+    handed = convert(ConvertOptions([str(tmp_path / "*.npy")], Target(tmp_path / "a.pkl", preset=False), rules))
+    record = made(tmp_path / "a.pkl")["0"]
+    np.testing.assert_array_equal(record["keypoint_score"], score)
+    assert record["keypoint"].shape == (2, 6, 17, 2) and record["img_shape"] == (720, 1280)
+    assert handed.skeleton == "17 joints with x, y and a score"
+
+
+def test_names_and_indices_mixed_or_out_of_the_list_are_refused(tmp_path):
+    rows = "clip,frame,joint,x,y,label\na,0,0,1,1,wave\nb,0,0,1,1,{}\nc,0,0,1,1,wave\n"
+    (tmp_path / "a.csv").write_text(rows.format(2))
+    inputs, target = [str(tmp_path / "a.csv")], Target(tmp_path / "a.pkl", preset=False)
+    with pytest.raises(DataError, match="b the label 2"):
+        convert(ConvertOptions(inputs, target))
+    with pytest.raises(DataError, match="counted from 1"):
+        convert(ConvertOptions(inputs, target, names=["kick", "wave"]))
+    (tmp_path / "a.csv").write_text(rows.format("wve"))
+    with pytest.raises(DataError, match="'wve', which is no class"):
+        convert(ConvertOptions(inputs, target, names=["kick", "wave"]))
+    (tmp_path / "a.csv").write_text(rows.format(0))
+    convert(ConvertOptions(inputs, target, names=["kick", "wave"]))
+    assert {name: record["label"] for name, record in made(tmp_path / "a.pkl").items()} == {"a": 1, "b": 0, "c": 1}
+
+
+def test_the_same_name_from_two_files_is_refused(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        foreign.mmpose(tmp_path / folder / "1.json", *foreign.clip())
+    with pytest.raises(DataError, match="it is also in"):
+        convert(ConvertOptions([str(tmp_path / "a"), str(tmp_path / "b")], Target(tmp_path / "a.pkl")))

@@ -1,0 +1,105 @@
+"""Whatever is named on the command line becomes clips: files, zips, folders, globs."""
+
+import pickle
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from stgcn_cli.data.prepare.ntu import prepare_ntu
+from stgcn_cli.data.readers.inputs import expand, pre_normalized, read_inputs
+from stgcn_cli.data.readers.parsing import Options
+from stgcn_cli.errors import DataError, UsageError
+from tests.conftest import make_records
+from tests.factories import foreign, skeletons
+
+
+def names(*words, **options):
+    return [found.record["frame_dir"] for found in read_inputs(list(map(str, words)), **options)]
+
+
+def test_a_file_a_folder_a_glob_and_a_zip_of_skeletons_are_the_same(tmp_path):
+    texts = skeletons.clips(4)
+    folder = skeletons.write_folder(tmp_path / "raw", texts)
+    archive = skeletons.write_zip(tmp_path / "raw.zip", texts)
+    assert names(folder) == names(folder / "*.skeleton") == names(archive) == sorted(texts)
+    first = next(read_inputs([str(folder / f"{min(texts)}.skeleton")]))
+    assert first.raw and first.record["label"] == 0 and first.record["subject"] == "1" and first.group == ""
+
+
+def test_raw_skeletons_normalised_are_what_prepare_writes(tmp_path):
+    source = skeletons.write_folder(tmp_path / "raw", skeletons.clips(6))
+    prepare_ntu("ntu60", [source], tmp_path / "ntu60.pkl", workers=1)
+    prepared = pickle.loads((tmp_path / "ntu60.pkl").read_bytes())["annotations"]
+    for ours, found in zip(prepared, read_inputs([str(source)]), strict=True):
+        np.testing.assert_array_equal(pre_normalized(found.record)["keypoint"], ours["keypoint"])
+
+
+def test_nobody_in_a_skeleton_is_one_person_of_zeros(tmp_path):
+    skeletons.write_folder(tmp_path / "raw", {"S001C001P001R001A001": skeletons.text([0, 0])})
+    (found,) = read_inputs([str(tmp_path / "raw")])
+    assert found.record["keypoint"].shape == (1, 2, 25, 3) and not found.record["keypoint"].any()
+
+
+def test_clips_in_folders_are_called_by_their_paths_and_grouped_by_the_first(tmp_path):
+    xy, score = foreign.clip()
+    for group in ("wave", "kick"):
+        (tmp_path / "own" / group / "day1").mkdir(parents=True)
+        foreign.mmpose(tmp_path / "own" / group / "001.json", xy, score)
+        foreign.npz(tmp_path / "own" / group / "day1" / "001.npz", xy, score)
+        foreign.openpose(tmp_path / "own" / group / "frames", xy, score, "x")
+    for name in ("x", "y"):
+        foreign.openpose(tmp_path / "own" / "two", xy, score, name)
+    (tmp_path / "own" / "readme.txt").write_text("nothing")
+    (tmp_path / "own" / "labels.csv").write_text("name,label\n")
+    found = list(read_inputs([str(tmp_path / "own")]))
+    said = [(each.record["frame_dir"], each.group) for each in found]
+    each = [(f"{group}/{name}", group) for group in ("kick", "wave") for name in ("001", "day1/001", "frames")]
+    assert said == [*each[:3], ("two/x", "two"), ("two/y", "two"), *each[3:]]
+    assert len(expand([str(tmp_path / "own")])) == 7
+
+
+def test_pickles_give_their_records_and_splits(tmp_path):
+    records = make_records(4)
+    splits = {"xsub_train": ["clip000", "clip001"], "xsub_val": ["clip002"]}
+    (tmp_path / "one.pkl").write_bytes(pickle.dumps({"split": splits, "annotations": records}))
+    (tmp_path / "my_val.pkl").write_bytes(pickle.dumps(records))
+    one, many = ([*read_inputs([str(tmp_path / name)])] for name in ("one.pkl", "my_val.pkl"))
+    assert [found.splits for found in one] == [("xsub_train",), ("xsub_train",), ("xsub_val",), ()]
+    assert {found.splits for found in many} == {("val",)} and not one[0].raw
+    np.testing.assert_array_equal(one[3].record["keypoint"], records[3]["keypoint"])
+
+
+def test_what_is_not_there_or_cannot_be_read_is_said(tmp_path):
+    skeletons.write_folder(
+        tmp_path / "raw", {"S001C001P001R001A001": b"3\n1\n", "S001C001P001R001A002": skeletons.text([1])}
+    )
+    (tmp_path / "note.txt").write_text("nothing")
+    for word, said in {"ray": "raw'", "*.foo": "Nothing fits", "note.txt": "no format"}.items():
+        with pytest.raises(DataError, match=said):
+            expand([str(tmp_path / word)])
+    with pytest.raises(DataError, match=r"A001\.skeleton.*line 3"):
+        names(tmp_path / "raw")
+    bad = []
+    assert names(tmp_path / "raw", on_bad=lambda place, error: bad.append(place)) == ["S001C001P001R001A002"]
+    assert len(bad) == 1 and "A001" in bad[0]
+    with pytest.raises(UsageError, match="Did you mean 'mmpose'"):
+        names(tmp_path / "raw", format="mmpos")
+
+
+def test_only_a_3d_kinect_skeleton_is_normalised_as_ntus():
+    with pytest.raises(DataError, match="17 joints with 2 values"):
+        pre_normalized({"frame_dir": "x", "keypoint": np.ones((1, 4, 17, 2), np.float32)})
+
+
+def test_images_have_the_size_the_user_says(tmp_path):
+    xy, score = foreign.clip()
+    path = foreign.mmpose(tmp_path / "a.json", xy, score)
+    (found,) = read_inputs([str(path)], options=Options(image_size=(720, 1280)))
+    assert found.record["img_shape"] == (720, 1280)
+
+
+def test_real_clips(shared):
+    found = list(islice(read_inputs([str(shared / "data" / "uiprmd_skeletons.zip")]), 100))
+    assert {each.record["label"] for each in found} == set(range(10))
+    assert all(each.record["keypoint"].any(axis=(0, 2, 3)).all() for each in found)

@@ -1,0 +1,152 @@
+"""Clips unlike those a model was trained on: a word on each, and pictures of any size taken by the same rule."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from stgcn_cli.data.readers.inputs import read_inputs
+from stgcn_cli.evaluation import predict
+from tests.conftest import make_records
+from tests.factories.checkpoints import SMALL, WHOLE, evaluated, made, predicted, two_d, write
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory):
+    """asked(preset, settings) is a Predictor that was trained on small clips of its kind; made once."""
+
+    @functools.cache
+    def load(preset, settings):
+        folder = tmp_path_factory.mktemp("asked")
+        seen = make_records(12) if preset == "ntu60-xsub-3d" else two_d()
+        read = [given.record for given in read_inputs([str(write(folder / "x.pkl", seen))])]
+        path = made(folder / "x.pth", preset, settings, trained_on=write(folder / "seen.pkl", read))
+        return predict.load(str(path), "cpu")
+
+    return load
+
+
+def answered(predictor, data):
+    """Logits and warnings."""
+    scores, facts = predictor.answer(list(read_inputs([str(data)])))
+    return scores, predictor.oddities(facts)
+
+
+def edited(change, clips=3):
+    records = make_records(clips)
+    for record in records:
+        change(record)
+    return records
+
+
+def longer(record):
+    record["keypoint"] = np.repeat(record["keypoint"], 5, axis=1)
+    record["total_frames"] = record["keypoint"].shape[1]
+
+
+def shorter(record):
+    record["total_frames"] = 2
+
+
+def millimetres(record):
+    record["keypoint"] = record["keypoint"] * 1000
+
+
+def nobody(record):
+    record["keypoint"] = record["keypoint"] * 0
+
+
+def crowd(record):
+    record["keypoint"] = np.repeat(record["keypoint"], 3, axis=0)
+
+
+def scores(record):
+    record["keypoint_score"] = np.ones(record["keypoint"].shape[:3], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda record: None, []),
+        (longer, ["3 clips (clip000, …) are longer than 8 frames: only the first 8 are seen"]),
+        (shorter, ["have 2 frames; the model was trained on clips of 9 to 13"]),
+        (millimetres, ["Are these millimetres, and was the model trained on metres?"]),
+        (nobody, ["have nobody in any frame"]),
+        (crowd, ["have more than one person; the others are dropped"]),
+        (scores, ["have scores, which the model does not use"]),
+    ],
+)
+def test_what_the_model_has_never_seen_is_told_once(tmp_path, asked, change, told):
+    settings = SMALL if change is longer else WHOLE
+    _, found = answered(asked("ntu60-xsub-3d", settings), write(tmp_path / "x.pkl", edited(change)))
+    assert len(found) == len(told), found
+    assert all(text in line for text, line in zip(told, found, strict=True)), found
+
+
+def half(records):
+    for record in records:
+        record["keypoint"] = (record["keypoint"] / 2).astype(np.float32)
+        record["img_shape"] = (540, 960)
+    return records
+
+
+def without_size(records, factor=1.0):
+    for record in records:
+        record["keypoint"] = (record["keypoint"] * factor).astype(np.float32)
+        del record["img_shape"]
+    return records
+
+
+def without_score(records):
+    for record in records:
+        del record["keypoint_score"]
+    return records
+
+
+def in_one_array(records):
+    for record in records:
+        record["keypoint"] = np.concatenate([record["keypoint"], record.pop("keypoint_score")[..., None]], axis=-1)
+    return records
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda records: records, []),
+        (half, []),  # by its own size it is the same picture
+        (lambda records: without_size(records), []),
+        (lambda records: without_size(records, 3.0), ["outside of an image of 1920 x 1080"]),
+        (lambda records: without_size(records, 0.001), ["look divided by an image size already"]),
+        (without_score, ["have no scores; they count as 1"]),
+        (in_one_array, ["taken as x, y and score"]),
+    ],
+)
+def test_pictures_of_another_size_are_normalised_by_their_own(tmp_path, asked, change, told):
+    predictor = asked("ntu60-xsub-2d", WHOLE)
+    scores, found = answered(predictor, write(tmp_path / "x.pkl", change(two_d())))
+    found = [line for line in found if "bodies of another size" not in line]
+    assert len(found) == len(told) and all(text in line for text, line in zip(told, found, strict=True)), found
+    if not told or change is in_one_array:
+        wanted = predictor.scores(list(read_inputs([str(write(tmp_path / "same.pkl", two_d()))])))
+        np.testing.assert_allclose(scores, wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_a_model_that_divided_by_the_reference_whatever_the_picture_still_does(tmp_path):
+    """Trained on other pictures with image_size = "reference": prediction and evaluation stay one rule."""
+    data = write(tmp_path / "val.pkl", half(two_d()))
+    path = made(tmp_path / "x.pth", "ntu60-xsub-2d", WHOLE, trained_on=data)
+    said = predicted(path, data)
+    np.testing.assert_array_equal(said.scores, evaluated(path, data))
+    assert said.warnings == []
+    other = two_d(size=(480, 640), scale=0.3)
+    assert "come from images of 640 x 480 pixels" in "".join(predicted(path, write(tmp_path / "x.pkl", other)).warnings)
+
+
+def test_one_input_and_its_warnings_for_other_rooms(tmp_path):
+    """What `view` asks for."""
+    path = made(tmp_path / "x.pth", trained_on=write(tmp_path / "train.pkl", make_records(6)))
+    predictor = predict.load(str(path), "cpu")
+    np.save(tmp_path / "clip.npy", make_records(1)[0]["keypoint"] * 1000)
+    inputs = list(read_inputs([str(tmp_path / "clip.npy")]))
+    assert predictor.scores(inputs).shape == (1, 3) and len(predictor.classes) == 3
+    assert any("clip has bodies of another size" in line for line in predictor.warnings(inputs[0]))

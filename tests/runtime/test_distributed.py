@@ -1,0 +1,243 @@
+"""Many processes: the same gradients, each clip once, clean ends. Real processes on gloo."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from stgcn_cli.config import presets
+from stgcn_cli.data.loader import Clips
+from stgcn_cli.data.splits import find_split, open_stores
+from stgcn_cli.errors import DataError, RunError
+from stgcn_cli.models import build_model
+from stgcn_cli.runtime import rendezvous
+from stgcn_cli.runtime.distributed import LaunchConfig, World, launch
+from stgcn_cli.training import options, step, train
+from stgcn_cli.training.optim import cross_entropy
+from tests.conftest import SMALL, environment
+from tests.factories import weights
+
+SETTINGS = ["data.clip_len=8", "data.num_person=1", "model.num_classes=3", "train.batch_size=4"]
+
+
+def gradients(pickle_path, world: World) -> dict[str, torch.Tensor]:
+    """Worker: the gradients of the first step of an epoch, BatchNorm in evaluation mode, in float64."""
+    preset = presets.load("ntu60-xsub-3d", SETTINGS)
+    split = find_split(open_stores([pickle_path]), "xsub_train")
+    clips = Clips.of(split, preset.data, world.device, torch.float64)
+    plan = options.TrainPlan(preset, (pickle_path,), pickle_path.parent)
+    model = build_model(preset)
+    weights.fill(model, "B")
+    net = train._parallel(model.double().eval(), world)
+    x, labels = clips.batch(step.batches_of_epoch(plan, len(clips), 0, world.rank, world.size)[0])
+    cross_entropy(net(x), labels).backward()
+    return {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+def test_two_workers_have_the_gradients_of_one_with_the_same_global_batch(small_data):
+    path = small_data / "ntu60.pkl"
+    alone = launch(gradients, path, LaunchConfig("cpu"))
+    together = launch(gradients, path, LaunchConfig("cpu", gpus=2))
+    for name, gradient in alone.items():
+        torch.testing.assert_close(together[name], gradient, rtol=1e-9, atol=1e-12)
+
+
+def validated(pickle_path, world: World) -> list[dict]:
+    """Worker: a validation in a world whose other ranks have other BatchNorm statistics, as after training."""
+    preset = presets.load("ntu60-xsub-3d", SETTINGS)
+    split = find_split(open_stores([pickle_path]), "xsub_val")
+    plan = options.TrainPlan(preset, (pickle_path,), pickle_path.parent)
+    state = train.start(plan, world)
+    for name, buffer in state.model.named_buffers():
+        if name.endswith("running_mean") and world.rank > 0:
+            buffer += torch.arange(len(buffer))
+    clips = Clips.of(split, preset.data, world.device)
+    train.validate(plan, world, state, split, clips, train.NullLog())
+    mine = {name: buffer.double().sum().item() for name, buffer in state.model.named_buffers()}
+    everyones = [None] * world.size
+    if world.size > 1:
+        torch.distributed.all_gather_object(everyones, mine)
+    return everyones
+
+
+def test_every_rank_validates_with_the_statistics_that_are_saved(small_data):
+    first, second = launch(validated, small_data / "ntu60.pkl", LaunchConfig("cpu", gpus=2))
+    assert first == second
+
+
+def fail(how, world: World) -> None:
+    """Worker: rank 1 fails in some way while rank 0 waits for it."""
+    if world.rank == 1:
+        if how == "error":
+            raise DataError("rank 1 found a bad record", "Mend it.")
+        if how == "exception":
+            raise ValueError("something odd")
+        os.kill(os.getpid(), signal.SIGKILL)
+    torch.distributed.barrier()
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "told"),
+    [
+        ("error", DataError, "rank 1 found a bad record"),
+        ("exception", RunError, "Worker 1 failed: ValueError: something odd"),
+        ("kill", RunError, r"Worker 1 died: it was killed by signal 9 \(SIGKILL\)"),
+    ],
+)
+def test_all_end_with_the_first_failures_message(how, kind, told):
+    with pytest.raises(kind, match=told) as failed:
+        launch(fail, how, LaunchConfig("cpu", gpus=2))
+    assert failed.value.hint
+
+
+def test_when_restarts_are_used_up_the_first_cause_is_told():
+    with pytest.raises(DataError, match="rank 1 found a bad record"):
+        launch(fail, "error", LaunchConfig("cpu", gpus=2, max_restarts=1))
+
+
+def test_a_dead_worker_is_replaced_and_the_run_ends_as_undisturbed(stgcn, small_data, tmp_path):
+    words = ("train", "--preset", "ntu60-xsub-3d", *SMALL, "--gpus", "2", "--no-validate", "--epochs", "8")
+    assert stgcn(*words, "--work-dir", "calm").code == 0
+    command = [sys.executable, "-m", "stgcn_cli", *words, "--work-dir", "shot", "--max-restarts", "1"]
+    running = subprocess.Popen(command, cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.PIPE, text=True)
+    wait_for(tmp_path / "shot" / "last.pth", running)
+    workers = children(running.pid)
+    os.kill(workers[-1], signal.SIGKILL)
+    _, err = running.communicate(timeout=240)
+    assert running.returncode == 0, err
+    assert "A worker died; all were started again (restart 1)" in err
+    log = [json.loads(line) for line in (tmp_path / "shot" / "log.jsonl").read_text().splitlines()]
+    assert [record["restarts"] for record in log if record["mode"] == "resumed"] == [1]
+    calm, shot = (
+        torch.load(tmp_path / name / "last.pth", weights_only=True)["state_dict"] for name in ("calm", "shot")
+    )
+    assert all(torch.equal(calm[key], shot[key]) for key in calm)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that `pid` started, worker processes only."""
+    listed = subprocess.run(
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True, check=True
+    ).stdout
+    return [int(line.split()[0]) for line in listed.splitlines() if "spawn_main" in line]
+
+
+def wait_for(path, running) -> None:
+    """Until `path` is there; fails when the process ends first."""
+    for _ in range(1200):
+        if path.exists():
+            return
+        assert running.poll() is None, running.stderr.read()
+        time.sleep(0.05)
+    raise AssertionError(f"{path} did not appear")
+
+
+@pytest.mark.parametrize("gpus", [1, 2])
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_cleanly_and_the_last_checkpoint_stays(small_data, tmp_path, gpus, sent, code):
+    words = ["train", "--preset", "ntu60-xsub-3d", *SMALL, "--epochs", "500", "--gpus", str(gpus), "--work-dir", "x"]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "stgcn_cli", *words], cwd=tmp_path, env=environment(tmp_path),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    wait_for(tmp_path / "x" / "last.pth", running)
+    if sent == signal.SIGINT:
+        os.killpg(running.pid, sent)  # a terminal sends Ctrl-C to the whole group
+    else:
+        running.send_signal(sent)
+    _, err = running.communicate(timeout=120)
+    assert running.returncode == code, err
+    assert not re.search("Traceback|torch", err) and "kept" in err, err
+    assert torch.load(tmp_path / "x" / "last.pth", weights_only=True)["meta"]["epoch"] >= 1
+    assert not list((tmp_path / "x").glob("*.part"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the workers in /proc")
+@pytest.mark.parametrize(
+    "after", [1.0, pytest.param(0.0, marks=pytest.mark.slow), pytest.param(2.5, marks=pytest.mark.slow)]
+)
+def test_ctrl_c_while_workers_start_is_told_once(small_data, tmp_path, after):
+    """They import for seconds, and a terminal sends Ctrl-C to them, too."""
+    words = ["train", "--preset", "ntu60-xsub-3d", *SMALL, "--epochs", "500", "--gpus", "2", "--work-dir", "x"]
+    launcher = subprocess.Popen(
+        [sys.executable, "-m", "stgcn_cli", *words], cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+    while len(workers_of(launcher.pid)) < 2:
+        assert launcher.poll() is None
+        time.sleep(0.01)
+    time.sleep(after)
+    os.killpg(launcher.pid, signal.SIGINT)
+    _, err = launcher.communicate(timeout=120)
+    assert launcher.returncode == 130
+    assert not re.search("Traceback|KeyboardInterrupt|torch", err) and err.count("Error: Interrupted.") == 1, err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG")
+def test_a_launcher_killed_while_its_workers_start_leaves_none(small_data, tmp_path):
+    """They import for seconds before they can ask to be ended with it."""
+    words = ["train", "--preset", "ntu60-xsub-3d", *SMALL, "--epochs", "500", "--gpus", "2", "--work-dir", "x"]
+    launcher = subprocess.Popen(
+        [sys.executable, "-m", "stgcn_cli", *words], cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    while not (started := workers_of(launcher.pid)):
+        assert launcher.poll() is None
+        time.sleep(0.01)
+    launcher.kill()
+    launcher.wait()
+    end = time.monotonic() + 120
+    while left := [pid for pid in started if os.path.exists(f"/proc/{pid}/cwd")]:
+        assert time.monotonic() < end, left
+        time.sleep(0.1)
+    assert not (tmp_path / "x" / "last.pth").exists()
+
+
+def workers_of(pid: int) -> list[str]:
+    """The workers that this launcher has started."""
+    with open(f"/proc/{pid}/task/{pid}/children") as stream:
+        found = stream.read().split()
+    return [each for each in found if b"spawn_main" in open(f"/proc/{each}/cmdline", "rb").read()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", [("0", "1"), ("1", "0")], ids=["first first", "first last"])
+def test_two_machines_train_together(small_data, tmp_path, order):
+    """Two launchers on this machine, as two machines would run them: rank 0, which writes and sums up, is on machine 0."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+    words = ["train", "--preset", "ntu60-xsub-3d", *SMALL, "--epochs", "1", "--nnodes", "2", "--rdzv-endpoint",
+             f"localhost:{port}", "--work-dir", "x"]  # fmt: skip
+    running = {
+        rank: subprocess.Popen([sys.executable, "-m", "stgcn_cli", *words, "--node-rank", rank], cwd=tmp_path,
+                               env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for rank in order
+    }  # fmt: skip
+    said = {rank: process.communicate(timeout=240) for rank, process in running.items()}
+    assert all(process.returncode == 0 for process in running.values()), said
+    assert "Trained ntu60-xsub-3d" in said["0"][0] and not said["1"][0]
+    assert all((tmp_path / "x" / name).exists() for name in ("last.pth", "learning_curve.png", "report.html"))
+
+
+def test_the_place_in_a_slurm_step_is_understood(monkeypatch):
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    os.environ |= {"SLURM_PROCID": "3", "SLURM_NTASKS": "8", "SLURM_NODELIST": "gpu[01-08]", "SLURM_LOCALID": "1"}
+    assert rendezvous.joined_world() is None  # a batch script is one process
+    os.environ |= {"SLURM_STEP_NUM_TASKS": "8", "SLURM_STEP_NODELIST": "gpu[07-08]"}  # a step on some of its machines
+    assert rendezvous.joined_world() == 8 and not LaunchConfig("cpu").is_first
+    rendezvous.adopt_slurm()
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR")
+    assert [os.environ[name] for name in names] == ["3", "1", "8", "gpu07"]
+
+
+@pytest.mark.parametrize(("nodes", "first"), [("gpu[03-05,9],x1", "gpu03"), ("a1,b2", "a1"), ("node7", "node7")])
+def test_the_first_machine_of_a_slurm_list(nodes, first):
+    assert rendezvous.first_host(nodes) == first

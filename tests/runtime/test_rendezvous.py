@@ -1,0 +1,119 @@
+"""Worlds that others start: torchrun itself, and processes with the environment that srun gives them."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.conftest import SMALL, Said, environment
+
+TRAIN = ("train", "--preset", "ntu60-xsub-3d", *SMALL, "--epochs", "1")
+EVAL = ("eval", "run/last.pth", "--device", "cpu", "--out", "scores.pkl")
+
+
+def free_port() -> str:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return str(held.getsockname()[1])
+
+
+def start(folder, *words, **env) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-m", *words], cwd=folder, env=environment(folder) | env,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+
+
+def ended(process: subprocess.Popen, timeout: float = 120) -> Said:
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return Said(process.returncode, out, err)
+
+
+def torchrun(folder, *words) -> list[Said]:
+    launcher = ("torch.distributed.run", "--nproc-per-node", "2", "--master-port", free_port(), "-m", "stgcn_cli")
+    return [ended(start(folder, *launcher, *words))]
+
+
+def task(folder, rank: int, port: str, *words) -> subprocess.Popen:
+    """One of two tasks of a SLURM step."""
+    place = {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank), "SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2"}
+    where = {"SLURM_STEP_NODELIST": "localhost", "SLURM_JOB_ID": "7", "MASTER_PORT": port}
+    return start(folder, "stgcn_cli", *words, **place, **where)
+
+
+def srun(folder, *words, each=((), ())) -> list[Said]:
+    port = free_port()
+    tasks = [task(folder, rank, port, *words, *each[rank]) for rank in (1, 0)]
+    return [ended(process) for process in tasks][::-1]
+
+
+@pytest.mark.parametrize("launcher", [torchrun, srun])
+def test_its_processes_train_and_evaluate_together_and_one_speaks(small_data, tmp_path, launcher):
+    said = launcher(tmp_path, *TRAIN, "--work-dir", "run")
+    assert [each.code for each in said] == [0] * len(said), "\n".join(each.err for each in said)
+    assert "".join(each.err for each in said).count("Global batch 4 = 2 ") == 1
+    assert "".join(each.out for each in said).count("Trained ntu60-xsub-3d") == 1
+    assert (tmp_path / "run" / "last.pth").exists()
+    said = launcher(tmp_path, *EVAL)
+    assert "".join(each.out for each in said).count("top1_acc") == 1, said
+    assert (tmp_path / "scores.pkl").exists()
+
+
+@pytest.mark.parametrize("launcher", [torchrun, srun])
+def test_what_the_first_cannot_do_ends_all_of_them_at_once(small_data, tmp_path, launcher):
+    """Only the first process looks whether the folder is taken; the others must not wait for it."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "log.jsonl").write_text("")
+    began = time.monotonic()
+    said = launcher(tmp_path, *TRAIN, "--work-dir", "run")
+    assert time.monotonic() - began < 60
+    assert "".join(each.err for each in said).count("holds a run already") == 1, said
+    if launcher is srun:
+        assert [each.code for each in said] == [2, 2]
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_the_one_that_lacks_its_data_is_heard(small_data, tmp_path, failing):
+    data = [("--data", "data"), ("--data", "data")]
+    data[failing] = ("--data", "nowhere")
+    said = srun(tmp_path, *TRAIN, "--work-dir", "run", each=data)
+    assert [each.code for each in said] == [3, 3], said
+    assert ["There is no nowhere" in each.err for each in said] == [failing == 0, failing == 1]
+    assert not said[1 - failing].err.count("Error")
+
+
+def test_one_that_waits_for_the_others_can_be_ended(small_data, tmp_path):
+    process = task(tmp_path, 1, free_port(), *TRAIN, "--work-dir", "run")
+    time.sleep(12)  # it has come to where it waits; sooner, it ends by the usual way
+    process.terminate()
+    assert ended(process, timeout=20).code in (-15, 143)
+    assert not os.path.exists(tmp_path / "run" / "last.pth")
+
+
+HELD = """
+import os
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from stgcn_cli.runtime.distributed import LaunchConfig, launch
+
+def worker(argument, world):
+    DistributedDataParallel(nn.Linear(2, 2))
+
+launch(worker, None, LaunchConfig("cpu"))
+print([open(f"/proc/self/task/{task}/comm").read().strip() for task in os.listdir("/proc/self/task")])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the names of threads")
+def test_no_thread_of_the_group_outlives_the_work(tmp_path):
+    """One that does is torn down with the interpreter, and aborts it now and then when all was done."""
+    world = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    said = ended(subprocess.Popen([sys.executable, "-c", HELD], env=environment(tmp_path) | world,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))  # fmt: skip
+    assert said.code == 0, said.err
+    assert "python" in said.out and "gloo" not in said.out

@@ -1,0 +1,64 @@
+"""TODO"""
+
+import importlib.util
+import json
+
+import pytest
+
+from tests.conftest import ROOT, SMALL, call, write_small_data
+
+TRAIN = ("train", "--preset", "ntu60-xsub-3d", *SMALL, "--set", "train.log_every=1", "--work-dir", "run")
+
+needs_tensorboard = pytest.mark.skipif(
+    importlib.util.find_spec("tensorboard") is None, reason="the extra stgcn[tensorboard] is not installed"
+)
+
+
+def scalars(folder):
+    """{name: {step: value}} as TensorBoard itself reads them; a step that is there twice fails."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    read = {name: [(e.step, e.value) for e in events.Scalars(name)] for name in events.Tags()["scalars"]}
+    for name, pairs in read.items():
+        assert len(dict(pairs)) == len(pairs), name
+    return {name: dict(pairs) for name, pairs in read.items()}
+
+
+def logged(run, mode, key):
+    records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [record[key] for record in records if record["mode"] == mode]
+
+
+@needs_tensorboard
+def test_events_tell_what_the_log_tells_and_a_resumed_run_tells_nothing_twice(tmp_path):
+    """Four epochs of three steps, broken off after three; last.pth is set back to the second, as after a crash."""
+    write_small_data(tmp_path / "data")
+    run = tmp_path / "run"
+    words = ("--tensorboard", "--set", "train.validate_every=1", "--set", "train.checkpoint_every=1")
+    said = call(tmp_path, *TRAIN, *words, "--epochs", "3")
+    assert said.code == 0 and "tensorboard --logdir run\n" in said.err
+    before = scalars(run / "tensorboard")
+    assert list(before["train/loss"]) == list(range(1, 10)) and list(before["val/top1_acc"]) == [3, 6, 9]
+    (run / "epoch_2.pth").replace(run / "last.pth")
+    for name in ("last-1.pth", "last-2.pth", "epoch_3.pth"):
+        (run / name).unlink()
+    said = call(tmp_path, *TRAIN, *words, "--epochs", "4", "--resume")
+    assert said.code == 0, said.err
+    shown = scalars(run / "tensorboard")
+    for name, key in (("loss", "loss"), ("top1", "top1_acc"), ("top5", "top5_acc"), ("lr", "lr"), ("seconds_per_step", "time")):  # fmt: skip
+        assert list(shown[f"train/{name}"]) == list(range(1, 13))
+        assert list(shown[f"train/{name}"].values()) == pytest.approx(logged(run, "train", key), rel=1e-6)
+    assert shown["val/top1_acc"] == pytest.approx(dict(zip((3, 6, 9, 12), logged(run, "val", "top1_acc"), strict=True)))
+
+
+def test_without_the_extra_one_message_says_what_to_type(stgcn, small_data, tmp_path):
+    """In a Python that has no tensorboard: a package of this name that hides it."""
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden" / "sitecustomize.py").write_text(
+        "import importlib.util as u; find = u.find_spec\n"
+        "u.find_spec = lambda name, *more: None if name == 'tensorboard' else find(name, *more)\n"
+    )
+    said = stgcn(*TRAIN, "--tensorboard", env={"PYTHONPATH": f"{tmp_path / 'hidden'}:{ROOT}"})
+    assert said.code == 2 and "pip install 'stgcn[tensorboard]'" in said.err, said.err
+    assert not (tmp_path / "run").exists()
