@@ -1,13 +1,12 @@
-"""Annotation pickles, both dialects, read without running what is in them.
+"""Annotation pickles in both dialects, read as data: code in them is never executed.
 
 A record is a dict: frame_dir str, label int, total_frames int, keypoint (M T V C), 2-D also keypoint_score (M T V).
 Dialects: a list of records (one file a split, MMAction2 0.x), or {"split": {name: [frame_dir]}, "annotations": [records]}.
 """
 
-import io
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -17,52 +16,32 @@ import numpy as np
 from stgcn_cli.data.locations import split_in_name
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io import safe_pickle
-from stgcn_cli.io.safe_pickle import HeldArray, Refused
+from stgcn_cli.io.safe_pickle import Refused
 from stgcn_cli.io.text import nearest, nearest_file, one_line, printable, shown
 
-
-class Records(Sequence[Any]):
-    """The records of a pickle. Larger arrays stay in the file, and are read whenever a record is asked for.
-
-    `bare` has the same records with a HeldArray (dtype, shape, nbytes) for each of those. For one thread at a time.
-    """
-
-    def __init__(self, bare: list[Any], path: Path, stream: IO[bytes]) -> None:
-        self.bare, self._path, self._stream = bare, path, stream
-
-    def __len__(self) -> int:
-        return len(self.bare)
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return Records(self.bare[index], self._path, self._stream)
-        return _filled(self.bare[index], self._path, self._stream)
-
-    def __iter__(self) -> Iterator[Any]:
-        return (_filled(bare, self._path, self._stream) for bare in self.bare)
+_CONVERSIONS = {  # what users have in their pickles, and the line that converts it
+    "torch": "Convert tensors before pickling: record['keypoint'] = record['keypoint'].numpy()",
+    "pandas": "Convert pandas objects before pickling: record['keypoint'] = frame.to_numpy()",
+}
 
 
 @dataclass(frozen=True)
 class Annotations:
     """What a pickle holds. `splits` is None for the list dialect, whose split is in the file's name."""
 
-    records: Records
+    records: list[Any]
     splits: dict[str, list[str]] | None
 
 
 def read(path: Path) -> Annotations:
-    """The annotations in either dialect, in the memory that their names and labels take. Raises DataError."""
-    path = Path(path)
-    stream = _open(path)
-    value = _load(path, stream, hold=True)
+    """Return the annotations in either dialect. Raises DataError."""
+    value = read_pickle(path)
     if isinstance(value, list):
-        return Annotations(Records(value, path, stream), None)
+        return Annotations(value, None)
     if isinstance(value, dict) and isinstance(value.get("annotations"), list) and isinstance(value.get("split"), dict):
-        splits = {
-            str(split): _names_in(path, split, names) for split, names in _filled(value["split"], path, stream).items()
-        }
-        return Annotations(Records(value["annotations"], path, stream), splits)
-    found = "an array" if isinstance(value, HeldArray) else shown(value)
+        splits = {str(split): _names_in(path, split, names) for split, names in value["split"].items()}
+        return Annotations(value["annotations"], splits)
+    found = "an array" if isinstance(value, np.ndarray) else shown(value)
     if isinstance(value, dict):
         found += f" with the keys {', '.join(map(str, value))[:80]}"
     raise DataError(
@@ -72,60 +51,36 @@ def read(path: Path) -> Annotations:
 
 
 def read_pickle(path: Path) -> Any:
-    """The object in the pickle at `path`, made of plain containers and arrays only.
+    """Return the value in the pickle at `path`, which may hold plain containers, values and arrays only.
 
-    Raises DataError when the file is missing, damaged, or asks for anything else by name.
+    Raises DataError when the file is missing, damaged, or references anything else.
     """
-    with _open(path) as stream:
-        return _load(path, stream, hold=False)
-
-
-def complete(bare: Any, path: Path) -> Any:
-    """One of the `bare` records of the pickle at `path`, in this or another process, with its arrays. Raises DataError."""
-    with _open(path) as stream:
-        return _filled(bare, path, stream)
-
-
-def _open(path: Path) -> io.FileIO:
+    path = Path(path)
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for, a device read for ever
-            raise DataError(f"{path} is no file that can be read.")
-        return io.FileIO(path)
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would block, reading a device never end
+            raise DataError(f"{path} is not a regular file.")
+        with open(path, "rb") as stream:
+            return _load(path, stream)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.{nearest_file(path)}") from error
 
 
-def _load(path: Path, stream: io.FileIO, hold: bool) -> Any:
-    buffered = io.BufferedReader(stream)
+def _load(path: Path, stream: IO[bytes]) -> Any:
     try:
-        return safe_pickle.load(buffered, os.fstat(stream.fileno()).st_size, hold)
+        return safe_pickle.load(stream, os.fstat(stream.fileno()).st_size)
     except Refused as error:
         raise DataError(
-            f"{path} is refused: it asks for {printable(error)}, which no annotation needs (at byte {buffered.tell():,}).",
-            "Nothing in it was run.",
+            f"Refused to load {path}: it references {printable(error)}, which an annotation file may not contain. "
+            "No code was executed.",
+            next((hint for name, hint in _CONVERSIONS.items() if str(error).startswith(name)), ""),
         ) from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    except MemoryError as error:
-        raise DataError(f"{path} asks for more memory than there is.") from error
-    except Exception as error:  # values that cannot be raise what Python raises for them
+    except OSError:
+        raise
+    except Exception as error:  # a damaged pickle can make Python raise anything
         raise DataError(
-            f"{path} is no readable pickle: {safe_pickle.cause(error)} (at byte {buffered.tell():,}).",
+            f"{path} is not a readable pickle: {safe_pickle.cause(error)} (near byte {stream.tell():,}).",
             "Was it cut off in a copy?",
         ) from error
-    finally:
-        buffered.detach()  # else the stream were closed with it
-
-
-def _filled(bare: Any, path: Path, stream: IO[bytes]) -> Any:
-    """The record with its arrays; the one in `bare` stays as it is."""
-    if not isinstance(bare, dict):
-        return bare
-    try:
-        return {key: value.load(stream) if isinstance(value, HeldArray) else value for key, value in bare.items()}
-    except (OSError, ValueError) as error:
-        name, cause = shown(bare.get("frame_dir")), getattr(error, "strerror", None) or error
-        raise DataError(f"{path}: the record {name} cannot be read: {printable(cause)}.") from error
 
 
 def _names_in(path: Path, split: object, names: Any) -> list[str]:
@@ -172,7 +127,7 @@ def read_with_splits(path: Path) -> SplitRecords:
     for split, names in found.splits.items():
         for name in dict.fromkeys(names):
             members.setdefault(name, []).append(split)
-    return SplitRecords(path, found.records, list(found.splits), members, _lost(path, found.records.bare, members))
+    return SplitRecords(path, found.records, list(found.splits), members, _lost(path, found.records, members))
 
 
 def choose_splits(dataset: str, there: Sequence[str], wanted: Sequence[str] | None) -> list[str]:

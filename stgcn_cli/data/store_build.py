@@ -54,7 +54,7 @@ def _take_place(part: Path, folder: Path, key: str) -> None:
 
 
 def _write(part: Path, source: Path, read: annotations.Annotations, key: str, progress: Callable[[int], Any]) -> None:
-    dtype = np.dtype(np.float16 if _all_half(read.records.bare) else np.float32)
+    dtype = np.dtype(np.float16 if _all_half(read.records) else np.float32)
     with open(part / "frames.bin", "wb") as stream:
         columns = _write_frames(stream, source, read.records, dtype, progress)
     for name, array in columns.arrays().items():

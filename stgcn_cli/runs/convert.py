@@ -13,7 +13,6 @@ from torch import Tensor
 
 from stgcn_cli.errors import CheckpointError, UsageError
 from stgcn_cli.io.files import atomic_write
-from stgcn_cli.runs import checkpoint
 from stgcn_cli.runs.checkpoint import Checkpoint
 
 
@@ -30,7 +29,7 @@ def convert(read: Checkpoint, out: Path, *, optimizer: bool = False, publish: bo
         value["optimizer"] = _momenta(read)
         value["meta"].setdefault("iter", 0)  # mmcv asks for it when it goes on; the schedule counts epochs
     stream = io.BytesIO()
-    torch.save(checkpoint.sealed(value), stream)
+    torch.save(value, stream)
     content = stream.getbuffer()
     if publish:
         out = out.with_name(f"{out.name.removesuffix('.pth')}-{hashlib.sha256(content).hexdigest()[:8]}.pth")

@@ -73,8 +73,7 @@ def test_a_real_checkpoint_keeps_every_key_and_value(shared, tmp_path):
     again = checkpoint.read(convert.convert(read, tmp_path / "x.pth", optimizer=True))
     assert list(again.state) == list(read.state)
     assert all(torch.equal(again.state[key], read.state[key]) for key in read.state)
-    ours = again.meta.pop("checksum")  # the one thing that is added
-    assert ours.startswith("sha256:") and again.meta == read.meta
+    assert again.meta == read.meta
     assert again.optimizer["state"].keys() == read.optimizer["state"].keys()
 
 

@@ -88,7 +88,7 @@ def broken(**changes):
         (broken(keypoint=np.zeros((1, 4, 0, 3)), total_frames=4), "holds 0 joints with 3 values"),
         (broken(keypoint=np.zeros((1, 4, 25, 3), "c8"), total_frames=4), "type complex64"),
         (broken(total_frames=1 << 200), "total_frames is a huge number"),
-        (broken(label=10**4000), "label is a huge number"),
+        (broken(label=10**400), "label is a huge number"),
         (broken(label=True), "label is True, not a whole number"),
         (broken(label=[[1]] * 3), "label is a list, not a whole number"),
         (broken(frame_dir="half \ud800"), "which is no name"),
@@ -169,7 +169,7 @@ class Hostile:
 
 def test_a_pickle_that_asks_for_anything_else_is_refused_and_not_run(tmp_path):
     path = write(tmp_path / "x.pkl", [Hostile(tmp_path / "ran")])
-    with pytest.raises(DataError, match=r"is refused: it asks for (io|_io|builtins).open"):
+    with pytest.raises(DataError, match=r"references (io|_io|builtins).open"):
         annotations.read(path)
     assert not (tmp_path / "ran").exists()
 

@@ -5,6 +5,7 @@ import json
 import tomllib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
@@ -12,7 +13,6 @@ import torch
 
 from stgcn_cli.data import store
 from stgcn_cli.data.annotations import read_pickle
-from stgcn_cli.runs import checkpoint
 from stgcn_cli.runs.checkpoint import read
 
 _VARIES = (
@@ -48,7 +48,7 @@ def _check(path: Path) -> None:
     content = path.read_bytes()
     match path.suffix:
         case ".pth":
-            assert read(path).meta["checksum"]
+            read(path)
         case ".pkl":
             read_pickle(path)
         case ".json":
@@ -90,10 +90,10 @@ def _digest(path: Path) -> str:
     match path.suffix:
         case ".pth":
             value = torch.load(path, weights_only=True)
-            return checkpoint.checksum([value["state_dict"], value.get("optimizer"), value["meta"]["epoch"]])
+            return _checksum([value["state_dict"], value.get("optimizer"), value["meta"]["epoch"]])
         case ".npz" if "result" in path.name:  # the preset in it knows how long the run was to be
             with np.load(path) as arrays:
-                return checkpoint.checksum([arrays[name].tolist() for name in ("scores", "labels", "names")])
+                return _checksum([arrays[name].tolist() for name in ("scores", "labels", "names")])
         case ".zip":
             return str([(member.filename, member.CRC) for member in zipfile.ZipFile(path).infolist()])
         case ".jsonl":
@@ -104,3 +104,27 @@ def _digest(path: Path) -> str:
             frame = pandas.read_csv(path)
             return frame[[name for name in frame if "time" not in name]].to_csv()
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _checksum(value: object) -> str:
+    """Hash nested dicts, lists, numbers, texts and tensors, whatever the archive around them looks like."""
+    digest = hashlib.sha256()
+    _add(digest, value)
+    return digest.hexdigest()
+
+
+def _add(digest: Any, value: object) -> None:
+    if isinstance(value, torch.Tensor):
+        plain = value.detach().cpu().contiguous()
+        digest.update(f"tensor {plain.dtype} {tuple(plain.shape)}".encode())
+        digest.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes() if plain.numel() else b"")
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            _add(digest, key)
+            _add(digest, each)
+    elif isinstance(value, list | tuple):
+        digest.update(f"list {len(value)}".encode())
+        for each in value:
+            _add(digest, each)
+    else:
+        digest.update(f"{type(value).__name__} {value!r}\n".encode())

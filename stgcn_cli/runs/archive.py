@@ -1,0 +1,196 @@
+"""A checkpoint file checked before torch reads it: what it references, how large it claims to be, and whether it is intact.
+
+torch loads checkpoints safely (weights_only), but not in bounded time and memory, and without looking at the checksums of
+the zip archive. Here the directory of the archive is checked, then the pickle in it is read as data: tensors are only measured.
+"""
+
+import errno
+import io
+import os
+import stat
+import struct
+import zipfile
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+from stgcn_cli.errors import CheckpointError
+from stgcn_cli.io import safe_pickle
+from stgcn_cli.io.pickle_scan import Refused, scan
+from stgcn_cli.io.safe_pickle import DataUnpickler, Maker
+from stgcn_cli.io.text import nearest_file, one_line, printable, shown
+
+MAX_PICKLE = 256 << 20  # bytes; ours have some ten thousand
+_MAGIC = 0x1950A86A20F9469CFC6C  # with which torch's older format begins
+_TAR = (257, b"ustar")  # offset and magic bytes; torch wrote tar files before 2018
+_BYTES = {
+    "Double": 8, "Float": 4, "Half": 2, "BFloat16": 2, "Long": 8, "Int": 4, "Short": 2, "Char": 1, "Byte": 1, "Bool": 1,
+    "ComplexDouble": 16, "ComplexFloat": 8,
+}  # fmt: skip
+_TYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
+_CUT = "Was it cut off in a copy?"
+
+
+def check(path: Path) -> None:
+    """Raise CheckpointError, naming the cause, for a file that must not be given to torch."""
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder.", "Name a checkpoint in it, for instance best.pth of a run folder.")
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would block, reading a device never end
+            raise CheckpointError(f"{path} is not a regular file.")
+        with open(path, "rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            _check(stream, size)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"Checkpoint {path} not found.{nearest_file(path)}", "See the run folder, or `stgcn train`."
+        ) from error
+    except zipfile.BadZipFile as error:
+        raise CheckpointError(f"{path} is damaged: it cannot be read as an archive.", _CUT) from error
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # an offset before the beginning of the file
+            raise CheckpointError(f"{path} is damaged: it cannot be read as an archive.", _CUT) from error
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except Refused as error:
+        raise CheckpointError(
+            f"Refused to load {path}: it references {printable(error)[:200]}, which a checkpoint may not contain. "
+            "No code was executed."
+        ) from error
+    except CheckpointError:
+        raise
+    except Exception as error:  # a damaged file can make Python raise anything
+        raise CheckpointError(f"{path} is damaged: {safe_pickle.cause(error)}.", _CUT) from error
+
+
+def _check(stream: IO[bytes], size: int) -> None:
+    head = stream.read(512)
+    stream.seek(0)
+    offset, magic = _TAR
+    if head.startswith(b"PK\x03\x04"):
+        _check_zip(stream, size)
+    elif head[offset : offset + len(magic)] == magic:
+        raise Refused("a tar archive, as torch wrote before 2018")
+    else:
+        _check_older(stream, size)
+
+
+def _check_zip(stream: IO[bytes], size: int) -> None:
+    with _opened(stream) as archive:
+        members = {member.filename: member for member in archive.infolist()}
+        if len(members) < len(archive.infolist()):
+            raise ValueError("it holds two files of one name")
+        if any(
+            m.compress_type != zipfile.ZIP_STORED or m.file_size != m.compress_size or m.flag_bits & 1
+            for m in members.values()
+        ):
+            raise ValueError("it is compressed in a way that torch never uses")
+        if sum(member.file_size for member in members.values()) > size:
+            raise ValueError("it claims more bytes than it has")
+        found = [name for name in members if name.endswith("/data.pkl")]
+        if len(found) != 1:
+            raise ValueError("it holds no data.pkl, which a checkpoint of torch has")
+        folder = found[0].removesuffix("data.pkl")
+        if f"{folder}constants.pkl" in members:
+            raise Refused("a TorchScript program")
+        if members[found[0]].file_size > MAX_PICKLE:
+            raise ValueError(f"its pickle has more than {MAX_PICKLE:,} bytes")
+        if damaged := archive.testzip():  # bits flip on disks, and torch does not look at the checksums
+            raise ValueError(f"the checksum of {one_line(damaged)[:60]} does not match")
+        content = archive.read(found[0])
+    for storage in _storages(io.BytesIO(content), len(content)):
+        member = members.get(f"{folder}data/{storage.name}")
+        if member is None or member.file_size != storage.bytes:
+            raise ValueError(
+                f"it does not hold the {storage.bytes:,} bytes of the storage {one_line(storage.name)[:40]}"
+            )
+
+
+def _opened(stream: IO[bytes]) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(stream)
+    except (OSError, ValueError, NotImplementedError, struct.error) as error:  # what damaged directories raise besides
+        raise zipfile.BadZipFile from error
+
+
+def _check_older(stream: IO[bytes], size: int) -> None:
+    """Check torch's format before 2020: several pickles behind each other, then the values."""
+    magic = safe_pickle.load(stream, size)
+    if type(magic) is not int or magic != _MAGIC:
+        raise ValueError("it is not a file of torch")
+    for _ in range(2):  # the protocol; the system it was written on
+        safe_pickle.load(stream, size)
+    storages = _storages(stream, min(size, stream.tell() + MAX_PICKLE))
+    if sum({each.name: each.bytes for each in storages}.values()) > size:
+        raise ValueError("it claims more values than it has")
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """Type of a storage: bytes of one value."""
+
+    size: int
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """Values elsewhere in the file."""
+
+    name: str
+    values: int
+    bytes: int
+
+
+def _storages(stream: IO[bytes], size: int) -> list[_Storage]:
+    """Return the storages that a pickle of torch refers to, after checking everything in it. Raises Refused, ValueError."""
+    start = stream.tell()
+    scan(stream, size, persistent=True)
+    stream.seek(start)
+    reader = _Measurer(stream)
+    with safe_pickle.address_space(size - start):
+        safe_pickle.finish(reader.load())
+    return reader.storages
+
+
+def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> _Storage:
+    """Check that the tensor lies inside its storage and is not larger than it."""
+    numbers = (offset, *shape, *strides)
+    if (
+        not isinstance(storage, _Storage)
+        or len(shape) != len(strides)
+        or any(type(n) is not int or n < 0 for n in numbers)
+    ):
+        raise ValueError("it holds a tensor that is put together wrongly")
+    last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+    if prod(shape) > storage.values or (prod(shape) and last >= storage.values):
+        raise ValueError(f"it claims a tensor of the shape {shown(tuple(shape))} in {storage.values:,} values")
+    return storage
+
+
+_NAMES = {
+    **DataUnpickler.names,
+    **{f"torch.{name}Storage": _Kind(size) for name, size in _BYTES.items()},
+    **{f"torch.{name}": name for name in _TYPES},
+    "torch._utils._rebuild_tensor_v2": Maker("torch._utils._rebuild_tensor_v2", _tensor),
+    "torch._utils._rebuild_parameter": Maker("torch._utils._rebuild_parameter", lambda data, *rest: data),
+    "torch.Size": Maker("torch.Size", tuple),
+    "torch.device": Maker("torch.device", lambda *names: "a device"),
+}
+
+
+class _Measurer(DataUnpickler):
+    """Reads the pickle of a checkpoint with a `_Storage` in place of each tensor."""
+
+    names = _NAMES
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        super().__init__(stream)
+        self.storages: list[_Storage] = []
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        """Return and keep the storage that a persistent id describes. Raises Refused."""
+        match pid:
+            case ("storage", _Kind() as kind, str(key), str(), int(values), *_) if 0 <= values < 1 << 48:
+                self.storages.append(_Storage(key, values, values * kind.size))
+                return self.storages[-1]
+        raise Refused("a persistent object that is not a storage")
