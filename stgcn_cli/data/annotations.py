@@ -4,6 +4,7 @@ A record is a dict: frame_dir str, label int, total_frames int, keypoint (M T V 
 Dialects: a list of records (one file a split, MMAction2 0.x), or {"split": {name: [frame_dir]}, "annotations": [records]}.
 """
 
+import io
 import os
 import stat
 from collections.abc import Sequence
@@ -16,7 +17,8 @@ import numpy as np
 from stgcn_cli.data.locations import split_in_name
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io import safe_pickle
-from stgcn_cli.io.safe_pickle import Refused
+from stgcn_cli.io.pickle_scan import Refused
+from stgcn_cli.io.safe_pickle import HeldArray
 from stgcn_cli.io.text import nearest, nearest_file, one_line, printable, shown
 
 _CONVERSIONS = {  # what users have in their pickles, and the line that converts it
@@ -25,23 +27,44 @@ _CONVERSIONS = {  # what users have in their pickles, and the line that converts
 }
 
 
+class Records(Sequence[Any]):
+    """The records of a pickle. Larger arrays stay in the file and are read whenever a record is asked for.
+
+    `bare` has the same records with a HeldArray (dtype, shape, nbytes) for each of those. Not for several threads at once.
+    """
+
+    def __init__(self, bare: list[Any], path: Path, stream: IO[bytes]) -> None:
+        self.bare, self._path, self._stream = bare, path, stream
+
+    def __len__(self) -> int:
+        return len(self.bare)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return Records(self.bare[index], self._path, self._stream)
+        return _filled(self.bare[index], self._path, self._stream)
+
+
 @dataclass(frozen=True)
 class Annotations:
     """What a pickle holds. `splits` is None for the list dialect, whose split is in the file's name."""
 
-    records: list[Any]
+    records: Records
     splits: dict[str, list[str]] | None
 
 
 def read(path: Path) -> Annotations:
-    """Return the annotations in either dialect. Raises DataError."""
-    value = read_pickle(path)
+    """Return the annotations in either dialect, in the memory that their names and labels take. Raises DataError."""
+    path = Path(path)
+    stream = _open(path)
+    value = _load(path, stream, hold=True)
     if isinstance(value, list):
-        return Annotations(value, None)
+        return Annotations(Records(value, path, stream), None)
     if isinstance(value, dict) and isinstance(value.get("annotations"), list) and isinstance(value.get("split"), dict):
-        splits = {str(split): _names_in(path, split, names) for split, names in value["split"].items()}
-        return Annotations(value["annotations"], splits)
-    found = "an array" if isinstance(value, np.ndarray) else shown(value)
+        named = _filled(value["split"], path, stream)
+        splits = {str(split): _names_in(path, split, names) for split, names in named.items()}
+        return Annotations(Records(value["annotations"], path, stream), splits)
+    found = "an array" if isinstance(value, HeldArray) else shown(value)
     if isinstance(value, dict):
         found += f" with the keys {', '.join(map(str, value))[:80]}"
     raise DataError(
@@ -55,32 +78,55 @@ def read_pickle(path: Path) -> Any:
 
     Raises DataError when the file is missing, damaged, or references anything else.
     """
-    path = Path(path)
+    with _open(path) as stream:
+        return _load(path, stream, hold=False)
+
+
+def complete(bare: Any, path: Path) -> Any:
+    """Return one of the `bare` records of the pickle at `path`, in any process, with its arrays. Raises DataError."""
+    with _open(path) as stream:
+        return _filled(bare, path, stream)
+
+
+def _open(path: Path) -> io.FileIO:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would block, reading a device never end
             raise DataError(f"{path} is not a regular file.")
-        with open(path, "rb") as stream:
-            return _load(path, stream)
+        return io.FileIO(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.{nearest_file(path)}") from error
 
 
-def _load(path: Path, stream: IO[bytes]) -> Any:
+def _filled(bare: Any, path: Path, stream: IO[bytes]) -> Any:
+    """Return the record with its arrays; the one in `bare` stays as it is."""
+    if not isinstance(bare, dict):
+        return bare
     try:
-        return safe_pickle.load(stream, os.fstat(stream.fileno()).st_size)
+        return {key: value.load(stream) if isinstance(value, HeldArray) else value for key, value in bare.items()}
+    except (OSError, ValueError) as error:
+        name, reason = shown(bare.get("frame_dir")), getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: the record {name} cannot be read: {printable(reason)}.") from error
+
+
+def _load(path: Path, stream: io.FileIO, hold: bool) -> Any:
+    buffered = io.BufferedReader(stream)
+    try:
+        return safe_pickle.load(buffered, os.fstat(stream.fileno()).st_size, hold)
     except Refused as error:
         raise DataError(
             f"Refused to load {path}: it references {printable(error)}, which an annotation file may not contain. "
             "No code was executed.",
             next((hint for name, hint in _CONVERSIONS.items() if str(error).startswith(name)), ""),
         ) from error
-    except OSError:
-        raise
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     except Exception as error:  # a damaged pickle can make Python raise anything
         raise DataError(
-            f"{path} is not a readable pickle: {safe_pickle.cause(error)} (near byte {stream.tell():,}).",
+            f"{path} is not a readable pickle: {safe_pickle.cause(error)} (near byte {buffered.tell():,}).",
             "Was it cut off in a copy?",
         ) from error
+    finally:
+        buffered.detach()  # else the stream would be closed with it
 
 
 def _names_in(path: Path, split: object, names: Any) -> list[str]:
@@ -127,7 +173,7 @@ def read_with_splits(path: Path) -> SplitRecords:
     for split, names in found.splits.items():
         for name in dict.fromkeys(names):
             members.setdefault(name, []).append(split)
-    return SplitRecords(path, found.records, list(found.splits), members, _lost(path, found.records, members))
+    return SplitRecords(path, found.records, list(found.splits), members, _lost(path, found.records.bare, members))
 
 
 def choose_splits(dataset: str, there: Sequence[str], wanted: Sequence[str] | None) -> list[str]:

@@ -54,7 +54,7 @@ def _take_place(part: Path, folder: Path, key: str) -> None:
 
 
 def _write(part: Path, source: Path, read: annotations.Annotations, key: str, progress: Callable[[int], Any]) -> None:
-    dtype = np.dtype(np.float16 if _all_half(read.records) else np.float32)
+    dtype = np.dtype(np.float16 if _all_half(read.records.bare) else np.float32)
     with open(part / "frames.bin", "wb") as stream:
         columns = _write_frames(stream, source, read.records, dtype, progress)
     for name, array in columns.arrays().items():
@@ -69,13 +69,14 @@ def _write(part: Path, source: Path, read: annotations.Annotations, key: str, pr
         "splits": list(splits),
     }
     meta |= {"has_splits": read.splits is not None, "has_score": columns.has_score, "missing_names": missing}
-    _sync_all(part)
+    _sync(part, sorted(os.listdir(part)))
     (part / "meta.json").write_text(json.dumps(meta), "utf-8")
-    _sync_all(part)
+    _sync(part, ["meta.json"])
 
 
-def _sync_all(part: Path) -> None:
-    for name in sorted(os.listdir(part)):
+def _sync(part: Path, names: Sequence[str]) -> None:
+    """Bring these files and their folder to the disk."""
+    for name in names:
         with open(part / name, "rb") as stream:
             os.fsync(stream.fileno())
     sync_folder(part)

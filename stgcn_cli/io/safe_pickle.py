@@ -11,17 +11,19 @@ import contextlib
 import datetime
 import decimal
 import fractions
+import io
 import math
 import pathlib
 import pickle
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from stgcn_cli.io.pickle_scan import Refused, scan
+from stgcn_cli.io.pickle_scan import Held, Refused, scan
 from stgcn_cli.io.text import printable, shown, shown_name
 
 _ARRAY_KINDS = re.compile(r"[<>=|]?(?:[biufc?]\d{0,2}|[SU][1-9]\d{0,8}|O8?)")
@@ -31,16 +33,19 @@ MAX_VALUES = 50_000_000  # counted as often as they are referred to: walking thr
 _BASE_BYTES, _BYTES_A_BYTE = 1 << 30, 8  # address space for a file: so much, and so much for each of its bytes
 
 
-def load(stream: IO[bytes], size: int) -> Any:
+def load(stream: IO[bytes], size: int, hold: bool = False) -> Any:
     """Return the value of the pickle that begins here in a seekable `stream`, which ends at `size`.
 
-    Raises Refused for anything but plain values, and whatever Python raises for a damaged pickle: see `cause`.
+    With `hold`, a HeldArray stands in place of each larger array; its values stay in the file. Raises Refused for anything
+    but plain values, and whatever Python raises for a damaged pickle: see `cause`.
     """
     start = stream.tell()
-    scan(stream, size)
-    stream.seek(start)
-    with address_space(size - start):
-        return finish(DataUnpickler(stream).load())
+    content, held = scan(stream, size)
+    end = stream.tell()
+    with address_space(end - start):
+        value = finish(DataUnpickler(io.BytesIO(content), held).load(), stream, hold)
+    stream.seek(end)
+    return value
 
 
 def cause(error: Exception) -> str:
@@ -115,14 +120,14 @@ class _ArrayType:
 
 
 class _Array:
-    """Stands for a numpy array until everything inside it is known."""
+    """Stands for a numpy array or number until everything inside it is known."""
 
     __slots__ = ("state",)
 
     def __init__(self, kind: Any, *rest: Any) -> None:
         if kind is not NAMES["numpy.ndarray"]:
             raise ValueError("it holds an array that is put together wrongly")
-        self.state: Any = None
+        self.state: tuple[np.dtype, tuple[Any, ...], str, Any] | None = None
 
     def __setstate__(self, state: Any) -> None:
         """Keep numpy's state: version, shape, type, column-major, values."""
@@ -133,8 +138,47 @@ class _Array:
                 raise ValueError("it holds an array that is put together wrongly")
 
 
-def array(dtype: np.dtype, shape: tuple[Any, ...], order: Any, values: Any) -> np.ndarray:
-    """Return an array of its own copy of `values` (bytes, or a list of objects). Raises ValueError."""
+@dataclass(frozen=True, slots=True)
+class HeldArray:
+    """An array whose values stay in the file."""
+
+    stored: np.dtype
+    shape: tuple[int, ...]
+    order: Any
+    values: Held
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the array, in native byte order."""
+        return self.stored.newbyteorder("=")
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the values."""
+        return math.prod(self.shape) * self.stored.itemsize
+
+    def load(self, stream: IO[bytes]) -> np.ndarray:
+        """Return the array, read from the unbuffered `stream`. Raises ValueError when the file has changed."""
+        raw = self.values.read(stream) if self.values.kind != "encoded" else _value(self.values, stream)
+        made = array(self.stored, self.shape, self.order, raw)
+        return made.astype(self.dtype, copy=False)
+
+
+def _value(held: Held, stream: IO[bytes]) -> Any:
+    """Read a held value."""
+    raw = held.read(stream)
+    match held.kind:
+        case "encoded":
+            return bytearray(raw.decode("utf-8").encode("latin1"))
+        case "bytes":
+            return bytes(raw)
+        case "bytearray":
+            return raw
+    return raw.decode(held.kind, "surrogatepass" if held.kind == "utf-8" else "strict")
+
+
+def array(dtype: np.dtype, shape: tuple[Any, ...], order: Any, values: Any) -> Any:
+    """Return an array of its own copy of `values` (bytes, a list of objects), a HeldArray of a Held. Raises ValueError."""
     if len(shape) > 32 or any(type(n) is not int or not 0 <= n < 1 << 62 for n in shape):
         raise ValueError(f"it holds an array of the shape {shown(shape)}")
     count = math.prod(shape)
@@ -146,6 +190,10 @@ def array(dtype: np.dtype, shape: tuple[Any, ...], order: Any, values: Any) -> n
         for index, value in enumerate(values):
             objects[index] = value
         return objects.reshape(shape, order=order)
+    if isinstance(values, Held):  # checked when it is read, where its bytes are not those of the file
+        if values.kind != "encoded" and values.size != count * dtype.itemsize:
+            raise ValueError(f"it holds an array of the shape {shown(shape)} and type {dtype} in {values.size:,} bytes")
+        return HeldArray(dtype, shape, order, values)
     if isinstance(values, str):  # as Python 2 wrote it
         values = values.encode("latin1")
     if not isinstance(values, bytes | bytearray) or len(values) != count * dtype.itemsize:
@@ -153,13 +201,14 @@ def array(dtype: np.dtype, shape: tuple[Any, ...], order: Any, values: Any) -> n
         raise ValueError(f"it holds an array of the shape {shown(shape)} and type {dtype} in {size}")
     if not count:
         return np.zeros(shape, dtype, order=order)
-    made = np.frombuffer(bytearray(values), dtype).reshape(shape, order=order)
+    own = values if isinstance(values, bytearray) else bytearray(values)
+    made = np.frombuffer(own, dtype).reshape(shape, order=order)
     if dtype.kind == "U" and made.reshape(-1).view(f"{dtype.str[0]}u4").max() >= 0x110000:
         raise ValueError("it holds texts with characters that do not exist")
     return made
 
 
-def _from_buffer(values: Any, kind: Any, shape: Any, order: Any, *axes: Any) -> np.ndarray:
+def _from_buffer(values: Any, kind: Any, shape: Any, order: Any, *axes: Any) -> Any:
     """Return what numpy's `_frombuffer` would (protocol 5)."""
     shape = (shape,) if isinstance(shape, int) else shape
     if (
@@ -176,17 +225,22 @@ def _from_buffer(values: Any, kind: Any, shape: Any, order: Any, *axes: Any) -> 
 def _scalar(kind: Any, values: Any) -> Any:
     if not isinstance(kind, _ArrayType) or kind.dtype.hasobject:
         raise ValueError("it holds a number that is put together wrongly")
-    return array(kind.dtype, (1,), "C", values)[0]
+    made = array(kind.dtype, (), "C", values)
+    return made[()] if isinstance(made, np.ndarray) else made
 
 
-def _latin1(text: Any, encoding: Any = None) -> bytes:
+def _latin1(text: Any, encoding: Any = None) -> Any:
     """Bytes from a text with a character for each, as protocol 2 writes them."""
-    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+    if encoding not in ("latin1", "latin-1") or not (
+        isinstance(text, str) or (isinstance(text, Held) and text.kind == "utf-8")
+    ):
         raise ValueError("it holds bytes that are put together wrongly")
-    return text.encode("latin1")
+    return Held(text.offset, text.size, "encoded") if isinstance(text, Held) else text.encode("latin1")
 
 
-def _bytearray(values: Any = b"", encoding: Any = "latin1") -> bytearray:
+def _bytearray(values: Any = b"", encoding: Any = "latin1") -> Any:
+    if isinstance(values, Held) and values.kind == "bytes":
+        return Held(values.offset, values.size, "bytearray")
     return bytearray(values if isinstance(values, bytes) else _latin1(values, encoding))
 
 
@@ -273,8 +327,13 @@ class DataUnpickler(pickle.Unpickler):
 
     names: Mapping[str, Any] = NAMES
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes], held: Sequence[Held] = ()) -> None:
         super().__init__(stream, encoding="latin1")  # Python 2 stored arrays as latin-1 text
+        self.held = held
+
+    def persistent_load(self, pid: Any) -> Any:
+        """Return what `scan` put a reference for."""
+        return self.held[pid]
 
     def find_class(self, module: str, name: str) -> Any:
         """Return the maker of an allowed name. Raises Refused."""
@@ -284,16 +343,18 @@ class DataUnpickler(pickle.Unpickler):
         return known
 
 
-def finish(value: Any) -> Any:
-    """Return a copy of the containers, with arrays in place of what stood for them. What was shared stays shared.
+def finish(value: Any, stream: IO[bytes] | None = None, hold: bool = False) -> Any:
+    """Return a copy of the containers, with values in place of what stood for them. What was shared stays shared.
 
-    Raises ValueError for containers that contain themselves or more than MAX_VALUES values, RecursionError.
+    Values that `scan` left in the file are read from `stream`, larger arrays unless they are to be held. Raises ValueError
+    for containers that contain themselves or more than MAX_VALUES values, RecursionError.
     """
-    return _Finisher().finish(value, 0)[0]
+    return _Finisher(stream, hold).finish(value, 0)[0]
 
 
 class _Finisher:
-    def __init__(self) -> None:
+    def __init__(self, stream: IO[bytes] | None, hold: bool) -> None:
+        self.stream, self.hold = stream, hold
         self.done: dict[int, tuple[Any, int, Any]] = {}  # id -> copy, values in it, and the value, which keeps the id
         self.open: set[int] = set()
 
@@ -326,7 +387,15 @@ class _Finisher:
                 dtype, shape, order, values = value.state
                 value.state = None  # the bytes are not needed any more
                 made = array(dtype, shape, order, self.finish(values, depth)[0] if dtype.hasobject else values)
+                if isinstance(made, HeldArray):
+                    return self.finish(made, depth)
                 return made.astype(dtype.newbyteorder("="), copy=False), 1  # as numpy does
+            case HeldArray() if self.hold:
+                return value, 1
+            case Held() | HeldArray() if self.stream is not None:
+                return value.load(self.stream) if isinstance(value, HeldArray) else _value(value, self.stream), 1
+            case Held() | HeldArray():
+                raise ValueError("it refers to values outside the file")
             case _ArrayType():
                 return value.dtype, 1
             case set() | frozenset():
@@ -338,4 +407,6 @@ class _Finisher:
         return type(value)(zip(_keys(value), (part for part, _ in parts), strict=True)), count
 
 
-_CONTAINERS = frozenset([list, dict, tuple, set, frozenset, collections.OrderedDict, _Array, _ArrayType])
+_CONTAINERS = frozenset(
+    [list, dict, tuple, set, frozenset, collections.OrderedDict, _Array, _ArrayType, Held, HeldArray]
+)

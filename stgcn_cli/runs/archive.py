@@ -143,11 +143,9 @@ class _Storage:
 
 def _storages(stream: IO[bytes], size: int) -> list[_Storage]:
     """Return the storages that a pickle of torch refers to, after checking everything in it. Raises Refused, ValueError."""
-    start = stream.tell()
-    scan(stream, size, persistent=True)
-    stream.seek(start)
-    reader = _Measurer(stream)
-    with safe_pickle.address_space(size - start):
+    content, _ = scan(stream, size, persistent=True)
+    reader = _Measurer(io.BytesIO(content))
+    with safe_pickle.address_space(len(content)):
         safe_pickle.finish(reader.load())
     return reader.storages
 

@@ -29,7 +29,7 @@ _BODIES = 2
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedEntry(Entry):
-    """A listed sample in a pickle; with its record."""
+    """A listed sample in a pickle; its larger arrays stay there."""
 
     record: Any = None
 
@@ -51,7 +51,7 @@ def list_records(sources: Sequence[Path]) -> Listing:
     entries: dict[str, Entry] = {}
     duplicates, foreign = [], []
     for source in sources:
-        for index, record in enumerate(annotations.read(source).records):
+        for index, record in enumerate(annotations.read(source).records.bare):
             place = f"{source}: {name_of(record, index)}"
             if not isinstance(record, dict) or not isinstance(record.get("frame_dir"), str):
                 foreign.append((place, "it is no record with a frame_dir"))
@@ -68,7 +68,8 @@ def bodies_of(entry: AnnotatedEntry) -> np.ndarray:
     Raises DataError when it is not a raw 3-D record, or its label is not the one in its name.
     """
     try:
-        bodies, label = frames_of(entry.record)[:_BODIES], label_of(entry.record)
+        record = annotations.complete(entry.record, Path(entry.path))
+        bodies, label = frames_of(record)[:_BODIES], label_of(record)
     except ValueError as error:
         raise DataError(str(error)) from error
     if bodies.shape[2:] != _JOINTS:
