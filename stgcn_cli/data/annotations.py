@@ -7,7 +7,7 @@ Dialects: a list of records (one file a split, MMAction2 0.x), or {"split": {nam
 import io
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -43,6 +43,9 @@ class Records(Sequence[Any]):
         if isinstance(index, slice):
             return Records(self.bare[index], self._path, self._stream)
         return _filled(self.bare[index], self._path, self._stream)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (_filled(bare, self._path, self._stream) for bare in self.bare)
 
 
 @dataclass(frozen=True)

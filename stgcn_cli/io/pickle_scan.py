@@ -25,7 +25,7 @@ class Refused(pickle.UnpicklingError):
     """A pickle asks for something that is not created; the text names it: "os.system"."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Held:
     """A value that stays in the file: `size` bytes of the kind "bytes", "bytearray", or text in this encoding."""
 
@@ -96,10 +96,9 @@ def scan(stream: IO[bytes], size: int, persistent: bool = False) -> tuple[bytes,
     stack: list[int] = []  # how many values a tuple or frozenset has inside, 1 for all others
     marks: list[int] = []
     memo: dict[int, int] = {}
-    count = 0
     read, opcodes, push, get, put, memoize = stream.read, _OPCODES, _PUSH, _GET, _PUT, _MEMOIZE
     while True:
-        code, count = read(1), count + 1
+        code = read(1)
         known = opcodes.get(code)
         if known is None:
             raise ValueError(f"it has an unknown opcode {code!r}" if code else "it ends before its STOP")
@@ -107,7 +106,7 @@ def scan(stream: IO[bytes], size: int, persistent: bool = False) -> tuple[bytes,
         argument = (
             b"" if not size_of else read(size_of) if size_of > 0 else _argument(stream, size, known, not persistent)
         )
-        if type(argument) is Held:
+        if isinstance(argument, Held):
             scanned += b"J" + struct.pack("<i", len(held)) + b"Q"
             held.append(argument)
         else:
@@ -117,13 +116,13 @@ def scan(stream: IO[bytes], size: int, persistent: bool = False) -> tuple[bytes,
         if kind == push:
             stack.append(1)
         elif kind == get:
-            stack.append(memo.get(_number(known.name, argument), 1))
+            stack.append(memo.get(argument[0] if size_of == 1 else _number(known.name, argument), 1))
         elif kind == memoize:
             memo[len(memo)] = stack[-1] if stack else 1
         elif kind == put:
-            place = _number(known.name, argument)
-            if place > count:
-                raise ValueError(f"it numbers a value {place:,} after {count:,} steps")
+            place = argument[0] if size_of == 1 else _number(known.name, argument)
+            if place > len(scanned):  # a number takes a byte at least
+                raise ValueError(f"it numbers a value {place:,} after {len(scanned):,} bytes")
             memo[place] = stack[-1] if stack else 1
         elif kind == _MARK:
             marks.append(len(stack))

@@ -8,6 +8,7 @@ Arrays are built here as well: numpy's own `__setstate__` follows any pointer th
 
 import collections
 import contextlib
+import dataclasses
 import datetime
 import decimal
 import fractions
@@ -138,19 +139,15 @@ class _Array:
                 raise ValueError("it holds an array that is put together wrongly")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HeldArray:
-    """An array whose values stay in the file."""
+    """An array whose values stay in the file, where they are of the type `stored`."""
 
+    dtype: np.dtype
     stored: np.dtype
     shape: tuple[int, ...]
     order: Any
     values: Held
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Type of the array, in native byte order."""
-        return self.stored.newbyteorder("=")
 
     @property
     def nbytes(self) -> int:
@@ -161,7 +158,7 @@ class HeldArray:
         """Return the array, read from the unbuffered `stream`. Raises ValueError when the file has changed."""
         raw = self.values.read(stream) if self.values.kind != "encoded" else _value(self.values, stream)
         made = array(self.stored, self.shape, self.order, raw)
-        return made.astype(self.dtype, copy=False)
+        return made if self.dtype == self.stored else made.astype(self.dtype)
 
 
 def _value(held: Held, stream: IO[bytes]) -> Any:
@@ -193,7 +190,7 @@ def array(dtype: np.dtype, shape: tuple[Any, ...], order: Any, values: Any) -> A
     if isinstance(values, Held):  # checked when it is read, where its bytes are not those of the file
         if values.kind != "encoded" and values.size != count * dtype.itemsize:
             raise ValueError(f"it holds an array of the shape {shown(shape)} and type {dtype} in {values.size:,} bytes")
-        return HeldArray(dtype, shape, order, values)
+        return HeldArray(dtype, dtype, shape, order, values)
     if isinstance(values, str):  # as Python 2 wrote it
         values = values.encode("latin1")
     if not isinstance(values, bytes | bytearray) or len(values) != count * dtype.itemsize:
@@ -387,9 +384,12 @@ class _Finisher:
                 dtype, shape, order, values = value.state
                 value.state = None  # the bytes are not needed any more
                 made = array(dtype, shape, order, self.finish(values, depth)[0] if dtype.hasobject else values)
-                if isinstance(made, HeldArray):
-                    return self.finish(made, depth)
-                return made.astype(dtype.newbyteorder("="), copy=False), 1  # as numpy does
+                if not dtype.isnative:  # numpy brings them into native byte order
+                    native = dtype.newbyteorder("=")
+                    made = (
+                        dataclasses.replace(made, dtype=native) if isinstance(made, HeldArray) else made.astype(native)
+                    )
+                return self.finish(made, depth) if isinstance(made, HeldArray) else (made, 1)
             case HeldArray() if self.hold:
                 return value, 1
             case Held() | HeldArray() if self.stream is not None:
