@@ -93,13 +93,14 @@ def _write_frames(
 ) -> "_Columns":
     """Append every person's frames to `stream`; returns the columns. Raises DataError naming the bad records."""
     columns, bad = _Columns(stream, dtype), []
-    for index, record in enumerate(all_records):
-        name = records.name_of(record, index)
-        try:
-            columns.add(record, name)
-        except ValueError as error:
-            bad.append(f"{name}: {error}")
-        progress(1)
+    with np.errstate(all="ignore"):  # a value too large becomes infinite, and that is refused by name
+        for index, record in enumerate(all_records):
+            name = records.name_of(record, index)
+            try:
+                columns.add(record, name)
+            except ValueError as error:
+                bad.append(f"{name}: {error}")
+            progress(1)
     if bad:
         shown = bad[:_SHOWN] + ([f"and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else [])
         raise DataError(
@@ -124,9 +125,7 @@ class _Columns:
 
     def add(self, record: Any, name: str) -> None:
         """Take in one record. Raises ValueError with the cause when it cannot be used."""
-        # a value too large becomes infinite, a strange NaN a plain one, and that is told
-        with np.errstate(all="ignore"):
-            frames = records.frames_of(record).astype(self.dtype, copy=False)
+        frames = records.frames_of(record).astype(self.dtype, copy=False)
         if not np.isfinite(frames).all():
             raise ValueError(f"it holds NaN or infinite values (as {self.dtype})")
         label, has_score = records.label_of(record), record.get("keypoint_score") is not None

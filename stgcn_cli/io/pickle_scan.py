@@ -116,11 +116,11 @@ def scan(stream: IO[bytes], size: int, persistent: bool = False) -> tuple[bytes,
         if kind == push:
             stack.append(1)
         elif kind == get:
-            stack.append(memo.get(argument[0] if size_of == 1 else _number(known.name, argument), 1))
+            stack.append(memo.get(argument[0] if size_of == 1 else _number(known.name, argument), 1))  # type: ignore[index]
         elif kind == memoize:
             memo[len(memo)] = stack[-1] if stack else 1
         elif kind == put:
-            place = argument[0] if size_of == 1 else _number(known.name, argument)
+            place = argument[0] if size_of == 1 else _number(known.name, argument)  # type: ignore[index]
             if place > len(scanned):  # a number takes a byte at least
                 raise ValueError(f"it numbers a value {place:,} after {len(scanned):,} bytes")
             memo[place] = stack[-1] if stack else 1
