@@ -1,4 +1,4 @@
-"""`stgcn doctor`: what there is and whether it works, as text for a bug report."""
+"""`stgcn doctor`: report about installation and machine."""
 
 import dataclasses
 from typing import TYPE_CHECKING, Annotated
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 
 def doctor(
-    as_json: Annotated[bool, Option("--json", help="For scripts.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check this installation and machine, for a bug report.
 
     Example: stgcn doctor
     """
-    from stgcn_cli.diagnostics import doctor as health
+    from stgcn_cli.diagnostics.doctor import examine
 
-    found = dict(health.examine() if as_json else _shown(health.examine()))
+    found = dict(examine() if as_json else _shown(examine()))
     warnings = [finding for findings in found.values() for finding in findings if finding.advice]
     if as_json:
-        told = {title: [_as_dict(finding) for finding in findings] for title, findings in found.items()}
-        console.print_json({"warnings": len(warnings)} | told)
+        report = {title: [_as_dict(finding) for finding in findings] for title, findings in found.items()}
+        console.print_json({"warnings": len(warnings)} | report)
         return
     console.say("\nNothing looks wrong." if not warnings else f"\n{_count(len(warnings))} to look at:")
     for finding in warnings:
@@ -32,7 +32,7 @@ def doctor(
 
 
 def _shown(sections):
-    """The sections as they come, each said as soon as it is known."""
+    """Print each section as soon as it is complete."""
     for title, findings in sections:
         console.say(title)
         width = max((len(finding.name) for finding in findings), default=0)

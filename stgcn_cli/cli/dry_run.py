@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from stgcn_cli.cli import console
 from stgcn_cli.io.text import duration, size
-from stgcn_cli.runtime.memory import machine_memory
 
 if TYPE_CHECKING:
     from stgcn_cli.training.dry_run import RunPlan
@@ -78,6 +77,8 @@ def _how(plan: "RunPlan") -> str:
 
 def _free(plan: "RunPlan") -> float | None:
     if plan.place.device != "cuda":
+        from stgcn_cli.runtime.memory import machine_memory
+
         return machine_memory()[1]
     import torch
 

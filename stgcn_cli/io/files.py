@@ -253,10 +253,10 @@ def cache_folder() -> Path:
 
 def free_disk(folder: Path) -> int:
     """Bytes free where `folder` is or would be."""
-    return shutil.disk_usage(_nearest(folder)).free
+    return shutil.disk_usage(existing_parent(folder)).free
 
 
-def _nearest(folder: Path) -> Path:
+def existing_parent(folder: Path) -> Path:
     """The folder, or the one above it that is there."""
     folder = Path(os.path.abspath(folder))
     return next(place for place in (folder, *folder.parents) if place.is_dir())

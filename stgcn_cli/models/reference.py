@@ -1,4 +1,4 @@
-"""The network as it is published, one eager operation after the other: what the fast path is compared with and raced against.
+"""The published network as a sequence of eager operations; the tests compare the fast path with it.
 
 Shapes: N clips, C channels, T frames, V joints, M persons, K partitions, B = N*M bodies.
 Source: Yan et al. 2018 in the order of MMAction2 0.x: 1x1 convolution to K*C_out channels, sum over joints, BatchNorm, ReLU,
@@ -6,7 +6,7 @@ Source: Yan et al. 2018 in the order of MMAction2 0.x: 1x1 convolution to K*C_ou
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from stgcn_cli.models.stgcn import STGCN, Block
@@ -33,17 +33,3 @@ def _block(block: Block, x: Tensor, a: Tensor) -> Tensor:
     if block.residual is not None:
         y = y + block.residual(x)
     return F.relu(y)
-
-
-def as_published(model: nn.Module) -> nn.Module:
-    """A module that trains and evaluates the own weights of `model`, an STGCN, the plain way."""
-    return _Plain(model)
-
-
-class _Plain(nn.Module):
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x_NCTVM: Tensor) -> Tensor:
-        return plain_logits(self.model, x_NCTVM)

@@ -7,7 +7,13 @@ a third of the plain training time in a virtual machine. The price of keeping it
 
 import contextlib
 import ctypes
+import resource
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 # The names of <malloc.h>; the values are part of glibc's binary interface.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
@@ -26,14 +32,53 @@ def tune_allocator() -> bool:
     return all([libc.mallopt(name, value) == 1 for name, value in settings.items()])
 
 
+def peak_bytes(device: "torch.device") -> float:
+    """Peak memory since `reset_peak`: of the allocator on CUDA, elsewhere of this process (since its start outside Linux)."""
+    if device.type == "cuda":
+        import torch  # late: workers of `prepare` use this module without it
+
+        return torch.cuda.max_memory_allocated(device)
+    peak = float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
+    return _status("VmHWM") or peak
+
+
+def used_bytes(device: "torch.device") -> float:
+    """Memory in use: of the allocator on CUDA, elsewhere of this process."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.memory_allocated(device)
+    return _status("VmRSS") or peak_bytes(device)
+
+
+def reset_peak(device: "torch.device") -> None:
+    """Start measuring the peak anew, where the system allows it."""
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with contextlib.suppress(OSError):  # Linux only
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _status(name: str) -> float | None:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/self/status").read_text("utf-8").splitlines():
+            if line.startswith(name + ":"):
+                return float(line.split()[1]) * 1024
+    return None
+
+
 def machine_memory() -> tuple[int | None, int | None]:
-    """Bytes in all and free; those of the container where it has a limit."""
-    told: dict[str, int] = {}
+    """Total and free bytes of the machine, or of the container if it has a limit; None if unknown."""
+    sizes: dict[str, int] = {}
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/meminfo").read_text("utf-8").splitlines():
             name, _, rest = line.partition(":")
-            told[name] = int(rest.split()[0]) * 1024
-    total, free = told.get("MemTotal"), told.get("MemAvailable")
+            sizes[name] = int(rest.split()[0]) * 1024
+    total, free = sizes.get("MemTotal"), sizes.get("MemAvailable")
     with contextlib.suppress(OSError, ValueError):
         group = Path("/sys/fs/cgroup")
         limit = int((group / "memory.max").read_text("utf-8"))  # "max": no limit

@@ -3,10 +3,7 @@
 No run folder is made. All that may be new on the disk is the working copy of the annotations, which training makes first, too.
 """
 
-import contextlib
 import itertools
-import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +24,7 @@ from stgcn_cli.models.flops import Cost, cost_of_clip
 from stgcn_cli.runs import folder as runlog
 from stgcn_cli.runs import history
 from stgcn_cli.runtime.distributed import LaunchConfig, World
-from stgcn_cli.runtime.memory import tune_allocator
+from stgcn_cli.runtime.memory import peak_bytes, reset_peak, tune_allocator, used_bytes
 from stgcn_cli.runtime.precision import computing, dtype_of, set_up
 from stgcn_cli.training import train
 from stgcn_cli.training.optim import learning_rate
@@ -76,13 +73,13 @@ def measure(plan: TrainPlan, split: Split, device: torch.device, share: int) -> 
     set_training(model, plan.freeze)
     step = step_function(plan, world, State(model, train.build_optimizer(plan.preset, model)), model)
     few = min(_FIRST, len(index))
-    _forget_peak(device)
-    rest = _memory(device)
+    reset_peak(device)
+    rest = used_bytes(device)
     seconds, low = _steps(step, clips, index[:few], device)
     many = min(len(index), max(few, int(few * _SECONDS / (3 * seconds))))
     slope, high = (low - rest) / few, low
     if many > few:
-        _forget_peak(device)
+        reset_peak(device)
         seconds, high = _steps(step, clips, index[:many], device)
         slope = max(0.0, (high - low) / (many - few))
     whole = len(index)  # less than the preset's batch where there are fewer clips
@@ -97,7 +94,7 @@ def _steps(step: Step, clips: Clips, index: Tensor, device: torch.device) -> tup
     seconds = 0.0
     for _ in range(2):
         seconds = _timed(lambda: step(*clips.batch(index)), device)
-    return seconds, _peak(device)
+    return seconds, peak_bytes(device)
 
 
 def _forward(model: torch.nn.Module, clips: Clips, index: Tensor, plan: TrainPlan, device: torch.device) -> float:
@@ -113,40 +110,6 @@ def _timed(work: Callable[[], object], device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter() - began
-
-
-def _memory(device: torch.device) -> float:
-    """Bytes taken now."""
-    if device.type == "cuda":
-        return torch.cuda.memory_allocated(device)
-    return _status("VmRSS") or _high()
-
-
-def _peak(device: torch.device) -> float:
-    """The most bytes taken since `_forget_peak`, where the system can forget."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_reserved(device)
-    return _status("VmHWM") or _high()
-
-
-def _forget_peak(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        return
-    with contextlib.suppress(OSError):  # only Linux has it
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _status(name: str) -> float | None:
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in Path("/proc/self/status").read_text("utf-8").splitlines():
-            if line.startswith(name + ":"):
-                return float(line.split()[1]) * 1024
-    return None
-
-
-def _high() -> float:
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
 
 
 @dataclass(frozen=True)
@@ -259,11 +222,10 @@ def _frames(preset: Preset, split: Split) -> int:
 
 
 def _cost(preset: Preset, split: Split, wishes: RunOptions) -> Cost:
-    data, layout = preset.data, presets.layout_of(preset)
-    return cost_of_clip(
-        layout, preset.model.num_classes, len(data.channels), preset.model.partition, _frames(preset, split),
-        data.num_person, frozen=wishes.freeze == "backbone",
-    )  # fmt: skip
+    model, data = build_model(preset), preset.data
+    train.freeze(model, wishes.freeze)
+    joints = len(presets.layout_of(preset).joints)
+    return cost_of_clip(model, (len(data.channels), _frames(preset, split), joints, data.num_person))
 
 
 def _bytes(tensors: dict[str, Any]) -> int:

@@ -4,8 +4,6 @@ Shapes: N clips of a batch.
 """
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +14,7 @@ from torch import Tensor, distributed
 from stgcn_cli.errors import RunError
 from stgcn_cli.io.text import duration, printable
 from stgcn_cli.runtime.distributed import World
+from stgcn_cli.runtime.memory import peak_bytes
 from stgcn_cli.training.options import State, TrainPlan
 
 _STUCK_SHARE = 0.02  # a mean loss this near to ln(classes) after this many steps has learned nothing
@@ -100,7 +99,7 @@ class Monitor:
             "mode": "train", "epoch": self.epoch + 1, "iter": step + 1, "lr": self.lr,
             "loss": loss / some, "top1_acc": top1 / some, "top5_acc": top5 / some,
             "time": round(seconds / self.steps, 5), "data_time": round(self.fetching / self.steps, 6),
-            "memory": memory_mb(self.world.device),
+            "memory": int(peak_bytes(self.world.device)) >> 20,
         }  # fmt: skip
         self.whole += self.sums
         self.sums.zero_()
@@ -161,11 +160,3 @@ class Monitor:
 
 def _some(names: list[str]) -> str:
     return printable(", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else ""))
-
-
-def memory_mb(device: torch.device) -> int:
-    """Peak memory in MiB: of the device's allocator on CUDA, of this process elsewhere."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) >> 20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak >> (20 if sys.platform == "darwin" else 10)

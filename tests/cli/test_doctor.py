@@ -1,5 +1,3 @@
-"""TODO"""
-
 import json
 import shutil
 from pathlib import Path
@@ -7,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from stgcn_cli.diagnostics import doctor, selftest
+from stgcn_cli.io import text
 from tests.conftest import ROOT
 
 
@@ -39,7 +38,7 @@ def test_no_password_and_no_home_folder_is_shown(stgcn, tmp_path):
     assert "s3cr" not in said.out and "somebody" not in said.out
     assert "http://***@proxy.example:3128" in said.out and "***@proxy.example:3128" in said.out
     assert "~/cache" in said.out
-    assert "warn  STGCN_DATA" in said.out and "STGCN_DATA: There is no such folder." in said.out
+    assert "warn  STGCN_DATA" in said.out and "STGCN_DATA: This folder does not exist." in said.out
 
 
 def test_addresses_lose_their_user_and_words_stay():
@@ -59,7 +58,7 @@ def test_a_section_that_fails_says_so_and_the_others_are_there(stgcn, tmp_path):
     (copy / "presets" / "broken.toml").write_text("[[[")
     said = stgcn("doctor", env={"STGCN_CACHE": str(tmp_path / "file" / "cache"), "PYTHONPATH": str(copy)})
     assert said.code == 0, said.err
-    assert "cannot be told" in said.out and "broken.toml" in said.out
+    assert "unknown" in said.out and "broken.toml" in said.out
     assert "1 + 2 = 3" in said.out
 
 
@@ -72,4 +71,4 @@ def test_wrong_figures_are_found(monkeypatch):
 
 @pytest.mark.parametrize(("count", "words"), [(0, "0 B"), (999, "999 B"), (25.3e9, "25.3 GB"), (4.2e15, "4,200 TB")])
 def test_bytes_for_people(count, words):
-    assert doctor.size(count) == words
+    assert text.size(count) == words

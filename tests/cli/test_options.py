@@ -1,5 +1,3 @@
-"""TODO"""
-
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,5 +1,3 @@
-"""TODO"""
-
 import os
 import random
 import struct

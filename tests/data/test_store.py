@@ -1,5 +1,3 @@
-"""TODO"""
-
 import pickle
 
 import numpy as np

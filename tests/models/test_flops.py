@@ -1,6 +1,4 @@
-"""The formula against a count of what torch computes: in the network itself, and in a plain one that says the same."""
-
-import math
+"""The count of the network against that of a plain one that computes the same with torch's own operations."""
 
 import pytest
 import torch
@@ -11,13 +9,6 @@ from stgcn_cli.config.skeletons import COCO, NTU
 from stgcn_cli.models.flops import cost_of_clip
 from stgcn_cli.models.stgcn import BLOCKS, STGCN
 
-
-def product(added, a, b, **more):
-    """Operations of `added += a @ b`, from shapes."""
-    return 2 * math.prod(added) * a[-1]
-
-
-PLACES = {torch.ops.aten.addmm_: product, torch.ops.aten.baddbmm_: product}  # in place: unknown to the counter
 CASES = [(NTU, 5, 3, "spatial", 20, 2), (COCO, 7, 2, "uniform", 33, 1), (NTU, 3, 3, "distance", 8, 1)]
 
 
@@ -27,21 +18,7 @@ def biases(layout, partitions):
 
 
 @pytest.mark.parametrize(("layout", "classes", "channels", "partition", "frames", "persons"), CASES)
-def test_the_formula_equals_what_the_network_computes(layout, classes, channels, partition, frames, persons):
-    model, clips = STGCN(layout, classes, channels, partition), 2
-    x = torch.randn(clips, channels, frames, len(layout.joints), persons)
-    cost = cost_of_clip(layout, classes, channels, partition, frames, persons)
-    once = biases(layout, len(model.backbone.A))
-    with FlopCounterMode(display=False, custom_mapping=PLACES) as counter:
-        logits = model(x)
-    assert counter.get_total_flops() - once == pytest.approx(clips * cost.forward, rel=1e-9)
-    with FlopCounterMode(display=False, custom_mapping=PLACES) as counter:
-        logits.sum().backward()
-    assert counter.get_total_flops() == pytest.approx(clips * (cost.step - cost.forward) + 2 * once, rel=1e-9)
-
-
-@pytest.mark.parametrize(("layout", "classes", "channels", "partition", "frames", "persons"), CASES)
-def test_the_formula_equals_a_plain_network(layout, classes, channels, partition, frames, persons):
+def test_the_count_equals_that_of_a_plain_network(layout, classes, channels, partition, frames, persons):
     """Written out with torch's own convolutions: sum over joints, mix channels, convolve frames, residual."""
     a = STGCN(layout, classes, channels, partition).backbone.A
     x = torch.randn(persons, channels, frames, len(layout.joints))
@@ -58,9 +35,13 @@ def test_the_formula_equals_a_plain_network(layout, classes, channels, partition
                 y = y + F.conv2d(x, torch.randn(c_out, c_in, 1, 1), stride=(stride, 1))
             x, c_in = y, c_out
         F.linear(x.mean((0, 2, 3))[None], torch.randn(classes, c_in))
-    assert counter.get_total_flops() == cost_of_clip(layout, classes, channels, partition, frames, persons).forward
+    cost = cost_of_clip(STGCN(layout, classes, channels, partition), (channels, frames, len(layout.joints), persons))
+    assert cost.forward - biases(layout, len(a)) == counter.get_total_flops()
+    assert 2.9 < cost.step / cost.forward < 3.4  # each product once more for its input and its weight; sums again
 
 
 def test_a_frozen_backbone_costs_a_forward_pass():
-    cost = cost_of_clip(NTU, 60, 3, "spatial", 300, 2, frozen=True)
-    assert cost.step == cost.forward + 2 * 256 * 60
+    model = STGCN(NTU, 60)
+    model.backbone.requires_grad_(False)
+    cost = cost_of_clip(model, (3, 30, 25, 2))
+    assert cost.step - cost.forward <= 2 * 2 * 256 * 60

@@ -1,5 +1,3 @@
-"""TODO"""
-
 import json
 from pathlib import Path
 
