@@ -23,7 +23,7 @@ from stgcn_cli.data.locations import split_in_name
 from stgcn_cli.data.records import frames_of, image_size_of, name_of
 from stgcn_cli.data.store_build import MOST_JSON, build, key_of
 from stgcn_cli.errors import DataError
-from stgcn_cli.io.files import locked
+from stgcn_cli.io.locks import locked
 from stgcn_cli.io.text import one_line, printable
 
 VERSION = 2
@@ -93,7 +93,7 @@ def open_store(pickle_path: Path, cache: Path, progress: Callable[[int], Any] = 
     if key_of(folder) == key:
         with contextlib.suppress(DataError):  # damaged, or just being replaced: looked at again when nobody builds
             return _open(folder, pickle_path)
-    with locked(folder.parent):  # of several ranks one builds, the others wait
+    with locked(folder.with_name(f"{folder.name}.lock")):  # of several ranks one builds, the others wait
         if key_of(folder) != key:
             build(pickle_path, folder, key, progress)
         return _open(folder, pickle_path)

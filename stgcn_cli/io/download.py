@@ -1,25 +1,19 @@
-"""One file over HTTP(S): resumed, retried, checked, and under its name only when it is whole and right."""
+"""Download a file over HTTP(S): resumed, retried, verified; it gets its final name only when it is complete."""
 
 import contextlib
-import functools
 import hashlib
 import json
 import os
+import queue
 import re
 import shutil
-import socket
-import ssl
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any
-from urllib import request
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
 
 from stgcn_cli import __version__
 from stgcn_cli.errors import NetworkError, RunError, UsageError
@@ -28,221 +22,37 @@ from stgcn_cli.io.locks import locked
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.io.text import one_line
 
-# The end of patience with a server that keeps a connection open, says something now and then, and brings nothing.
-#
-# The socket's own timeout only sees silence. A server that sends headers for ever, or "100 Continue" again and again, is not
-# silent, and nothing comes of it.
-
-
-class Patience:
-    """Closes the connection once nothing has been brought for `seconds`; for use in a `with` statement."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds, self._latest, self._socket = seconds, time.monotonic(), None
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> "Patience":
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._done.set()
-
-    def connected(self, to: Any) -> None:
-        """This is the socket to close."""
-        self._socket = to
-
-    def brought(self) -> None:
-        """Something came: patience begins anew."""
-        self._latest = time.monotonic()
-
-    def _watch(self) -> None:
-        while not self._done.wait(self._seconds / 10):
-            if self._socket is not None and time.monotonic() - self._latest > self._seconds:
-                with contextlib.suppress(OSError):
-                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # not TLS's own, which another thread reads
-                return
-
-
-def handlers(patience: Patience) -> tuple[request.BaseHandler, ...]:
-    """What opens http and https addresses, watched."""
-    return _Handler(patience), _SecureHandler(patience)
-
-
-class _Connection(HTTPConnection):
-    def __init__(self, *where: Any, patience: Patience, **more: Any) -> None:
-        super().__init__(*where, **more)
-        self._patience = patience
-
-    def connect(self) -> None:
-        super().connect()
-        self._patience.connected(self.sock)
-
-
-class _SecureConnection(HTTPSConnection):
-    def __init__(self, *where: Any, patience: Patience, **more: Any) -> None:
-        super().__init__(*where, **more)
-        self._patience = patience
-
-    def connect(self) -> None:
-        super().connect()
-        self._patience.connected(self.sock)
-
-
-class _Handler(request.HTTPHandler):
-    def __init__(self, patience: Patience) -> None:
-        super().__init__()
-        self._open = functools.partial(_Connection, patience=patience)
-
-    def http_open(self, req: request.Request) -> Any:
-        return self.do_open(self._open, req)  # type: ignore[arg-type]
-
-
-class _SecureHandler(request.HTTPSHandler):
-    def __init__(self, patience: Patience) -> None:
-        super().__init__()
-        self._open = functools.partial(_SecureConnection, patience=patience)
-
-    def https_open(self, req: request.Request) -> Any:
-        return self.do_open(self._open, req)  # type: ignore[arg-type]
-
-
-# One question to a web server, and its answer in pieces. Proxies come from the environment; nothing but http(s).
+if TYPE_CHECKING:
+    from requests import Response
 
 TIMEOUT_S = 30.0  # without a byte
-PATIENCE_S = 120.0  # without anything of the file, whatever else the server says
+PATIENCE_S = 120.0  # without any content, whatever else the server sends
+PAUSES_S = (1.0, 2.0, 4.0, 8.0)  # before each retry
+PROGRESS = 1 << 20  # bytes after which the pauses start from the first again
 _CHUNK = 1 << 18
+_NOTES_BYTES = 1 << 16
+_PICKLE_END = b"."
 _PLAIN = re.compile(r"[\w.~:/%\[\]+,=-]+", re.ASCII)  # no user and password, no query
-MARK = re.compile(r"[\x20-\x7e]{1,200}")  # it is sent back
+_VALIDATOR = re.compile(r"[\x20-\x7e]{1,200}")  # it is sent back
 _LENGTH = re.compile(r"[0-9]{1,19}")
-_PASSING = (408, 425, 429, 500, 502, 503, 504)  # states of a server that may be over soon
+_RANGE = re.compile(r"bytes ([0-9]{1,19})-[0-9]{1,19}/([0-9]{1,19})")
+_TRANSIENT = (408, 425, 429, 500, 502, 503, 504)  # status codes worth a retry
 
 
 class Again(Exception):
-    """A failure that another try may mend."""
+    """A failure that a retry may mend."""
+
+
+class BadRange(Again):
+    """The server has no such range: what was downloaded is not the beginning of this file."""
 
 
 class NotThere(NetworkError):
     """The server has no such file."""
 
 
-class Answer:
-    """What the server answered, before its content is read."""
-
-    def __init__(self, response: HTTPResponse, patience: Patience) -> None:
-        self._response, self._patience, self.status = response, patience, response.status
-
-    def header(self, name: str) -> str:
-        """The header, or an empty text."""
-        return str(self._response.headers.get(name) or "").strip()
-
-    @property
-    def validator(self) -> str:
-        """The server's mark for this version of the file, fit for If-Range; empty when it gives none."""
-        tag = self.header("ETag")
-        mark = tag if tag.startswith('"') else self.header("Last-Modified")
-        return mark if MARK.fullmatch(mark) else ""
-
-    @property
-    def length(self) -> int | None:
-        """Bytes that the server announces; None where it does not."""
-        length = self.header("Content-Length")
-        return int(length) if _LENGTH.fullmatch(length) else None
-
-    def chunks(self) -> Iterator[bytes]:
-        """The content. Raises Again when the connection breaks."""
-        try:
-            while chunk := self._response.read1(_CHUNK):
-                self._patience.brought()
-                yield chunk
-        except (OSError, HTTPException) as error:
-            raise Again(f"the connection broke ({_cause(error)})") from error
-
-
-@contextlib.contextmanager
-def ask(url: str, start: int = 0, validator: str = "") -> Iterator[Answer]:
-    """Ask for `url` from byte `start` on, if it is still the version that `validator` marks.
-
-    Raises Again, NotThere, or NetworkError.
-    """
-    headers = {"User-Agent": f"stgcn/{__version__}", "Accept-Encoding": "identity"}
-    if start:
-        headers |= {"Range": f"bytes={start}-"} | ({"If-Range": validator} if validator else {})
-    with Patience(PATIENCE_S) as patience, _answered(url, headers, patience) as response:
-        answer = Answer(response, patience)
-        if answer.header("Content-Encoding") not in ("", "identity"):
-            raise NetworkError(f"{url} is sent compressed, although that was not asked for.", "Try another mirror.")
-        yield answer
-
-
-def _answered(url: str, headers: dict[str, str], patience: Patience) -> HTTPResponse:
-    try:
-        return _opener(patience).open(request.Request(url, headers=headers), timeout=TIMEOUT_S)
-    except HTTPError as error:
-        with error:
-            raise _refusal(url, error) from error
-    except URLError as error:
-        if isinstance(error.reason, ssl.SSLCertVerificationError):
-            raise NetworkError(f"{url}: the server's certificate is not trusted ({_cause(error.reason)}).") from error
-        raise Again(f"{urlsplit(url).hostname} cannot be reached ({_cause(error.reason)})") from error
-    except ValueError as error:  # of what is no address: what was asked for is one
-        raise NetworkError(
-            f"{url} leads to an address that is none ({_cause(error)}).", "Name a --base-url."
-        ) from error
-    except (OSError, HTTPException) as error:
-        raise Again(f"the connection to {urlsplit(url).hostname} broke ({_cause(error)})") from error
-
-
-def _refusal(url: str, error: HTTPError) -> Exception:
-    said = f"{error.code} {one_line(error.reason)}"[:200]
-    if error.code in (404, 410):
-        return NotThere(f"There is no {url} ({said}).", "Is the --base-url right? See `stgcn download --list`.")
-    if error.code == 416:
-        return BadRange(said)
-    if error.code in _PASSING:
-        return Again(f"the server answers {said}")
-    if 300 <= error.code < 400:
-        return NetworkError(f"{url} leads elsewhere in a way that is not followed ({said}).", "Name a --base-url.")
-    return NetworkError(f"{url}: the server answers {said}.", "A proxy or the server refuses it.")
-
-
-class BadRange(Again):
-    """There is no such piece: what is there already is not the beginning of this file."""
-
-
-def _cause(error: object) -> str:
-    text = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error)
-    return one_line(text or type(error).__name__)[:200].strip()
-
-
-class _Redirects(request.HTTPRedirectHandler):
-    """Follows a server to the same or a safer scheme only."""
-
-    def redirect_request(
-        self, req: request.Request, fp: IO[bytes], code: int, msg: str, headers: object, newurl: str
-    ) -> request.Request | None:
-        scheme = urlsplit(newurl).scheme
-        if scheme not in ("https", urlsplit(req.full_url).scheme):
-            raise NetworkError(
-                f"{req.full_url} leads to {one_line(newurl)[:200]}: another scheme, which is not followed.",
-                "Name a trustworthy mirror with --base-url.",
-            )
-        return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
-
-
-def _opener(patience: Patience) -> request.OpenerDirector:
-    opener = request.OpenerDirector()
-    for handler in (
-        request.ProxyHandler(), *handlers(patience), request.UnknownHandler(), _Redirects(),
-        request.HTTPDefaultErrorHandler(), request.HTTPErrorProcessor(),
-    ):  # fmt: skip
-        opener.add_handler(handler)
-    return opener
-
-
 def checked_base(base: str) -> str:
-    """`base` without a slash at its end. Raises UsageError when it is no http(s) address."""
+    """Return `base` without a trailing slash. Raises UsageError when it is not an http(s) URL."""
     try:
         parts = urlsplit(base)
         fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -250,22 +60,160 @@ def checked_base(base: str) -> str:
         fine = False
     if not fine or not _PLAIN.fullmatch(base):
         raise UsageError(
-            "--base-url is no address that files can be fetched below.",
-            "For example: --base-url https://mirror.example.org/mmaction",
+            "--base-url is not a valid http(s) URL.", "For example: --base-url https://mirror.example.org/mmaction"
         )
     return base.rstrip("/")
 
 
-# The beginning of a file that is being fetched, and what is known of the whole, so that a later call can go on.
+class Answer:
+    """Headers of a response, and its content in chunks."""
 
-_RANGE = re.compile(r"bytes ([0-9]{1,19})-[0-9]{1,19}/([0-9]{1,19})")
-_NOTES_BYTES = 1 << 16
+    def __init__(self, response: "Response", items: "queue.Queue[Any]") -> None:
+        self._response, self._items, self.status = response, items, response.status_code
+
+    def header(self, name: str) -> str:
+        """Return the header or an empty string."""
+        return str(self._response.headers.get(name) or "").strip()
+
+    @property
+    def validator(self) -> str:
+        """The server's mark for this version of the file, for If-Range; empty if there is none."""
+        tag = self.header("ETag")
+        mark = tag if tag.startswith('"') else self.header("Last-Modified")
+        return mark if _VALIDATOR.fullmatch(mark) else ""
+
+    @property
+    def length(self) -> int | None:
+        """Announced bytes; None if unknown."""
+        length = self.header("Content-Length")
+        return int(length) if _LENGTH.fullmatch(length) else None
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the content. Raises Again when the connection breaks."""
+        while chunk := _next(self._items):
+            yield chunk
+
+
+@contextlib.contextmanager
+def ask(url: str, start: int = 0, validator: str = "") -> Iterator[Answer]:
+    """Request `url` from byte `start`, if it is still the version that `validator` marks.
+
+    The transfer runs in a thread: a timeout of the socket does not notice a server that sends headers forever.
+    Raises Again, NotThere, or NetworkError.
+    """
+    headers = {"User-Agent": f"stgcn/{__version__}", "Accept-Encoding": "identity"}
+    if start:
+        headers |= {"Range": f"bytes={start}-"} | ({"If-Range": validator} if validator else {})
+    items: queue.Queue[Any] = queue.Queue(maxsize=8)
+    stop = threading.Event()
+    threading.Thread(target=_transfer, args=(url, headers, items, stop), daemon=True).start()
+    try:
+        answer = Answer(_next(items), items)
+        if answer.header("Content-Encoding") not in ("", "identity"):
+            raise NetworkError(f"{url} is sent compressed, although that was not requested.", "Try another mirror.")
+        yield answer
+    finally:
+        stop.set()
+        with contextlib.suppress(queue.Empty):  # a transfer that waits for room ends
+            while True:
+                items.get_nowait()
+
+
+def _next(items: "queue.Queue[Any]") -> Any:
+    """Return the response, the next chunk, or b"" at the end. Raises what the transfer raised, or Again."""
+    try:
+        item = items.get(timeout=PATIENCE_S)
+    except queue.Empty:
+        raise Again(f"nothing arrived for {PATIENCE_S:g} seconds") from None
+    if isinstance(item, Exception):
+        raise item
+    return item
+
+
+def _transfer(url: str, headers: dict[str, str], items: "queue.Queue[Any]", stop: threading.Event) -> None:
+    """Put the response, its chunks and b"" into `items`, or the error that ended them."""
+    from requests.exceptions import RequestException
+    from urllib3.exceptions import HTTPError, IncompleteRead
+
+    try:
+        with _session() as session, session.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
+            if response.status_code not in (200, 206):
+                raise _refusal(url, response)
+            items.put(response)
+            while (chunk := response.raw.read1(_CHUNK)) and not stop.is_set():
+                items.put(chunk)
+            items.put(b"")
+    except (Again, NetworkError) as error:
+        items.put(error)
+    except RequestException as error:
+        items.put(_failure(url, error))
+    except (OSError, HTTPError) as error:
+        ended_early = any(isinstance(each, IncompleteRead) for each in error.args)  # length and hash decide on that
+        items.put(b"" if ended_early else Again(f"the connection broke ({_cause(error)})"))
+    except Exception as error:  # a redirect to an invalid address can raise anything
+        items.put(NetworkError(f"{url} leads to an invalid address ({_cause(error)}).", "Use --base-url."))
+
+
+def _session() -> Any:
+    """Return a session that follows redirects to the same or a safer scheme only and sends no credentials."""
+    import requests
+
+    class Session(requests.Session):
+        def get_redirect_target(self, resp: Any) -> str | None:
+            target = super().get_redirect_target(resp)
+            if target and urlsplit(urljoin(resp.url, target)).scheme not in ("https", urlsplit(resp.url).scheme):
+                raise NetworkError(
+                    f"{resp.url} redirects to {one_line(target)[:200]}: a different scheme is not allowed.",
+                    "Use a trustworthy mirror with --base-url.",
+                )
+            return target
+
+    session = Session()
+    session.max_redirects = 10
+    session.auth = lambda request: request  # else requests would look into ~/.netrc
+    return session
+
+
+def _failure(url: str, error: Exception) -> Exception:
+    from requests import exceptions
+
+    host = urlsplit(url).hostname
+    if isinstance(error, exceptions.SSLError):
+        return NetworkError(f"{url}: the connection is not trusted ({_cause(error)}).")
+    if isinstance(error, exceptions.TooManyRedirects):
+        return NetworkError(f"{url} redirects in an infinite loop.", "Use --base-url.")
+    if isinstance(
+        error, exceptions.InvalidURL | exceptions.InvalidSchema | exceptions.MissingSchema | exceptions.InvalidHeader
+    ):
+        return NetworkError(f"{url} leads to an invalid address ({_cause(error)}).", "Use --base-url.")
+    return Again(f"{host} cannot be reached or broke the connection ({_cause(error)})")
+
+
+def _refusal(url: str, response: "Response") -> Exception:
+    said = f"{response.status_code} {one_line(response.reason)}"[:200]
+    if response.status_code in (404, 410):
+        return NotThere(f"{url} not found ({said}).", "Is the --base-url right? See `stgcn download --list`.")
+    if response.status_code == 416:
+        return BadRange(said)
+    if response.status_code in _TRANSIENT:
+        return Again(f"the server answers {said}")
+    return NetworkError(f"{url}: the server answers {said}.", "A proxy or the server refuses it.")
+
+
+def _cause(error: object) -> str:
+    """The innermost reason of an error, in one line."""
+    while (inner := getattr(error, "reason", None) or next(iter(getattr(error, "args", ())), None)) and isinstance(
+        inner, Exception
+    ):
+        error = inner
+    text = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error)
+    return one_line(text or type(error).__name__)[:200].strip()
 
 
 class Part:
-    """`<target>.part`, and beside it `<target>.part.json`: the address, the server's mark for this version, the length.
+    """The beginning of a file, `<target>.part`; `<target>.part.json` has its URL, validator and total length.
 
-    Without such a mark a part is gone on with only on `trust`: when the whole is checked by a hash afterwards.
+    Without a validator it is continued only on `trust`: when a hash verifies the complete file.
     """
 
     def __init__(self, target: Path, url: str, trust: bool) -> None:
@@ -277,7 +225,7 @@ class Part:
 
     @property
     def size(self) -> int:
-        """Bytes that are there."""
+        """Downloaded bytes."""
         try:
             return self.path.stat().st_size
         except OSError:
@@ -285,23 +233,23 @@ class Part:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all bytes are there, as far as the length is known."""
+        """Whether all bytes are there, if the length is known."""
         return self.total is not None and self.size == self.total > 0
 
     def start(self) -> int:
-        """The byte to go on from; 0, with nothing kept, when going on would not be safe."""
+        """Return the byte to continue from; discard everything and return 0 when that is not safe."""
         if (self.size and not (self.validator or self.trust)) or (self.total is not None and self.size > self.total):
             self.discard()
         return self.size
 
     def accept(self, answer: Answer, asked_from: int) -> int:
-        """Take note of the server's answer; returns the byte it goes on from. Raises Again when the part is of no use."""
+        """Record the answer; return the byte it continues from. Raises Again when it does not fit."""
         if answer.status == 206:
             found = _RANGE.fullmatch(answer.header("Content-Range"))
             total = int(found[2]) if found else None
             if not found or int(found[1]) != asked_from or (self.total is not None and self.total != total):
                 self.discard()
-                raise Again("the server sent another piece than the one asked for")
+                raise Again("the server sent a different range than requested")
         else:
             self.discard()
             asked_from, total = 0, answer.length
@@ -310,13 +258,13 @@ class Part:
         return asked_from
 
     def looks_like_html(self) -> bool:
-        """Whether a web page came instead of a file."""
+        """Whether a web page arrived instead of the file."""
         with contextlib.suppress(OSError), open(self.path, "rb") as stream:
             return stream.read(512).lstrip()[:1] == b"<"
         return False
 
     def discard(self) -> None:
-        """Begin anew."""
+        """Remove what was downloaded."""
         self.validator, self.total = "", None
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
@@ -333,7 +281,7 @@ class Part:
                 notes = json.loads(stream.read(_NOTES_BYTES))
             if notes.get("url") == self.url:
                 total, validator = notes.get("total"), str(notes.get("validator"))
-                return validator if MARK.fullmatch(validator) else "", total if type(total) is int else None
+                return validator if _VALIDATOR.fullmatch(validator) else "", total if type(total) is int else None
         if self.size:
             self.discard()  # of another address, or from before a crash
         return "", None
@@ -346,14 +294,9 @@ class Part:
             raise disk_error(error, self.target) from error
 
 
-PAUSES_S = (1.0, 2.0, 4.0, 8.0)  # before each further try
-PROGRESS = 1 << 20  # bytes that a try must bring for the pauses to begin anew
-_PICKLE_END = b"."
-
-
 @dataclass(frozen=True)
 class Wanted:
-    """A file to fetch, and how what arrives is known to be right."""
+    """A file to download, and how it is verified."""
 
     url: str
     target: Path
@@ -363,18 +306,21 @@ class Wanted:
 
 
 def fetch(wanted: Wanted, reporter: Reporter, pauses: Sequence[float] = PAUSES_S) -> Path:
-    """`wanted.target`, fetched unless it is there and right. Several processes may ask for the same file at once.
+    """Return `wanted.target`, downloaded unless it exists and is valid. Several processes may ask for the same file.
 
-    Raises NetworkError (NotThere for a 404) when it cannot be fetched or is not what was wanted, RunError when it
-    cannot be written. What arrived before a failure is kept as `.part`, and the next call goes on from there.
+    Raises NetworkError (NotThere for a 404) when it cannot be downloaded or is not the file, RunError when it cannot be
+    written. What arrived before a failure is kept as `.part`, and the next call continues from there.
     """
-    if _is_there(wanted):  # asked before anything is written: a cache may be shared, and not ours to write to
+    if _is_there(wanted):  # before anything is written: a shared cache may be read-only
         return wanted.target
-    with locked(wanted.target, reporter):
+    lock = wanted.target.with_name(wanted.target.name + ".lock")
+    with locked(
+        lock, on_wait=lambda holder: reporter.note(f"Waiting for {holder}, which downloads {wanted.target.name}.")
+    ):
         if _is_there(wanted):
             return wanted.target
         if wanted.target.is_file():
-            reporter.warn(f"{wanted.target} {problem(wanted.target, wanted)}; it is fetched again.")
+            reporter.warn(f"{wanted.target} {problem(wanted.target, wanted)}; it is downloaded again.")
         part = Part(wanted.target, wanted.url, trust=bool(wanted.sha256_prefix))
         _persist(part, wanted, reporter, list(pauses))
         return _finish(part)
@@ -385,7 +331,7 @@ def _is_there(wanted: Wanted) -> bool:
 
 
 def _persist(part: Part, wanted: Wanted, reporter: Reporter, pauses: Sequence[float]) -> None:
-    """Try until the part is whole and right, with growing pauses."""
+    """Try until the part is complete and valid, with growing pauses."""
     left, most = list(pauses), part.size
     while True:
         try:
@@ -395,17 +341,17 @@ def _persist(part: Part, wanted: Wanted, reporter: Reporter, pauses: Sequence[fl
             if part.size >= most + PROGRESS:
                 left, most = list(pauses), part.size
             if not left:
-                kept = f" {part.size:,} bytes are kept; the next call goes on from there." if part.size else ""
+                kept = f" {part.size:,} bytes are kept; the next call continues from there." if part.size else ""
                 raise NetworkError(
-                    f"{wanted.url} could not be fetched: {again}.",
-                    f"Is there a network (or a proxy, in HTTPS_PROXY)? A mirror is named with --base-url.{kept}",
+                    f"{wanted.url} could not be downloaded: {again}.",
+                    f"Is the network (or the proxy in HTTPS_PROXY) available? Use a mirror with --base-url.{kept}",
                 ) from again
             reporter.note(f"{wanted.target.name}: {again}; trying again in {left[0]:g} s.")
             time.sleep(left.pop(0))
 
 
 def _bring_on(part: Part, wanted: Wanted, reporter: Reporter) -> None:
-    """One try. Raises Again when another may help."""
+    """Make one attempt. Raises Again when a retry may help."""
     resumed = part.start()
     if not part.is_whole:
         try:
@@ -415,24 +361,24 @@ def _bring_on(part: Part, wanted: Wanted, reporter: Reporter) -> None:
                 _copy(part, answer, wanted, reporter, resumed)
         except BadRange as error:
             part.discard()
-            raise Again(f"the server has no byte after {resumed:,}, against its word") from error
+            raise Again(f"the server has no bytes after {resumed:,}, although it announced more") from error
     wrong = problem(part.path, wanted)
     if wrong:
         web_page = part.looks_like_html()
         part.discard()
         if resumed:
-            raise Again("the pieces do not fit together, so it is fetched from its beginning")
+            raise Again("the ranges do not fit together, so it is downloaded from the beginning")
         raise _wrong(wanted, "it is a web page, not the file" if web_page else f"what arrived {wrong}")
 
 
 def _check_size(part: Part, wanted: Wanted, resumed: int) -> None:
-    """Refuse what is declared larger than such a file can be, or than the disk."""
+    """Refuse an announced size beyond that of such a file, or of the disk."""
     total = part.total
     if total is None:
         return
     if total > wanted.max_bytes:
         part.discard()
-        raise _wrong(wanted, f"{total:,} bytes are announced, and such a file has {wanted.max_bytes:,} at most")
+        raise _wrong(wanted, f"{total:,} bytes are announced, more than the {wanted.max_bytes:,} of such a file")
     free = shutil.disk_usage(part.path.parent).free
     if total - resumed > free:
         raise RunError(
@@ -442,18 +388,18 @@ def _check_size(part: Part, wanted: Wanted, resumed: int) -> None:
 
 
 def _copy(part: Part, answer: Answer, wanted: Wanted, reporter: Reporter, resumed: int) -> None:
-    """Append what arrives. Raises Again when it ends early."""
+    """Append the content. Raises Again when it ends early."""
     total_mb = part.total / 1e6 if part.total else None
     with reporter.progress(f"{wanted.target.name} (MB)", total_mb) as advance:
         advance(resumed / 1e6)
-        _append(part, _looked_at(part, answer, wanted, advance), wanted.target)
+        _append(part, _verified(part, answer, wanted, advance), wanted.target)
     ended_early = part.total is not None and part.size < part.total
     if ended_early and not (wanted.sha256_prefix and not problem(part.path, wanted)):  # the hash knows better
         raise Again(f"the connection ended after {part.size:,} of {part.total:,} bytes")
 
 
-def _looked_at(part: Part, answer: Answer, wanted: Wanted, advance: Any) -> Iterator[bytes]:
-    """The chunks that arrive; a web page, or more than such a file can have, ends it."""
+def _verified(part: Part, answer: Answer, wanted: Wanted, advance: Any) -> Iterator[bytes]:
+    """Yield the chunks; refuse a web page or too many bytes."""
     arrived = part.size
     for chunk in answer.chunks():
         if arrived == 0 and chunk.lstrip()[:1] == b"<":
@@ -462,7 +408,7 @@ def _looked_at(part: Part, answer: Answer, wanted: Wanted, advance: Any) -> Iter
         arrived += len(chunk)
         if arrived > wanted.max_bytes:
             part.discard()
-            raise _wrong(wanted, f"more than {wanted.max_bytes:,} bytes arrived, which is no such file")
+            raise _wrong(wanted, f"more than {wanted.max_bytes:,} bytes arrived")
         advance(len(chunk) / 1e6)
         yield chunk
 
@@ -493,13 +439,13 @@ def _finish(part: Part) -> Path:
 def _wrong(wanted: Wanted, what: str) -> NetworkError:
     return NetworkError(
         f"{wanted.url} is not {wanted.target.name}: {what}. Nothing was kept.",
-        "Does a proxy or a login page answer for the server? Look at the address in a browser, or name a mirror with"
+        "Does a proxy or a login page answer instead of the server? Open the address in a browser, or use a mirror with"
         " --base-url.",
     )
 
 
 def problem(path: Path, wanted: Wanted) -> str:
-    """What is wrong with the file, as a predicate ("is empty"); empty when nothing is. Raises RunError."""
+    """Return what is wrong with the file ("is empty"), or an empty string. Raises RunError."""
     try:
         if path.stat().st_size == 0:
             return "is empty"
@@ -514,10 +460,10 @@ def problem(path: Path, wanted: Wanted) -> str:
         raise disk_error(error, path) from error
     if not wanted.is_pickle:
         return ""
-    return "" if first[:1] == b"\x80" and first[1:] in b"\x02\x03\x04\x05" and whole else "is not a whole pickle"
+    return "" if first[:1] == b"\x80" and first[1:] in b"\x02\x03\x04\x05" and whole else "is not a complete pickle"
 
 
 def sha256_of(path: Path) -> str:
-    """The file's sha256 in hex."""
+    """Return the sha256 of a file in hex."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,4 +1,8 @@
-"""Files that are whole or absent: written as `.part`, synced, renamed, and the folder synced."""
+"""Files and folders that are complete or absent: written as `.part`, synced, renamed, and the folder synced.
+
+The writer of a `.part` holds a lock on it, which the system releases when the process ends. So what a killed process left is
+recognised, and whoever writes the same path next removes it. Without such locks (Windows, some network drives) it stays.
+"""
 
 import contextlib
 import errno
@@ -12,12 +16,6 @@ from typing import IO
 
 from stgcn_cli.errors import DataError, RunError
 
-# Files and folders that are being written, under names that end in `.part`. A lock says that their writer lives.
-#
-# The system gives the lock back when a process ends, however it ends. So what a killed process, or one before a power loss,
-# has left can be told from what another process is writing right now, and whoever writes the same path next removes it.
-# Without such locks (Windows, some network drives) it stays.
-
 try:
     import fcntl
 except ImportError:  # Windows
@@ -26,10 +24,7 @@ except ImportError:  # Windows
 
 @contextlib.contextmanager
 def part_file(path: Path, mode: str = "wb") -> Iterator[tuple[IO, Path]]:
-    """A new file beside `path` that nobody else writes, and its name; what is still there under it at the end is removed.
-
-    Raises OSError.
-    """
+    """Open a new `.part` file beside `path` and give its name; remove it at the end if it is still there. Raises OSError."""
     remove_abandoned(path)
     stream, part = _open(path, mode)
     held = os.dup(stream.fileno()) if fcntl is not None else None  # the lock outlives the stream: until it is renamed
@@ -54,10 +49,7 @@ def _open(path: Path, mode: str) -> tuple[IO, Path]:
 
 @contextlib.contextmanager
 def part_folder(path: Path) -> Iterator[Path]:
-    """A new folder beside `path` that nobody else writes; what is still there under its name at the end is removed.
-
-    Raises OSError.
-    """
+    """Make a new `.part` folder beside `path`; remove it at the end if it is still there. Raises OSError."""
     remove_abandoned(path)
     part, handle = _make_folder(path)
     try:
@@ -84,12 +76,12 @@ def _make_folder(path: Path) -> tuple[Path, int | None]:
 
 
 def remove_abandoned(path: Path) -> None:
-    """Remove what writers of `path` that have ended left behind. What cannot be removed stays."""
+    """Remove what ended writers of `path` left behind, as far as possible."""
     _remove_abandoned(path.parent.glob(f"{glob.escape(path.name)}.*.part"))
 
 
 def remove_all_abandoned(folder: Path) -> None:
-    """The same for all files in `folder`, whatever they were to become."""
+    """Remove what ended writers of any file in `folder` left behind."""
     _remove_abandoned(folder.glob("*.part"))
 
 
@@ -111,7 +103,7 @@ def _name(path: Path) -> Path:
 
 
 def _claim(handle: int) -> bool:
-    """Lock what is being written; False when somebody has just taken it for abandoned."""
+    """Lock what is being written; False if another process has just removed it as abandoned."""
     if fcntl is None:
         return True
     try:
@@ -134,15 +126,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NOT_OURS = (errno.EACCES, errno.EROFS, errno.EPERM)
 _NO_FOLDER = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
 _GONE = (
-    errno.ENOENT,
-    errno.EIO,
-    errno.ESTALE,
-    errno.ENODEV,
-    errno.ENXIO,
-    errno.ENOTCONN,
-    errno.EHOSTDOWN,
-    errno.ETIMEDOUT,
-)
+    errno.ENOENT, errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETIMEDOUT,
+)  # fmt: skip
 _NO_ROOM = 64 << 10  # bytes; where a library hides the system's error, a disk with less is taken for the cause
 _AGAIN = "run the command again (stgcn train: with --resume)"
 
@@ -151,8 +136,8 @@ _AGAIN = "run the command again (stgcn train: with --resume)"
 def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO]:
     """Open `path` for writing; it appears under its name only when the block ends without an error.
 
-    Two processes that write the same path never share a part file: the last rename wins, whole. What a killed process
-    left of an earlier try is removed. Raises RunError when the disk is full or the folder cannot be written.
+    Two processes that write the same path never share a part file; the last rename wins. What a killed process left is
+    removed. Raises RunError when the disk is full or the folder cannot be written.
     """
     path = Path(path)
     try:
@@ -172,29 +157,8 @@ def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO]:
         raise disk_error(error.__context__, path) from error  # torch.save hides what the system said behind its own
 
 
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder` while the block runs; other processes that ask for it wait.
-
-    Where the system has no such locks (Windows, some network drives) nobody waits: a courtesy that saves work, not a
-    promise that anything depends on.
-    """
-    handle = None
-    with contextlib.suppress(ImportError, OSError):
-        import fcntl
-
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        if handle is not None:
-            os.close(handle)
-
-
 def make_dirs(folder: Path) -> Path:
-    """Make `folder`, and what is absent above it, so that it survives a power loss. Raises OSError."""
+    """Make `folder` and its parents so that they survive a power loss. Raises OSError."""
     absent = [each for each in (folder, *folder.parents) if not each.is_dir()]
     if absent:
         folder.mkdir(parents=True, exist_ok=True)
@@ -217,7 +181,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def disk_error(error: OSError, path: Path) -> RunError | DataError:
-    """The message for an operating-system error met while writing `path`."""
+    """Return the error that describes an operating-system error while writing `path`."""
     if error.errno in _FULL or (error.errno is None and _is_full(path)):
         return RunError(f"The disk is full: {path} could not be written.", f"Free some space, then {_AGAIN}.")
     if error.errno in _NOT_OURS:
@@ -241,7 +205,7 @@ def _is_full(path: Path) -> bool:
 
 
 def cache_folder() -> Path:
-    """$STGCN_CACHE, else where the platform keeps caches."""
+    """Return $STGCN_CACHE, or the cache folder of the platform."""
     if os.environ.get("STGCN_CACHE"):
         return Path(os.environ["STGCN_CACHE"])
     if sys.platform == "darwin":
@@ -252,11 +216,11 @@ def cache_folder() -> Path:
 
 
 def free_disk(folder: Path) -> int:
-    """Bytes free where `folder` is or would be."""
+    """Free bytes where `folder` is or would be."""
     return shutil.disk_usage(existing_parent(folder)).free
 
 
 def existing_parent(folder: Path) -> Path:
-    """The folder, or the one above it that is there."""
+    """Return the folder, or its nearest parent that exists."""
     folder = Path(os.path.abspath(folder))
     return next(place for place in (folder, *folder.parents) if place.is_dir())

@@ -21,7 +21,7 @@ TRAIN = ("train", "--preset", "ntu60-xsub-3d", *SMALL)
         (("--set", "data.train=xview_train"), 3, "It has xsub_train, xsub_val"),
         (("--set", "model.num_classes=2"), 3, "--set model.num_classes=3"),
         (("--set", "data.clip_len=none"), 3, "--set data.clip_len="),
-        (("--load-from", "nowhere.pth"), 4, "There is no checkpoint nowhere.pth"),
+        (("--load-from", "nowhere.pth"), 4, "Checkpoint nowhere.pth not found"),
         (("--resume-from", "data/ntu60.pkl"), 4, "data/ntu60.pkl"),
         (("--nnodes", "2"), 2, "--rdzv-endpoint"),
         (("--preset", "ntu60-xsub-2d", "--set", "data.dataset=ntu60"), 3, "2-D/3-D mix-up"),
@@ -64,7 +64,7 @@ def test_the_mix_up_of_2d_and_3d_names_both_and_the_way_out(stgcn, small_data):
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (("nowhere.pth",), 4, "There is no checkpoint nowhere.pth"),
+        (("nowhere.pth",), 4, "Checkpoint nowhere.pth not found"),
         (("data/ntu60.pkl",), 4, "data/ntu60.pkl"),
         (("runs/x.pth", "--out", "r.yaml"), 2, ".json"),
         (("runs/x.pth", "--metrics", "top_k"), 2, "Did you mean 'top_k_accuracy'"),

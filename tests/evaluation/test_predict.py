@@ -159,7 +159,7 @@ def test_no_clip_and_no_file_are_told_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (("nowhere.pth", "x.pkl"), 4, "There is no checkpoint nowhere.pth"),
+        (("nowhere.pth", "x.pkl"), 4, "Checkpoint nowhere.pth not found"),
         (("x.pth", "x.pkl", "--json", "--csv"), 2, "exclude each other"),
         (("x.pth", "x.pkl", "--out", "x.pkl"), 2, "predictions are written as .json or .csv"),
     ],

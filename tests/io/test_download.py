@@ -80,7 +80,7 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(mirror, target):
     mirror.files["/file.pth"] = Served(CONTENT)
     said = []
     fetch(wanted(mirror, target), Reporter(warn=said.append), QUICK)
-    assert target.read_bytes() == CONTENT and "fetched again" in said[0]
+    assert target.read_bytes() == CONTENT and "downloaded again" in said[0]
 
 
 def test_annotations_must_be_whole_pickles(mirror, target):
@@ -89,4 +89,4 @@ def test_annotations_must_be_whole_pickles(mirror, target):
     fetch(wanted(mirror, target, sha256_prefix="", is_pickle=True), SILENT, QUICK)
     target.unlink()
     for content in (b"text that is no pickle.", records[:-1], b"\x80\x7f."):
-        assert "not a whole pickle" in refused(mirror, target, Served(content), sha256_prefix="", is_pickle=True)
+        assert "not a complete pickle" in refused(mirror, target, Served(content), sha256_prefix="", is_pickle=True)

@@ -21,10 +21,7 @@ def _fetch_in_process(url, target, prefix, start):
     fetch(Wanted(url, target, 10_000_000, prefix), SILENT, QUICK)
 
 
-@pytest.mark.parametrize("system_locks", [True, False])
-def test_two_processes_fetch_the_same_file_once(mirror, target, monkeypatch, system_locks):
-    if not system_locks:
-        monkeypatch.setattr(locks, "fcntl", None)  # as on Windows; forked children inherit it
+def test_three_processes_fetch_the_same_file_once(mirror, target):
     mirror.files["/file.pth"] = Served(CONTENT, pause_s=0.3)
     context = multiprocessing.get_context("fork")
     start = context.Event()
@@ -39,17 +36,34 @@ def test_two_processes_fetch_the_same_file_once(mirror, target, monkeypatch, sys
     assert len(mirror.asked) == 1 and left(target) == {"file.pth"} and target.read_bytes() == CONTENT
 
 
-def test_a_lock_left_by_a_dead_process_is_no_obstacle(mirror, target, monkeypatch):
+def test_a_lock_left_by_a_dead_process_is_no_obstacle(mirror, target):
     target.parent.mkdir()
-    lock = Path(f"{target}.lock")
+    Path(f"{target}.lock").write_text("process 1 on elsewhere\n")
     mirror.files["/file.pth"] = Served(CONTENT)
-    for fcntl in (locks.fcntl, None):
-        monkeypatch.setattr(locks, "fcntl", fcntl)
-        lock.touch()
-        os.utime(lock, (0, 0))
-        fetch(wanted(mirror, target), SILENT, QUICK)
-        assert left(target) == {"file.pth"}
-        target.unlink()
+    fetch(wanted(mirror, target), SILENT, QUICK)
+    assert left(target) == {"file.pth"}
+
+
+def test_a_held_lock_names_its_holder(tmp_path):
+    path = tmp_path / "x.lock"
+    code = (
+        "import sys; from pathlib import Path; from stgcn_cli.io.locks import locked\n"
+        "with locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    words = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(tmp_path)) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(locks.Held, match=f"process {other.pid} on "), locks.locked(path, wait=False):
+            pass
+        waited = []
+
+        def on_wait(holder: str) -> None:
+            waited.append(holder)
+            other.stdin.close()
+
+        with locks.locked(path, on_wait=on_wait):
+            assert str(os.getpid()) in path.read_text() and str(other.pid) in waited[0]
+    assert not path.exists()
 
 
 def test_a_killed_download_is_gone_on_with(mirror, target):

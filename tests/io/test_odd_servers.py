@@ -22,12 +22,12 @@ from tests.factories.served import CONTENT, PREFIX, QUICK, refused, wanted
         (Served(os.urandom(9_000)), f"not {PREFIX}"),
         (Served(b""), "is empty"),
         (Served(b"\n  <!DOCTYPE html><html>Sign in</html>"), "web page"),
-        (Served(os.urandom(9_000), length=9_009), "against its word"),
+        (Served(os.urandom(9_000), length=9_009), "although it announced more"),
         (Served(os.urandom(9_000), length=9_009, ranges=False), "of 9,009 bytes"),
         (Served(CONTENT, length=500_000), f"not {PREFIX}"),
-        (Served(CONTENT, length=50_000_000), "10,000,000 at most"),
+        (Served(CONTENT, length=50_000_000), "more than the 10,000,000"),
         (Served(os.urandom(11_000_000), declared=False), "more than 10,000,000 bytes"),
-        (Served(b"", status=404), "There is no http"),
+        (Served(b"", status=404), "not found (404"),
         (Served(b"", status=403), "403"),
         (Served(b"", status=503), "503"),
         (Served(CONTENT, encoding="gzip"), "compressed"),
@@ -68,7 +68,7 @@ def talking(first: bytes, then: bytes) -> str:
     (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n", b"X-More: y\r\n"),
 ], ids=["continue", "header", "trailer"])  # fmt: skip
 def test_a_server_that_talks_without_end_is_left(target, monkeypatch, first, then):
-    """The socket's timeout sees no silence."""
+    """A timeout of the socket does not notice."""
     monkeypatch.setattr(download, "PATIENCE_S", 0.5)
     began = time.monotonic()
     with pytest.raises(NetworkError):
