@@ -4,15 +4,14 @@ import functools
 import os
 import pickle
 import signal
-import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.cli.runner import run_stgcn
+
 GOLDEN = Path(__file__).parent / "golden"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers of two threads each wait for each other most of the time
 signal.signal(
@@ -28,35 +27,10 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name not in _LONGEST)  # stable: the rest stays in its order
 
 
-@dataclass(frozen=True)
-class Said:
-    """What a user would see of one call of the program."""
-
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
 def stgcn(tmp_path):
     """stgcn("eval", "x.pth", …) runs the program in an empty folder and returns its exit code, stdout and stderr."""
-    return functools.partial(call, tmp_path)
-
-
-def call(folder: Path, *words: object, env: dict[str, str] | None = None, timeout: float = 300) -> Said:
-    """Run the program in `folder`; fails when it shows a traceback."""
-    done = subprocess.run(
-        [sys.executable, "-m", "stgcn_cli", *map(str, words)],
-        capture_output=True, text=True, timeout=timeout, cwd=folder, env=environment(folder) | (env or {}),
-    )  # fmt: skip
-    assert "Traceback" not in done.stderr, done.stderr
-    return Said(done.returncode, done.stdout, done.stderr)
-
-
-def environment(tmp_path: Path) -> dict[str, str]:
-    """The test's own environment: no settings of the user's, a cache of its own, one thread."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("STGCN_", "SLURM_"))}
-    return kept | {"STGCN_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return functools.partial(run_stgcn, tmp_path)
 
 
 @pytest.fixture(autouse=True)

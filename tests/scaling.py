@@ -13,7 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.conftest import environment, make_records
+from tests.cli.runner import environment
+from tests.conftest import make_records
 
 STEPS = 8
 

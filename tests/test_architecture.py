@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.cli.runner import ROOT
 
 PACKAGE = ROOT / "stgcn_cli"
 ROOMS = [

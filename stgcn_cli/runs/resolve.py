@@ -44,7 +44,7 @@ def locate(wishes: EvalOptions, reporter: Reporter) -> Path:
         raise CheckpointError(f"{path} is a folder.", hint + (f"Type: stgcn eval {inside[0]}" if inside else ""))
     known = [name for entry in catalog.PUBLISHED for name in (entry.preset, entry.name)]
     raise CheckpointError(
-        f"There is no checkpoint {word}.{nearest_file(path) or nearest(word, known)}",
+        f"Checkpoint {word} not found.{nearest_file(path) or nearest(word, known)}",
         "Give a file (see the run folder), or published weights by name: " + ", ".join(known[::2]),
     )
 

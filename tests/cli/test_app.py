@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from stgcn_cli import __version__
 from stgcn_cli.cli import console
 from stgcn_cli.cli.app import app
-from tests.conftest import ROOT
+from tests.cli.runner import ROOT
 from tests.reliability.writing import COMMANDS, WRITE_NOTHING
 
 HEAVY = {"torch", "numpy", "pandas", "matplotlib"}

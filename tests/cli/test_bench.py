@@ -10,7 +10,7 @@ import torch
 
 from stgcn_cli.config import presets
 from stgcn_cli.diagnostics import bench
-from tests.conftest import environment
+from tests.cli.runner import environment
 
 SMALL = ("--set", "data.clip_len=16", "--batch-size", "2", "--rounds", "2", "--device", "cpu")
 

@@ -6,7 +6,7 @@ import pytest
 
 from stgcn_cli.diagnostics import doctor, selftest
 from stgcn_cli.io import text
-from tests.conftest import ROOT
+from tests.cli.runner import ROOT
 
 
 def test_a_report_names_versions_devices_data_and_a_working_self_test(stgcn, small_data):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.conftest import ROOT, Said, environment
+from tests.cli.runner import ROOT, Result, environment
 from tests.factories.http_server import running
 from tests.reliability.disks import Disk, plain_folder
 from tests.reliability.writing import RECIPE, annotations
@@ -81,11 +81,11 @@ def test_messages_that_cannot_be_written_change_nothing(place):
     assert shell(place, ("train", "--preset", "nothing"), ">&- 2>&-").code == 2
 
 
-def shell(place: Disk, words: tuple, redirected: str) -> Said:
+def shell(place: Disk, words: tuple, redirected: str) -> Result:
     """A call of the program whose streams go elsewhere."""
     call = f"set -o pipefail; {sys.executable} -m stgcn_cli {' '.join(words)} {redirected}"
     done = subprocess.run(
         ["bash", "-c", call], capture_output=True, text=True, cwd=place.seen, env=environment(place.seen)
     )
     assert "Traceback" not in done.stderr, done.stderr
-    return Said(done.returncode, done.stdout, done.stderr)
+    return Result(done.returncode, done.stdout, done.stderr)

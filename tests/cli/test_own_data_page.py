@@ -9,7 +9,7 @@ from stgcn_cli.data.checks import EXPECTED
 from stgcn_cli.data.readers import FORMATS
 from stgcn_cli.data.readers.inputs import read_inputs
 from stgcn_cli.data.readers.table import HEADER
-from tests.conftest import ROOT
+from tests.cli.runner import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from stgcn_cli.data.annotations import read_pickle
-from tests.conftest import environment
+from tests.cli.runner import environment
 from tests.factories.skeletons import clips, golden_texts, write_folder, write_zip
 
 LONG = "S008C002P010R002A050"

@@ -12,7 +12,7 @@ import termios
 import pytest
 
 from stgcn_cli.cli import console
-from tests.conftest import ROOT, environment
+from tests.cli.runner import ROOT, environment
 
 COLOUR = re.compile(r"\x1b\[(?:[\d;]*;)?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])[\d;]*m")
 ESCAPE = re.compile(r"\x1b\[[\d;?]*[a-zA-Z]")

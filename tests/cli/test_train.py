@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import SMALL, call, make_records, write_small_data
+from tests.cli.runner import run_stgcn
+from tests.conftest import SMALL, make_records, write_small_data
 
 TRAIN = ("train", "--preset", "ntu60-xsub-3d", *SMALL)
 
@@ -19,7 +20,7 @@ def finished(tmp_path_factory):
     """A folder with data and a finished run of two epochs."""
     folder = tmp_path_factory.mktemp("finished")
     write_small_data(folder / "data")
-    said = call(folder, *TRAIN, "--test-best", "--test-last")
+    said = run_stgcn(folder, *TRAIN, "--test-best", "--test-last")
     assert said.code == 0, said.err
     assert "best.pth top1_acc" in said.out and "top5_acc" not in said.out + said.err
     assert re.search(

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT, call
+from tests.cli.runner import ROOT, run_stgcn
 
 CLASSES = {1: "deep-squat", 5: "sit-to-stand", 7: "shoulder-abduction"}
 SUBJECTS, REPETITIONS = range(1, 9), range(1, 4)
@@ -75,7 +75,7 @@ def evening(shared, tmp_path_factory):
     told = []
     for words in tutorial((ROOT / "README.md").read_text("utf-8")):
         more = shlex.split(SHORT) if words[0] == "train" else []
-        said = call(folder, *words, *more, env={"BROWSER": str(browser)}, timeout=600)
+        said = run_stgcn(folder, *words, *more, env={"BROWSER": str(browser)}, timeout=600)
         assert said.code == 0, f"stgcn {shlex.join(words)}\n{said.out}{said.err}"
         assert "Warning" not in said.err, said.err
         told.append((words, said))
@@ -163,5 +163,5 @@ def test_a_new_clip_is_named_and_shown_with_its_name(evening):
 def test_the_command_told_after_training_works(evening):
     folder, told = evening
     following = re.search(r"^Next: stgcn (.*)$", told[5][1].err, re.MULTILINE)[1]
-    said = call(folder, *shlex.split(following))
+    said = run_stgcn(folder, *shlex.split(following))
     assert said.code == 0, said.err

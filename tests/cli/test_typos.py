@@ -10,7 +10,8 @@ import sys
 import pytest
 
 from stgcn_cli.cli import app
-from tests.conftest import ROOT, make_records
+from tests.cli.runner import ROOT
+from tests.conftest import make_records
 
 
 @pytest.fixture(scope="module")

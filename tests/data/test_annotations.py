@@ -17,7 +17,8 @@ from stgcn_cli.data.output import list_item, one_pickle
 from stgcn_cli.data.store_build import build
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.safe_pickle import HeldArray
-from tests.conftest import ROOT, environment, make_records
+from tests.cli.runner import ROOT, environment
+from tests.conftest import make_records
 
 _KINDS = ("f2", "<f4", ">f4", ">f8", "i1", ">i2", "u8", "?", "c8", "S3", "<U2", ">U2")
 _PLAIN = (

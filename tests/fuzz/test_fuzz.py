@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.conftest import ROOT, environment
+from tests.cli.runner import ROOT, environment
 from tests.fuzz import campaign
 from tests.fuzz.targets import NAMES, find
 

@@ -11,7 +11,7 @@ import pytest
 from stgcn_cli.io import locks
 from stgcn_cli.io.download import Wanted, fetch
 from stgcn_cli.io.reporter import SILENT
-from tests.conftest import ROOT, environment
+from tests.cli.runner import ROOT, environment
 from tests.factories.http_server import Served
 from tests.factories.served import CONTENT, PREFIX, QUICK, left, wanted
 

@@ -12,7 +12,7 @@ from stgcn_cli.models.deduplicate import rounded_up
 from stgcn_cli.models.reference import plain_logits
 from stgcn_cli.models.stgcn import STGCN
 from stgcn_cli.training.optim import build_loss
-from tests.conftest import ROOT
+from tests.cli.runner import ROOT
 from tests.factories.network_input import drawn_input, drawn_weights
 
 FIGURES = ["ntu60-3d-a", "ntu60-3d", "ntu60-2d", "babel60", "babel60-wfl"]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Said, environment
+from tests.cli.runner import ROOT, Result, environment
 
 MIB = 1 << 20
 _TMPFS = ("-t", "tmpfs")
@@ -86,14 +86,14 @@ class Disk:
                            out=str(out), err=str(err), **order)  # fmt: skip
         return int(str(pid)), out, err
 
-    def end(self, started: tuple[int, Path, Path]) -> Said:
+    def end(self, started: tuple[int, Path, Path]) -> Result:
         """Wait for it; fails when it shows a traceback or blames itself."""
         pid, out, err = started
-        said = Said(int(str(helper().ask(do="wait", pid=pid))), out.read_text(), err.read_text())
+        said = Result(int(str(helper().ask(do="wait", pid=pid))), out.read_text(), err.read_text())
         assert "Traceback" not in said.err and "defect of stgcn" not in said.err, said.err
         return said
 
-    def run(self, *words: object, **order: object) -> Said:
+    def run(self, *words: object, **order: object) -> Result:
         """The program's exit code and words."""
         return self.end(self.start(*words, **order))
 

@@ -19,7 +19,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.conftest import environment, write_small_data
+from tests.cli.runner import environment
+from tests.conftest import write_small_data
 from tests.factories.runs import assert_equal
 
 WORDS = (

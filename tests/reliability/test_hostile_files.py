@@ -13,7 +13,7 @@ from stgcn_cli.data import annotations
 from stgcn_cli.data.store import open_store
 from stgcn_cli.errors import CheckpointError, DataError
 from stgcn_cli.runs import archive
-from tests.conftest import ROOT, environment
+from tests.cli.runner import ROOT, environment
 from tests.reliability import hostile
 from tests.reliability.hostile import named, text
 

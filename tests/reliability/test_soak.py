@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from tests.conftest import SMALL, environment
+from tests.cli.runner import environment
+from tests.conftest import SMALL
 
 STEPS = 2000
 AT_ONCE = (

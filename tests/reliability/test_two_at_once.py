@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from stgcn_cli.io.files import atomic_write
-from tests.conftest import ROOT, Said, make_records
+from tests.cli.runner import ROOT, Result
+from tests.conftest import make_records
 from tests.factories.http_server import Served, running
 from tests.reliability.checks import check_whole, digests
 from tests.reliability.disks import Disk, plain_folder
@@ -36,7 +37,7 @@ def place(module_place) -> Disk:
     return module_place
 
 
-def at_once(place: Disk, *commands: tuple) -> list[Said]:
+def at_once(place: Disk, *commands: tuple) -> list[Result]:
     """Start all, then wait for all."""
     started = [place.start(*words) for words in commands]
     return [place.end(each) for each in started]

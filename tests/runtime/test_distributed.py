@@ -21,7 +21,8 @@ from stgcn_cli.runtime import rendezvous
 from stgcn_cli.runtime.distributed import LaunchConfig, World, launch
 from stgcn_cli.training import options, step, train
 from stgcn_cli.training.optim import cross_entropy
-from tests.conftest import SMALL, environment
+from tests.cli.runner import environment
+from tests.conftest import SMALL
 from tests.factories import weights
 
 SETTINGS = ["data.clip_len=8", "data.num_person=1", "model.num_classes=3", "train.batch_size=4"]

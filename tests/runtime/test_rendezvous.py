@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from tests.conftest import SMALL, Said, environment
+from tests.cli.runner import Result, environment
+from tests.conftest import SMALL
 
 TRAIN = ("train", "--preset", "ntu60-xsub-3d", *SMALL, "--epochs", "1")
 EVAL = ("eval", "run/last.pth", "--device", "cpu", "--out", "scores.pkl")
@@ -25,16 +26,16 @@ def start(folder, *words, **env) -> subprocess.Popen:
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
 
 
-def ended(process: subprocess.Popen, timeout: float = 120) -> Said:
+def ended(process: subprocess.Popen, timeout: float = 120) -> Result:
     try:
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         process.kill()
         raise
-    return Said(process.returncode, out, err)
+    return Result(process.returncode, out, err)
 
 
-def torchrun(folder, *words) -> list[Said]:
+def torchrun(folder, *words) -> list[Result]:
     launcher = ("torch.distributed.run", "--nproc-per-node", "2", "--master-port", free_port(), "-m", "stgcn_cli")
     return [ended(start(folder, *launcher, *words))]
 
@@ -46,7 +47,7 @@ def task(folder, rank: int, port: str, *words) -> subprocess.Popen:
     return start(folder, "stgcn_cli", *words, **place, **where)
 
 
-def srun(folder, *words, each=((), ())) -> list[Said]:
+def srun(folder, *words, each=((), ())) -> list[Result]:
     port = free_port()
     tasks = [task(folder, rank, port, *words, *each[rank]) for rank in (1, 0)]
     return [ended(process) for process in tasks][::-1]

@@ -11,7 +11,8 @@ from stgcn_cli.io.reporter import SILENT
 from stgcn_cli.runtime.distributed import LaunchConfig
 from stgcn_cli.training import dry_run
 from stgcn_cli.training.options import RunOptions, TrainPlan
-from tests.conftest import SMALL, call, write_small_data
+from tests.cli.runner import run_stgcn
+from tests.conftest import SMALL, write_small_data
 
 TRAIN = ("train", "--preset", "ntu60-xsub-3d", *SMALL, "--epochs", "3")
 
@@ -21,7 +22,7 @@ def place(tmp_path_factory):
     """A folder with data and a finished run of three epochs."""
     folder = tmp_path_factory.mktemp("place")
     write_small_data(folder / "data")
-    said = call(folder, *TRAIN)
+    said = run_stgcn(folder, *TRAIN)
     assert said.code == 0, said.err
     return folder
 
@@ -32,7 +33,7 @@ def files(folder):
 
 def test_a_plan_writes_nothing_and_tells_what_training_then_does(place):
     before = files(place)
-    said = call(place, *TRAIN, "--dry-run", "--json")
+    said = run_stgcn(place, *TRAIN, "--dry-run", "--json")
     assert said.code == 0, said.err
     assert files(place) == before
     told, run = json.loads(said.out), place / "runs" / "ntu60-xsub-3d"
@@ -52,7 +53,7 @@ def test_a_plan_writes_nothing_and_tells_what_training_then_does(place):
 
 def test_people_get_a_table_with_rates_processes_and_how_it_was_measured(place):
     words = ("--set", "optim.steps=[1]", "--gpus", "2", "--work-dir", "two", "--no-validate")
-    said = call(place, *TRAIN, "--dry-run", *words)
+    said = run_stgcn(place, *TRAIN, "--dry-run", *words)
     assert said.code == 0, said.err
     for text in ("0.01; 0.001 from epoch 2", "4 clips, 2 processes x 2", "GFLOP a clip", "two", "validation     none"):
         assert text in said.out, said.out
@@ -61,13 +62,13 @@ def test_people_get_a_table_with_rates_processes_and_how_it_was_measured(place):
 
 
 def test_epochs_that_a_run_has_are_not_planned_again(place):
-    said = call(place, *TRAIN, "--epochs", "5", "--resume", "--dry-run", "--json")
+    said = run_stgcn(place, *TRAIN, "--epochs", "5", "--resume", "--dry-run", "--json")
     told = json.loads(said.out)
     assert (told["epochs"], told["epochs_done"], told["checkpoints"]) == (5, 3, 1)
 
 
 def test_what_training_refuses_is_refused(place, monkeypatch):
-    said = call(place, *TRAIN, "--dry-run", "--work-dir", "runs/ntu60-xsub-3d")
+    said = run_stgcn(place, *TRAIN, "--dry-run", "--work-dir", "runs/ntu60-xsub-3d")
     assert said.code == 2 and "holds a run already" in said.err, said.err
     monkeypatch.chdir(place)
     with pytest.raises(DataError, match="the model has 2 classes"):

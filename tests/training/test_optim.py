@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stgcn_cli.training.optim import cb_focal_loss, class_weights, cross_entropy
-from tests.conftest import ROOT
+from tests.cli.runner import ROOT
 
 EXTREMES = [f"extreme_{sign}{size}" for sign in "+-" for size in (50, 80, 88, 89, 100)]
 CASES = ["normal", "normal_x5", "normal_x30", *EXTREMES, "pm100", "single"]

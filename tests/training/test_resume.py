@@ -9,7 +9,8 @@ import torch
 
 from stgcn_cli.errors import CheckpointError
 from stgcn_cli.runs import checkpoint, history
-from tests.conftest import SMALL, call, make_records, write_small_data
+from tests.cli.runner import run_stgcn
+from tests.conftest import SMALL, make_records, write_small_data
 from tests.factories.runs import assert_equal
 from tests.reliability import kills
 
@@ -21,7 +22,7 @@ def three_epochs(tmp_path_factory):
     """A folder with data and a finished run of three epochs."""
     folder = tmp_path_factory.mktemp("three")
     write_small_data(folder / "data")
-    said = call(folder, *TRAIN, "--epochs", "3", "--work-dir", "run")
+    said = run_stgcn(folder, *TRAIN, "--epochs", "3", "--work-dir", "run")
     assert said.code == 0, said.err
     return folder
 

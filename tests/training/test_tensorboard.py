@@ -3,7 +3,8 @@ import json
 
 import pytest
 
-from tests.conftest import ROOT, SMALL, call, write_small_data
+from tests.cli.runner import ROOT, run_stgcn
+from tests.conftest import SMALL, write_small_data
 
 TRAIN = ("train", "--preset", "ntu60-xsub-3d", *SMALL, "--set", "train.log_every=1", "--work-dir", "run")
 
@@ -34,14 +35,14 @@ def test_events_tell_what_the_log_tells_and_a_resumed_run_tells_nothing_twice(tm
     write_small_data(tmp_path / "data")
     run = tmp_path / "run"
     words = ("--tensorboard", "--set", "train.validate_every=1", "--set", "train.checkpoint_every=1")
-    said = call(tmp_path, *TRAIN, *words, "--epochs", "3")
+    said = run_stgcn(tmp_path, *TRAIN, *words, "--epochs", "3")
     assert said.code == 0 and "tensorboard --logdir run\n" in said.err
     before = scalars(run / "tensorboard")
     assert list(before["train/loss"]) == list(range(1, 10)) and list(before["val/top1_acc"]) == [3, 6, 9]
     (run / "epoch_2.pth").replace(run / "last.pth")
     for name in ("last-1.pth", "last-2.pth", "epoch_3.pth"):
         (run / name).unlink()
-    said = call(tmp_path, *TRAIN, *words, "--epochs", "4", "--resume")
+    said = run_stgcn(tmp_path, *TRAIN, *words, "--epochs", "4", "--resume")
     assert said.code == 0, said.err
     shown = scalars(run / "tensorboard")
     for name, key in (("loss", "loss"), ("top1", "top1_acc"), ("top5", "top5_acc"), ("lr", "lr"), ("seconds_per_step", "time")):  # fmt: skip

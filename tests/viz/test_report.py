@@ -14,7 +14,8 @@ from stgcn_cli.evaluation import results
 from stgcn_cli.evaluation.score import EvalResult, measured
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.viz import report
-from tests.conftest import SMALL, call, make_records, write_small_data
+from tests.cli.runner import run_stgcn
+from tests.conftest import SMALL, make_records, write_small_data
 from tests.viz.test_page import outline
 
 
@@ -23,10 +24,10 @@ def finished(tmp_path_factory):
     """A folder with data, a run of one epoch, and its evaluation."""
     folder = tmp_path_factory.mktemp("finished")
     write_small_data(folder / "data")
-    said = call(folder, "train", "--preset", "ntu60-xsub-3d", *SMALL, "--epochs", "1", "--work-dir", "run")
+    said = run_stgcn(folder, "train", "--preset", "ntu60-xsub-3d", *SMALL, "--epochs", "1", "--work-dir", "run")
     assert said.code == 0, said.err
     assert "Report: run/report.html" in said.err
-    said = call(folder, "eval", "run/best.pth", "--out", "r.npz", "--device", "cpu")
+    said = run_stgcn(folder, "eval", "run/best.pth", "--out", "r.npz", "--device", "cpu")
     assert said.code == 0 and "Wrote r.report.html" in said.err, said.err
     return folder
 
@@ -80,11 +81,11 @@ def _turned(result):
 
 
 def test_the_command_makes_it_again_of_a_run_or_of_results(run):
-    said = call(run.parent, "report", "run", "--out", "new.html")
+    said = run_stgcn(run.parent, "report", "run", "--out", "new.html")
     assert (said.code, said.out) == (0, "new.html\n"), said.err
     kept = re.sub(r"<dd>.*?</dd>", "", (run / "report.html").read_text("utf-8"))
     assert re.sub(r"<dd>.*?</dd>", "", (run.parent / "new.html").read_text("utf-8")) == kept
-    said = call(run.parent, "report", "r.npz", "run/best.result.npz")
+    said = run_stgcn(run.parent, "report", "r.npz", "run/best.result.npz")
     assert (said.code, said.out) == (0, "r.report.html\n"), said.err
     page = (run.parent / "r.report.html").read_text("utf-8")
     assert page.count('class="matrix"') == 2 and "Confusion matrix: best.result" in page
@@ -129,9 +130,9 @@ def test_a_report_that_cannot_be_made_spoils_nothing(run, tmp_path):
 
 def test_without_a_report_when_asked(run):
     (run / "report.html").unlink()
-    said = call(run.parent, "eval", "run/best.pth", "--out", "s.pkl", "--no-report", "--device", "cpu")
+    said = run_stgcn(run.parent, "eval", "run/best.pth", "--out", "s.pkl", "--no-report", "--device", "cpu")
     assert said.code == 0 and not (run.parent / "s.report.html").exists()
-    said = call(run.parent, "train", "--preset", "ntu60-xsub-3d", *SMALL, "--epochs", "1", "--work-dir", "run",
+    said = run_stgcn(run.parent, "train", "--preset", "ntu60-xsub-3d", *SMALL, "--epochs", "1", "--work-dir", "run",
                 "--resume", "--no-report")  # fmt: skip
     assert said.code == 0 and not (run / "report.html").exists(), said.err
 

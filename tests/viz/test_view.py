@@ -17,7 +17,8 @@ from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.models import build_model
 from stgcn_cli.viz import animation, select, skeleton, view
 from stgcn_cli.viz import layout as layout_drawing
-from tests.conftest import call, make_records
+from tests.cli.runner import run_stgcn
+from tests.conftest import make_records
 from tests.viz.test_page import outline
 
 CHAIN = Layout("chain", tuple("abcde"), ((1, 0), (2, 1), (3, 2), (4, 3)), 0)
@@ -211,9 +212,9 @@ def test_names_of_clips_do_not_lead_out_of_the_folder():
 
 
 def test_the_command_says_the_file_on_stdout(here):
-    said = call(here, "view", "wave.skeleton", "--out", "w.gif", "--frames", "3")
+    said = run_stgcn(here, "view", "wave.skeleton", "--out", "w.gif", "--frames", "3")
     assert (said.code, said.out) == (0, "w.gif\n") and Image.open(here / "w.gif").n_frames == 3
-    said = call(here, "view", "--clip", "3", "--layout", "ntu")
+    said = run_stgcn(here, "view", "--clip", "3", "--layout", "ntu")
     assert said.code == 2 and "INPUT" in said.err
 
 

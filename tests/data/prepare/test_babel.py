@@ -13,7 +13,7 @@ from stgcn_cli.data.annotations import read_pickle
 from stgcn_cli.data.prepare.babel import prepare_babel
 from stgcn_cli.data.store import open_store
 from stgcn_cli.errors import DataError, UsageError
-from tests.conftest import environment
+from tests.cli.runner import environment
 from tests.factories.releases import golden_records, golden_release, made_up, names_of, write_archive, write_split
 
 

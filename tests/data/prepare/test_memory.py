@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import environment
+from tests.cli.runner import environment
 from tests.factories.skeletons import text
 
 ALLOWED = 500e6  # bytes; "the output and 500 MB" is the promise
