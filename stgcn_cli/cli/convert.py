@@ -21,10 +21,10 @@ _Out = Annotated[Path, Option(help="The annotation pickle to write; its preset g
 _Format = Annotated[
     str,
     Option(
-        help="one: one file with all splits; list: OUT_train.pkl, OUT_val.pkl.",
-        autocompletion=options.one_of("one", "list"),
+        help="single: one file with all splits; list: OUT_train.pkl, OUT_val.pkl.",
+        parser=options.file_format, metavar="single|list", autocompletion=options.one_of(*options.PICKLE_FORMATS),
     ),
-]
+]  # fmt: skip
 _Layout = Annotated[
     str | None,
     Option(help="The skeleton: ntu, coco, openpose-18, openpose-25 or my.toml.", autocompletion=options.layouts),
@@ -52,7 +52,7 @@ def convert(
             autocompletion=options.formats,
         ),
     ] = None,
-    format: _Format = "one",
+    format: _Format = "single",
     classes: Annotated[
         str | None, Option(help="Class names, one a line; or folders: INPUT/CLASS/... is of that class.")
     ] = None,
@@ -68,8 +68,8 @@ def convert(
     max_persons: Annotated[int, Option(help="Persons kept of a clip, those seen most.", min=1, max=64)] = 2,
     image_size: Annotated[str | None, Option(help="WIDTHxHEIGHT of images that files do not tell: 1280x720")] = None,
     pre_normalize: Annotated[
-        str, Option(help="ntu: centre and turn 25 Kinect joints; none; auto: ntu for raw ones.")
-    ] = "auto",
+        options.PreNormalize, Option(help="ntu: centre and turn 25 Kinect joints; none; auto: ntu for raw ones.")
+    ] = options.PreNormalize.auto,
     score_last: Annotated[bool, Option("--score-last", help="Arrays hold x, y, score rather than x, y, z.")] = False,
     skip_bad: Annotated[bool, Option("--skip-bad", help="Leave out what cannot be used, and say so.")] = False,
     no_preset: _NoPreset = False,
@@ -101,25 +101,25 @@ def convert(
         raise UsageError(f"There is no list of classes {classes}.{meant}", hint)
     names = read_names(Path(classes)) if classes and not folders else None
     divided = division(val_subjects, val_list, val_fraction, split, seed)
-    _render(
-        make(ConvertOptions(inputs, target, rules, divided, names, source_format, skip_bad), console.reporter()),
-        out,
-        as_json,
+    converting = ConvertOptions(
+        inputs=inputs,
+        target=target,
+        rules=rules,
+        division=divided,
+        names=names,
+        format=source_format,
+        skip_bad=skip_bad,
     )
+    _render(make(converting, console.reporter()), out, as_json)
 
 
 def merge(
     files: Annotated[list[Path], Argument(metavar="FILE", help="Annotation pickles of either dialect.")],
     out: _Out,
-    format: _Format = "one",
+    format: _Format = "single",
     classes: Annotated[
         list[Path] | None, Option(help="Class names of each FILE, in order; repeat. Default: those in FILE.toml.")
     ] = None,
-    offset_labels: Annotated[
-        bool, Option("--offset-labels", help="The classes of each file are others than those before.")
-    ] = False,
-    keep: Annotated[str | None, Option(help="first: of clips that stand twice, keep the first.")] = None,
-    rename: Annotated[bool, Option("--rename", help="Call every clip FILE/NAME.")] = False,
     layout: _Layout = None,
     no_preset: _NoPreset = False,
     force: _Force = False,
@@ -137,12 +137,9 @@ def merge(
     from stgcn_cli.data.convert.merge import MergeOptions
     from stgcn_cli.data.convert.merge import merge as make
 
-    if keep not in (None, "first"):
-        raise UsageError(f"There is no --keep {keep!r}.", "Known: first.")
     target = _target(out, format, no_preset, force, layout)
     names = [read_names(path) for path in classes or ()]
-    wish = MergeOptions(files, target, names, offset_labels, keep == "first", rename)
-    _render(make(wish, console.reporter()), out, as_json)
+    _render(make(MergeOptions(files=files, target=target, names=names), console.reporter()), out, as_json)
 
 
 def _target(out: Path, format: str, no_preset: bool, force: bool, layout: str | None) -> "Target":
@@ -155,7 +152,7 @@ def _target(out: Path, format: str, no_preset: bool, force: bool, layout: str | 
 def _rules(
     labels: Path | None,
     folders: bool,
-    pre_normalize: str,
+    pre_normalize: options.PreNormalize,
     score_last: bool,
     max_persons: int,
     size: tuple[int, int] | None,

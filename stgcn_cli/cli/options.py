@@ -1,8 +1,12 @@
 """What a shell offers after TAB where the program knows the words; file names are the shell's business."""
 
+import enum
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 
+import typer
+
+from stgcn_cli.io.text import nearest
 from stgcn_cli.runtime import DEVICES, PRECISIONS
 
 # The command line as users of the reference type it: several values after one option.
@@ -57,6 +61,8 @@ def _take(words: list[str], belongs) -> list[str]:
     return taken
 
 
+PICKLE_FORMATS = ("single", "list")
+_OLD_FORMATS = {"one": "single", "mmaction0x": "list"}  # accepted as before, and not shown
 Offer = Callable[[str], list[str]]
 
 
@@ -101,3 +107,19 @@ def formats(incomplete: str) -> list[str]:
     from stgcn_cli.data.readers import FORMATS
 
     return one_of(*FORMATS)(incomplete)
+
+
+class PreNormalize(enum.StrEnum):
+    """What `data convert` does to raw clips."""
+
+    auto = "auto"
+    ntu = "ntu"
+    none = "none"
+
+
+def file_format(text: str) -> str:
+    """Parse --format: one file with all splits, or a list for each split."""
+    known = _OLD_FORMATS.get(text, text)
+    if known not in PICKLE_FORMATS:
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(PICKLE_FORMATS)}.{nearest(text, PICKLE_FORMATS)}")
+    return known

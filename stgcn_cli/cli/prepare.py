@@ -32,7 +32,7 @@ def prepare(
         Option("--source", "-s", help="Zip, tar, folder or pickle to read; repeatable. Default: the data folder's."),
     ] = None,
     out: Annotated[
-        Path | None, Option(help="File to write (a folder for mmaction0x). Default: <data>/<dataset>.pkl")
+        Path | None, Option(help="File to write (a folder for --format list). Default: <data>/<dataset>.pkl")
     ] = None,
     data: Annotated[Path, Option(envvar="STGCN_DATA", help="Data folder.")] = Path("data"),
     workers: Annotated[int | None, Option(help="Processes. Default: one for each CPU core.", min=1)] = None,
@@ -40,8 +40,10 @@ def prepare(
     format: Annotated[
         str,
         Option(
-            help="single: one file with all splits; mmaction0x: train.pkl and val.pkl.",
-            autocompletion=options.one_of("single", "mmaction0x"),
+            help="single: one file with all splits; list: a folder of train.pkl and val.pkl.",
+            parser=options.file_format,
+            metavar="single|list",
+            autocompletion=options.one_of(*options.PICKLE_FORMATS),
         ),
     ] = "single",
     max_bad: Annotated[float, Option(help="Share of bad files or records that is an error.", min=0, max=1)] = 0.5,

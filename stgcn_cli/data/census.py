@@ -10,7 +10,7 @@ import numpy as np
 
 from stgcn_cli.config.skeletons import Shape, layout_for, words
 from stgcn_cli.data import annotations, records
-from stgcn_cli.data.locations import names_beside, split_in_name
+from stgcn_cli.data.locations import beside, split_in_name
 from stgcn_cli.data.readers.inputs import read_inputs
 from stgcn_cli.data.summary import Count, PrepareSummary, write_report
 from stgcn_cli.errors import DataError
@@ -221,7 +221,7 @@ def survey(word: str, names: Sequence[str] | None = None, reporter: Reporter = S
     In a pickle, records that cannot be used are told with their causes. Raises DataError when it cannot be read at all.
     """
     path = Path(word)
-    names = names_beside(path) if names is None else names
+    names = beside(path).classes if names is None else names
     if path.suffix in _PICKLES and path.is_file():
         tally = Tally(numbered=True)
         return _of_pickle(path, tally, reporter) | _facts(tally, names)

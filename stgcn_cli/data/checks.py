@@ -1,18 +1,20 @@
-"""What can be wrong with one record of an annotation pickle, by the rules of `records`."""
+"""Every problem of records and splits: `validate` lists them all, `convert`, `train` and `predict` one line for each kind.
 
+Errors stop training or make its figures wrong; warnings are odd but possible; notes need no answer.
+"""
+
+import re
 import zlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-from stgcn_cli.config.skeletons import Shape, words
+from stgcn_cli.config.skeletons import Shape, some, words
 from stgcn_cli.data import records
 from stgcn_cli.io.text import one_line, shown_name
-
-# What is found wrong in a file: at which record, under which key, what is there, what was expected.
 
 Level = Literal["error", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
@@ -82,6 +84,23 @@ class Findings:
             lines += [f"{level:8}and {n - most:,} more of {key}" for key, n in same.items() if n > most]
         return lines
 
+    def kinds(self, least: Level = "warning") -> list[str]:
+        """One line for each kind of problem down to this level, with how many records have it."""
+        kinds: dict[tuple[int, str, str], list[Finding]] = {}
+        for finding in self.found:
+            if LEVELS.index(finding.level) <= LEVELS.index(least):
+                kind = LEVELS.index(finding.level), finding.key, _VALUES.sub("#", finding.found)
+                kinds.setdefault(kind, []).append(finding)
+        lines = []
+        for _, same in sorted(kinds.items(), key=lambda kind: kind[0][0]):
+            first = same[0]
+            where = (
+                first.where if len(same) == 1 else f"{len(same):,} of {self.clips:,} clips, for instance {first.where}"
+            )
+            wanted = f"; expected {first.expected}" if first.expected else ""
+            lines.append(f"{where}: {first.key}: {first.found}{wanted}.")
+        return lines
+
     def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
         counts = {f"{level}s": self.count(level) for level in LEVELS}
@@ -89,15 +108,19 @@ class Findings:
         return {"file": self.source, "clips": self.clips, **counts, "found": [asdict(finding) for finding in ordered]}
 
 
+_VALUES = re.compile(r"\d[\d.,]*(?:e[+-]?\d+)?|'[^']*'|as .*")  # what differs between problems of one kind
+_ALL = "all records"
+_RELATIVE = 2.0  # pixels beyond this are not fractions of an image
 _KNOWN = {*EXPECTED, "original_shape", "subject"} - {"record", "split"}
 
 
 @dataclass
 class RecordChecker:
-    """What has been seen up to now."""
+    """Collects what is wrong with records: `look_at` each, then `finish`."""
 
     told: Findings
     has_splits: bool
+    labelled: bool = True  # whether the labels of records are looked at
     shape: Shape | None = None
     first: str = ""  # the record the shape is of
     names: dict[str, None] = field(default_factory=dict)
@@ -137,6 +160,8 @@ class RecordChecker:
             self._refused("frame_dir", str(error), where)
         self.names[name or where] = None
         try:
+            if not self.labelled:
+                return
             label = records.label_of(record)
             self.labels.setdefault(name or where, []).append(label)
             if label < 0:
@@ -180,8 +205,66 @@ class RecordChecker:
         if other != where:
             self.told.add("warning", where, "keypoint", f"the same values as {other}", "a clip of its own")
 
+    def finish(self, names: Sequence[str] = (), splits: Mapping[str, Sequence[str]] | None = None) -> Findings:
+        """Add what is wrong with all records together; `names` are those of the classes."""
+        self._check_labels(names)
+        self._check_names()
+        self._check_units()
+        for key, count in self.unknown.items():
+            self.told.add("note", f"{count:,} of {self.told.clips:,} records", key, "a key that is not used here", "")
+        if not self.told.clips:
+            self.told.add("error", _ALL, "record", "there is none", "records")
+        if splits is not None:
+            check_splits(self.told, self.names, splits)
+        return self.told
 
-# What can be wrong between the splits of an annotation pickle and its records.
+    def _check_labels(self, names: Sequence[str]) -> None:
+        """Labels that leave gaps, count from 1, are all alike, or have no name."""
+        for found, expected in label_problems({label for labels in self.labels.values() for label in labels}):
+            self.told.add("warning", _ALL, "label", found, expected)
+        for name, labels in self.labels.items() if names else ():
+            for label in labels:
+                if label >= len(names):
+                    expected = f"0 to {len(names) - 1}, for {len(names)} classes"
+                    self.told.add("error", name, "label", str(label), expected)
+
+    def _check_names(self) -> None:
+        """Names that occur more than once; under several labels, as in BABEL, that may be intended."""
+        for name, labels in self.labels.items():
+            for label, count in Counter(labels).items():
+                if count > 1:
+                    found = f"{count} records of this name with label {label}"
+                    self.told.add("warning", name, "frame_dir", found, "one")
+            if len(set(labels)) > 1:
+                listed = ", ".join(map(str, sorted(set(labels))))
+                self.told.add("note", name, "label", f"one name under the labels {listed}", "")
+
+    def _check_units(self) -> None:
+        if self.shape is not None:
+            for found, expected in unit_problems(self.shape, self.largest, self.third):
+                self.told.add("warning", _ALL, "keypoint", found, expected)
+
+
+def label_problems(labels: Collection[int]) -> Iterator[tuple[str, str | None]]:
+    """What is odd about the labels that occur, and what was expected; -1 is hidden."""
+    found = sorted(set(labels) - {-1})
+    if len(found) == 1:
+        yield f"all are {found[0]}", "several classes"
+    missing = sorted(set(range(found[-1])) - set(found)) if found else []
+    if missing[:1] == [0]:
+        yield f"from {found[0]} to {found[-1]}, none is 0: are they counted from 1?", None
+    elif missing:
+        yield f"up to {found[-1]}, but none is {some(list(map(str, missing)))}", "every class"
+
+
+def unit_problems(shape: Shape, largest: float, third: tuple[float, float]) -> Iterator[tuple[str, str]]:
+    """Coordinates that cannot be pixels, and a score in place of z: from the largest |x|, |y| and the range of a third value."""
+    low, high = third
+    if shape[1] == 2 and 0 < largest <= _RELATIVE:
+        yield f"no coordinate is above {largest:.3g}: are these fractions of the image?", "pixels"
+    if shape == (17, 3, False) and low >= 0 and high <= 1 < largest:
+        expected = "z; for a score: stgcn data convert FILE --score-last --out NEW.pkl"
+        yield f"the third value is from {low:.3g} to {high:.3g}: is it a score?", expected
 
 
 def check_splits(told: Findings, names: Collection[str], splits: Mapping[str, Sequence[str]]) -> None:

@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from stgcn_cli.config import presets
+from stgcn_cli.config.skeletons import Layout
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io.text import nearest_file
 
@@ -69,11 +71,23 @@ def split_in_name(path: Path) -> str | None:
     return next((word for word in ("train", "val", "test") if word in words), None)
 
 
-def names_beside(file: Path) -> Sequence[str]:
-    """The classes in FILE.toml, which `convert` writes beside FILE.pkl; none where there is no such preset."""
+@dataclass(frozen=True)
+class Beside:
+    """What the preset beside a pickle says of it: class names, skeleton, pre-normalisation; nothing without a preset."""
+
+    classes: tuple[str, ...] = ()
+    layout: Layout | None = None
+    pre_normalize: str | None = None
+
+
+def beside(file: Path) -> Beside:
+    """Read FILE.toml, which `convert` writes beside FILE.pkl."""
     path = file.with_suffix(".toml")
     try:
-        classes = presets.load(str(path)).data.classes if path.is_file() else ()
+        preset = presets.load(str(path)) if path.is_file() else None
     except UsageError:
-        return ()
-    return classes if isinstance(classes, tuple) else ()
+        return Beside()
+    if preset is None:
+        return Beside()
+    classes = preset.data.classes if isinstance(preset.data.classes, tuple) else ()
+    return Beside(classes, presets.layout_of(preset), preset.data.pre_normalize)

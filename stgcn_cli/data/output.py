@@ -4,7 +4,7 @@ import contextlib
 import os
 import pickle
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import IO, Protocol
 from stgcn_cli.config.skeletons import Layout
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io.files import atomic_write
-from stgcn_cli.io.text import nearest, one_line, printable
+from stgcn_cli.io.text import one_line
 
 # Annotation pickles written record by record: any number of clips in flat memory, the same bytes from any number of workers.
 #
@@ -92,43 +92,48 @@ class _ManyStreams:
             self._streams[split].write(record)
 
 
-# Where the annotation pickles of a data set go: one file with all splits, or the lists of MMAction2 0.x in a folder.
-
-FORMATS = ("single", "mmaction0x")
-_FOLDERS = {"xset": "xsetup"}  # the 0.x name, where it differs
-_SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # what may become the name of a file
+_FOLDERS = {"xset": "xsetup"}  # MMAction2's name of a benchmark, where it differs
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # a split that can become part of a path
+_SUFFIXES = (".pkl", ".pickle")
+_USUAL = ("train", "val")
 
 
 def check_place(dataset: str, out: Path, format: str, sources: Sequence[Path]) -> None:
-    """Raises UsageError when the output cannot go to `out`, before anything is read."""
-    if format not in FORMATS:
-        raise UsageError(f"There is no format {format!r}.{nearest(format, FORMATS)}", f"Known: {', '.join(FORMATS)}.")
+    """Raise UsageError when the output of `prepare` cannot go to `out`, before anything is read."""
     if any(out.resolve() == source.resolve() for source in sources):
-        raise UsageError(f"{out} is the source.", "Give another place with --out.")
+        raise UsageError(f"{out} is the source.", "Choose another output with --out.")
     if format == "single" and out.is_dir():
         raise UsageError(f"{out} is a folder.", f"Give a file: --out {out / dataset}.pkl")
     if format != "single" and out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file.", "This format fills a folder: give one with --out.")
+        raise UsageError(f"{out} is a file.", "--format list fills a folder: give one with --out.")
 
 
 def place_splits(out: Path, format: str, splits: Sequence[str], sources: Sequence[Path]) -> Mapping[str, Path]:
-    """Where each split goes; "" for a file that holds them all.
+    """Return the file of each split, as MMAction2 0.x has them below a folder; "" for a file that holds them all.
 
-    Raises DataError for a split that cannot be the name of a file, UsageError when a source would be written over.
+    Raises DataError for a split that cannot be a file name, UsageError when a source would be overwritten.
     """
-    if format == "single":
-        return {"": out}
-    if bad := [split for split in splits if not _SPLIT_NAME.fullmatch(split)]:
-        raise DataError(f"The split {printable(bad[0])[:80]!r} cannot become a file.", "Use --format single.")
-    paths = {split: _path(out, *split.rpartition("_")[::2]) for split in splits}
+    paths = split_paths(format, out, splits, lambda split: _in_folder(out, *split.rpartition("_")[::2]))
     read = {source.resolve() for source in sources}
     for path in paths.values():
         if path.resolve() in read:
-            raise UsageError(f"{path} is the source.", "Give another place with --out.")
+            raise UsageError(f"{path} is the source.", "Choose another output with --out.")
     return paths
 
 
-def _path(out: Path, benchmark: str, part: str) -> Path:
+def split_paths(format: str, out: Path, splits: Iterable[str], rule: Callable[[str], Path]) -> Mapping[str, Path]:
+    """Return {"": out} for a single file, else the path that `rule` gives each split. Raises DataError."""
+    if format == "single":
+        return {"": out}
+    for split in splits:
+        if not _NAME.fullmatch(split):
+            raise DataError(
+                f"The split {one_line(split)[:80]!r} cannot become part of a file name.", "Use --format single."
+            )
+    return {split: rule(split) for split in splits}
+
+
+def _in_folder(out: Path, benchmark: str, part: str) -> Path:
     return out / _FOLDERS.get(benchmark, benchmark) / f"{part}.pkl"
 
 
@@ -139,18 +144,12 @@ def open_writer(
     return one_pickle(paths[""], members) if "" in paths else list_pickles(paths)
 
 
-DIALECTS = ("one", "list")
-_SUFFIXES = (".pkl", ".pickle")
-_SPLIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # what may become a part of a file's name
-_USUAL = ("train", "val")
-
-
 @dataclass(frozen=True)
 class Target:
-    """Where the clips go."""
+    """Where `convert` and `merge` write to."""
 
     out: Path
-    dialect: str = "one"  # one file with all splits, or a list for each: OUT_train.pkl, OUT_val.pkl
+    format: str = "single"  # one file with all splits, or a list for each: OUT_train.pkl, OUT_val.pkl
     preset: bool = True
     force: bool = False
     layout: Layout | None = None
@@ -162,9 +161,6 @@ class Target:
 
     def check(self, inputs: Sequence[Path]) -> None:
         """Raises UsageError when the output cannot go there, before anything is read."""
-        if self.dialect not in DIALECTS:
-            close = nearest(self.dialect, DIALECTS)
-            raise UsageError(f"There is no --format {self.dialect!r}.{close}", f"Known: {', '.join(DIALECTS)}.")
         if self.out.is_dir():
             raise UsageError(f"{self.out} is a folder.", f"Give a file: --out {self.out / 'own.pkl'}")
         if self.out.suffix not in _SUFFIXES:
@@ -177,13 +173,7 @@ class Target:
 
     def paths(self, splits: Iterable[str]) -> Mapping[str, Path]:
         """Where each split goes; "" for a file that holds them all. Raises DataError for one that no file can be called."""
-        if self.dialect == "one":
-            return {"": self.out}
-        for split in splits:
-            if not _SPLIT.fullmatch(split):
-                said = f"The split {one_line(split)[:80]!r} cannot become a part of a file's name."
-                raise DataError(said, "Keep one file: --format one")
-        return {split: self.out.with_stem(f"{self.out.stem}_{split}") for split in splits}
+        return split_paths(self.format, self.out, splits, lambda split: self.out.with_stem(f"{self.out.stem}_{split}"))
 
     def checked_paths(self, splits: Iterable[str]) -> Mapping[str, Path]:
         """The same, none of which is there yet. Raises UsageError besides."""

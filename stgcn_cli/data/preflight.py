@@ -7,11 +7,13 @@ import numpy as np
 
 from stgcn_cli.config import catalog, presets
 from stgcn_cli.config.schema import Preset
+from stgcn_cli.data.checks import label_problems, unit_problems
 from stgcn_cli.data.splits import Split
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.text import one_line
 
 _SHOWN = 3  # clips named in a warning
+_SAMPLED, _FRAMES = 200, 20  # clips, and frames of each, that are looked at
 
 
 def check(preset: Preset, split: Split, *, training: bool) -> list[str]:
@@ -113,6 +115,30 @@ def _warnings(preset: Preset, split: Split) -> list[str]:
         said.append(
             f"{len(lost)} names of the split {split.name!r} have no record in {split.store.source}: {_some(lost, len(lost))}."
         )
+    return said + _oddities(preset, split)
+
+
+def _oddities(preset: Preset, split: Split) -> list[str]:
+    """What `data validate` says of labels, units and image sizes; coordinates are looked at in a sample of the clips."""
+    store, said = split.store, []
+    values = store.frames.shape[2] - store.has_score
+    for found, expected in label_problems(split.labels.tolist()):
+        said.append(f"label in {split.name!r}: {found}" + (f"; expected {expected}." if expected else ""))
+    unsized = int((store.image_sizes[split.indices] == 0).any(axis=1).sum())
+    if values == 2 and unsized and preset.data.normalize == "image":
+        said.append(f"img_shape is unknown in {unsized:,} clips of {split.name!r}; 1920 x 1080 pixels are assumed.")
+    chosen = split.indices[:: max(1, len(split.indices) // _SAMPLED)]
+    rows = [
+        slice(start, start + length)
+        for start, length in zip(store.starts[chosen, 0], store.lengths[chosen], strict=True)
+        if start
+    ]
+    if rows:
+        frames = np.concatenate([store.frames[each][:_FRAMES] for each in rows])
+        third = (float(frames[..., 2].min()), float(frames[..., 2].max())) if values > 2 else (0.0, 0.0)
+        shape = (store.frames.shape[1], values, store.has_score)
+        for found, expected in unit_problems(shape, float(np.abs(frames[..., :2]).max()), third):
+            said.append(f"keypoint in {split.name!r}: {found}; expected {expected}.")
     return said
 
 

@@ -1,11 +1,20 @@
-"""What makes a record usable, and what to say of one that is not."""
+"""Clips and the records they come from: what makes a record usable, and the small changes that make records alike.
 
+Shapes: M persons, T frames, V joints, C coordinates of a joint.
+"""
+
+import functools
 import re
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stgcn_cli.io.text import one_line, shown
+from stgcn_cli.config.skeletons import Layout, Shape, words
+from stgcn_cli.data.ntu.normalize import choose_two, pre_normalise
+from stgcn_cli.errors import DataError
+from stgcn_cli.io.text import one_line, printable, shown
 
 MAX_PERSONS = 100  # a store has a place for each person of every clip
 MAX_PIXELS = 1_000_000  # of an image's side
@@ -15,6 +24,103 @@ MAX_FRAMES = 10_000_000  # days of film; bounds what an array without values can
 _HALVES = re.compile("[\ud800-\udfff]")  # halves of characters, which no file can hold as text
 
 Array = np.ndarray
+
+
+KINECT = (25, 3)  # joints and coordinates of NTU RGB+D
+_NTU_BODIES = 4  # of which the two that move most are kept
+_CENTRED = 1e-3  # metres from the middle joint to the origin in clips that are pre-normalised
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """A clip as a reader gives it: `record` is what a pickle would hold of it.
+
+    `raw`: coordinates as sensors and estimators give them, not pre-normalised. `group` is the first folder below the one
+    that was named, "" if there is none; `splits` are those of an annotation pickle.
+    """
+
+    record: dict[str, Any]
+    source: Path
+    raw: bool = False
+    group: str = ""
+    splits: tuple[str, ...] = ()
+    gaps: bool = False  # NaN in a pickle became zeros
+
+    @property
+    def name(self) -> str:
+        """The frame_dir; every reader gives one."""
+        return self.record["frame_dir"]
+
+    @property
+    def shape(self) -> Shape:
+        """Joints, coordinates, and whether there is a score."""
+        joints, coordinates = self.record["keypoint"].shape[2:]
+        return joints, coordinates, self.record.get("keypoint_score") is not None
+
+    @functools.cached_property
+    def frames(self) -> Array:
+        """The frames in use (M T V C), with the score as last channel. Raises ValueError with the cause."""
+        return frames_of(self.record)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no person is in any frame."""
+        return not self.record["keypoint"].any()
+
+    def changed(self, **changes: Any) -> "Clip":
+        """The clip with other values in its record; None removes a key."""
+        record = {
+            key: value for key, value in (self.record | changes).items() if value is not None or key not in changes
+        }
+        return replace(self, record=record)
+
+    def is_kinect(self, layout: Layout | None) -> bool:
+        """Whether its skeleton is that of NTU RGB+D, as far as the numbers and `layout` say."""
+        return self.shape[:2] == KINECT and (layout is None or layout.name == "ntu")
+
+    def is_centred(self) -> bool:
+        """Whether the middle joint of the first body is at the origin throughout, as in pre-normalised clips."""
+        return self.shape[:2] == KINECT and bool((np.abs(self.record["keypoint"][0, :, 1]) < _CENTRED).all())
+
+    def with_score_last(self) -> "Clip":
+        """The third value of each joint becomes its score. Raises ValueError."""
+        keypoint = self.record["keypoint"]
+        if keypoint.shape[3] != 3 or self.shape[2]:
+            raise ValueError(f"it has {words(self.shape)}; --score-last is for x, y, score")
+        return self.changed(
+            keypoint=np.ascontiguousarray(keypoint[..., :2]), keypoint_score=np.ascontiguousarray(keypoint[..., 2])
+        )
+
+    def with_size(self, given: tuple[int, int] | None) -> "Clip":
+        """The image size under both names MMAction2 knows; `given` is for records without one."""
+        size = self.record.get("img_shape") or given
+        return self.changed(img_shape=size, original_shape=self.record.get("original_shape") or size) if size else self
+
+    def emptied(self, shape: Shape) -> "Clip":
+        """A clip of zeros with these joints, coordinates and score."""
+        frames = self.record["keypoint"].shape[1]
+        keypoint = np.zeros((1, frames, *shape[:2]), np.float32)
+        score = np.zeros((1, frames, shape[0]), np.float32) if shape[2] else None
+        record = {key: value for key, value in self.record.items() if key != "keypoint_score"} | {"keypoint": keypoint}
+        return replace(self, record=record | ({} if score is None else {"keypoint_score": score}))
+
+    def pre_normalized(self) -> "Clip":
+        """A raw clip (M T 25 3) as NTU's are prepared: the two bodies that move most, centred, spine up, shoulders level.
+
+        Scores are dropped: they belong to bodies in another order. Raises DataError.
+        """
+        try:
+            frames = frames_of({**self.record, "keypoint_score": None})[:_NTU_BODIES]
+        except ValueError as error:
+            raise DataError(f"{printable(self.name)}: {error}.") from error
+        if frames.shape[2:] != KINECT:
+            raise DataError(
+                f"{printable(self.name)} has {frames.shape[2]} joints with {frames.shape[3]} values; NTU's way of centring "
+                "and turning needs 25 with x, y and z."
+            )
+        keypoint = pre_normalise(choose_two(frames.astype(np.float64)))
+        kept = {key: value for key, value in self.record.items() if key != "keypoint_score"}
+        return replace(self, record=kept | {"keypoint": keypoint, "total_frames": keypoint.shape[1]})
 
 
 def name_of(record: Any, index: int) -> str:

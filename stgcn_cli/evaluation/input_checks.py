@@ -42,7 +42,7 @@ def facts_of(store: Store, inputs: Sequence[adapt.Adapted], preset: Preset) -> l
             store.names[index], int(store.lengths[index]), given.persons,
             bool(store.starts[index, kept:].any()) or given.persons > int((store.starts[index] > 0).sum()),
             float(spread[index]), (int(store.image_sizes[index, 0]), int(store.image_sizes[index, 1])),
-            _reach(given.record["keypoint"]), given.change,
+            _reach(given.clip.record["keypoint"]), given.change,
         )
         for index, given in enumerate(inputs)
     ]  # fmt: skip

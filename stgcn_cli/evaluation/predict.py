@@ -16,8 +16,10 @@ from torch import nn
 
 from stgcn_cli.config import catalog, class_names
 from stgcn_cli.config.schema import Preset
+from stgcn_cli.data.checks import Findings, RecordChecker
 from stgcn_cli.data.loader import REFERENCE_SIZE, Clips
-from stgcn_cli.data.readers.inputs import Input, expand, read_inputs
+from stgcn_cli.data.readers.inputs import expand, read_inputs
+from stgcn_cli.data.records import Clip
 from stgcn_cli.data.splits import Split
 from stgcn_cli.data.statistics import parse_statistics
 from stgcn_cli.data.store import Store, store_of
@@ -34,6 +36,7 @@ from stgcn_cli.runtime.distributed import World, resolve_device
 from stgcn_cli.runtime.memory import tune_allocator
 from stgcn_cli.runtime.precision import dtype_of, resolve_precision, set_up
 
+_SAID = ("all zeros", "not told", "hidden")  # problems that `input_checks` words itself
 _AT_A_TIME = 512  # clips held in memory; a multiple of the usual batches, so that these are those of an evaluation
 
 
@@ -49,16 +52,16 @@ class Predictor:
     precision: str = "float32"
     batch_size: int | None = None
 
-    def scores(self, inputs: Sequence[Input]) -> np.ndarray:
+    def scores(self, inputs: Sequence[Clip]) -> np.ndarray:
         """Logits (N, classes), float32. Raises DataError where a skeleton is another one."""
         return self.answer(inputs)[0]
 
-    def warnings(self, given: Input) -> list[str]:
+    def warnings(self, given: Clip) -> list[str]:
         """What is far from what the model was trained on."""
         ready = [adapted(given, self.preset)]
         return self.oddities(facts_of(_store(ready, [given]), ready, self.preset))
 
-    def answer(self, inputs: Sequence[Input]) -> tuple[np.ndarray, list[Facts]]:
+    def answer(self, inputs: Sequence[Clip]) -> tuple[np.ndarray, list[Facts]]:
         """Logits (N, classes) and the facts of every clip."""
         ready = [adapted(given, self.preset) for given in inputs]
         store = _store(ready, inputs)
@@ -75,8 +78,8 @@ class Predictor:
         return input_warnings(facts, self.preset, self.trained_on, self.preset.data.image_size)
 
 
-def _store(ready: Sequence[Adapted], inputs: Sequence[Input]) -> Store:
-    return store_of([each.record for each in ready], inputs[0].source)
+def _store(ready: Sequence[Adapted], inputs: Sequence[Clip]) -> Store:
+    return store_of([each.clip.record for each in ready], inputs[0].source)
 
 
 def load(
@@ -137,18 +140,23 @@ def predict(words: Sequence[str], wishes: resolve.EvalOptions, reporter: Reporte
     scores: list[np.ndarray] = []
     facts: list[Facts] = []
     sources: list[Path] = []
+    checker = RecordChecker(Findings(" ".join(words)), has_splits=False, labelled=False)
     for inputs in _chunks(read_inputs(words, reporter)):
+        for clip in inputs:
+            checker.look_at(clip.record, checker.told.clips)
+            checker.told.clips += 1
         found, about = predictor.answer(inputs)
         scores.append(found)
         facts += about
         sources += [given.source for given in inputs]
     if not facts:
         raise DataError(f"There are no clips in {' '.join(words)}.")
-    return Predictions(
-        predictor.preset, predictor.classes, np.concatenate(scores), facts, sources, predictor.oddities(facts)
-    )
+    checked = checker.finish()
+    checked.found = [each for each in checked.found if not each.found.startswith(_SAID)]
+    warnings = predictor.oddities(facts) + checked.kinds()
+    return Predictions(predictor.preset, predictor.classes, np.concatenate(scores), facts, sources, warnings)
 
 
-def _chunks(inputs: Iterator[Input]) -> Iterator[list[Input]]:
+def _chunks(inputs: Iterator[Clip]) -> Iterator[list[Clip]]:
     while some := list(itertools.islice(inputs, _AT_A_TIME)):
         yield some

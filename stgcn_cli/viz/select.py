@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stgcn_cli.data.readers.inputs import Input, Unit, list_units, read_inputs, read_unit
+from stgcn_cli.data.readers.inputs import Unit, list_units, read_inputs, read_unit
 from stgcn_cli.data.readers.parsing import Options
-from stgcn_cli.data.records import name_of
+from stgcn_cli.data.records import Clip
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.io.text import nearest
@@ -17,7 +17,7 @@ _ONE_CLIP = ("skeleton", "npy", "openpose")  # formats whose files are one clip 
 class Choice:
     """The clip, and how many there were to choose from in words ("200 clips"; "" when it is the only one)."""
 
-    clip: Input
+    clip: Clip
     among: str
 
 
@@ -32,11 +32,10 @@ def choose(word: str, wanted: str | None, options: Options, reporter: Reporter) 
     if unit := _at_once(units, wanted):
         return Choice(next(read_unit(unit)), "")
     names = []
-    for index, found in enumerate(read_inputs([word], reporter, options)):
-        name = name_of(found.record, index)
-        if wanted in (name, str(index)):
-            return Choice(found, "")
-        names.append(name)
+    for index, clip in enumerate(read_inputs([word], reporter, options)):
+        if wanted in (clip.name, str(index)):
+            return Choice(clip, "")
+        names.append(clip.name)
     last = f" It holds {len(names):,} clips: 0 to {len(names) - 1}." if names else " It holds no clips."
     raise DataError(f"{word} holds no clip {wanted!r}.{last}{nearest(wanted, names)}")
 
@@ -52,7 +51,7 @@ def _first(word: str, units: list[Unit]) -> Choice:
     return Choice(first, f"{count:,} clips" if count > 1 else "")
 
 
-def _clips(units: list[Unit]) -> Iterator[Input]:
+def _clips(units: list[Unit]) -> Iterator[Clip]:
     for unit in units:
         yield from read_unit(unit)
 

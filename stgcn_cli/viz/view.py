@@ -10,9 +10,8 @@ import numpy as np
 
 from stgcn_cli.config import presets
 from stgcn_cli.config.skeletons import Layout, find_layout
-from stgcn_cli.data.readers.inputs import Input
 from stgcn_cli.data.readers.parsing import Options
-from stgcn_cli.data.records import name_of
+from stgcn_cli.data.records import Clip
 from stgcn_cli.errors import CheckpointError, DataError, UsageError
 from stgcn_cli.evaluation import metrics
 from stgcn_cli.io.files import atomic_write
@@ -50,7 +49,7 @@ def view(wishes: ViewOptions, reporter: Reporter) -> Path:
         check_name(wishes.out, FORMATS)
     layout = find_layout(wishes.layout) if wishes.layout else None
     chosen = select.choose(wishes.source, wishes.clip, Options(layout=layout), reporter)
-    name = name_of(chosen.clip.record, 0)
+    name = chosen.clip.name
     if chosen.among:
         reporter.note(
             f"{wishes.source} holds {chosen.among}; this is {name}. Another is chosen with --clip NAME or INDEX."
@@ -76,7 +75,7 @@ def check_name(path: Path, formats: Sequence[str]) -> None:
 
 
 def _asked(
-    wishes: ViewOptions, clip: Input, layout: Layout | None, reporter: Reporter
+    wishes: ViewOptions, clip: Clip, layout: Layout | None, reporter: Reporter
 ) -> tuple[Prediction | None, Layout | None, Sequence[str]]:
     """What the checkpoint says of the clip, its skeleton where none was named, and its class names."""
     if not wishes.checkpoint:
@@ -95,7 +94,7 @@ def _asked(
     return said, layout or presets.layout_of(predictor.preset), predictor.classes
 
 
-def _motion(clip: Input, name: str, layout: Layout | None, wishes: ViewOptions) -> Motion:
+def _motion(clip: Clip, name: str, layout: Layout | None, wishes: ViewOptions) -> Motion:
     keypoint, frames = clip.record["keypoint"], int(clip.record["total_frames"])
     joints, coordinates = keypoint.shape[2:]
     if coordinates not in (2, 3):
@@ -112,7 +111,7 @@ def _motion(clip: Input, name: str, layout: Layout | None, wishes: ViewOptions) 
     )  # fmt: skip
 
 
-def _about(clip: Input, classes: Sequence[str]) -> list[tuple[str, object]]:
+def _about(clip: Clip, classes: Sequence[str]) -> list[tuple[str, object]]:
     told: list[tuple[str, object]] = [("file", clip.source.name)]
     label = clip.record.get("label")
     if label is None:

@@ -74,7 +74,6 @@ def test_json_for_scripts(stgcn, tmp_path):
     (("convert", "clips", "--out", "a.pkl", "--from", "openpos"), "Did you mean 'openpose'"),
     (("convert", "clips", "--out", "a.pkl", "--layout", "coc"), "Did you mean 'coco'"),
     (("convert", "clips", "--out", "a.pkl", "--classes", "folder"), "Did you mean 'folders'"),
-    (("merge", "a.pkl", "--out", "b.pkl", "--keep", "last"), "There is no --keep 'last'"),
 ])  # fmt: skip
 def test_what_cannot_be_meant_is_said_before_the_work(words, said, clips, stgcn):
     done = stgcn("data", *words)

@@ -111,7 +111,7 @@ def test_the_command_finds_the_official_archive_and_says_what_it_did(stgcn, tmp_
 
 def test_the_command_finds_the_unpacked_folder_and_writes_lists(stgcn, tmp_path):
     write_folder(tmp_path / "d" / "nturgb+d_skeletons", clips(12))
-    said = stgcn("prepare", "ntu60", "--data", "d", "--format", "mmaction0x", "--splits", "xview")
+    said = stgcn("prepare", "ntu60", "--data", "d", "--format", "list", "--splits", "xview")
     assert said.code == 0, said.err
     files = sorted(str(path.relative_to(tmp_path / "d" / "ntu60")) for path in (tmp_path / "d" / "ntu60").rglob("*.*"))
     assert files == ["ntu60.report.json", "xview/train.pkl", "xview/val.pkl"]
@@ -132,7 +132,7 @@ def test_many_set_aside_files_are_cut_short(stgcn, tmp_path):
     (["ntu120"], 3, "https://rose1.ntu.edu.sg/dataset/actionRecognition/"),
     (["ntu60", "--source", "gone.zip"], 3, "gone.zip cannot be read: No such file or directory."),
     (["ntu60", "--source", "data.zip", "--splits", "xset"], 2, "ntu60 has no benchmark 'xset'. Did you mean 'xsub'?"),
-    (["ntu60", "--source", "data.zip", "--format", "singel"], 2, "There is no format 'singel'. Did you mean 'single'?"),
+    (["ntu60", "--source", "data.zip", "--format", "singel"], 2, "'singel' is not one of single, list. Did you mean 'single'?"),
     (["ntu60", "--source", "data.zip", "--workers", "0"], 2, "--workers"),
     (["ntu60", "--source", "data.zip", "--max-bad", "2"], 2, "--max-bad"),
 ])  # fmt: skip

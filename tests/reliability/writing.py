@@ -117,7 +117,7 @@ def serve(mirror: Mirror) -> None:
 COMMANDS = {
     "train": Command(TRAIN, annotations_and_store, (*TRAIN, "--resume")),
     "prepare, one file": Command((*RAW, "--out", "new/x.pkl"), raw_clips),
-    "prepare, lists": Command((*RAW, "--out", "new", "--format", "mmaction0x"), raw_clips),
+    "prepare, lists": Command((*RAW, "--out", "new", "--format", "list"), raw_clips),
     "prepare, keypoints": Command(
         ("prepare", "ntu60-2d", "--source", "ntu60_xsub_train.pkl", "--source", "ntu60_xsub_val.pkl", "--out", "2d.pkl"),
         keypoints,

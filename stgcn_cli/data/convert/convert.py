@@ -1,58 +1,27 @@
-"""One clip after the other into a new annotation pickle: label, subject and name settled, arrays as the others' are."""
+"""`stgcn data convert`: clips of any format to annotation pickles with labels, splits and a preset.
+
+One clip is in memory at a time (of a JSON, CSV or .npz file all of its clips); converted clips wait on disk.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from stgcn_cli.config.skeletons import Shape, layout_for, some, words
+from stgcn_cli.data.checks import Findings, RecordChecker
 from stgcn_cli.data.convert.labels import LabelRow, number
 from stgcn_cli.data.convert.split import Division, divide, plain_subject
 from stgcn_cli.data.convert.spool import Spool, Word, clip_of, plain_label, spool_in
 from stgcn_cli.data.convert.writer import ConversionResult, Dataset, write_dataset
+from stgcn_cli.data.locations import beside
 from stgcn_cli.data.ntu.names import parse_name
 from stgcn_cli.data.output import Target
-from stgcn_cli.data.readers.inputs import Input, expand, pre_normalized, read_inputs
+from stgcn_cli.data.readers.inputs import expand, read_inputs
 from stgcn_cli.data.readers.parsing import Options
-from stgcn_cli.data.records import frame_dir_of
-from stgcn_cli.errors import DataError, UsageError
+from stgcn_cli.data.records import KINECT, Clip, frame_dir_of
+from stgcn_cli.errors import DataError
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.io.text import nearest, one_line
-
-# What the arrays of one record are, and the small changes that make it like the others.
-
-KINECT = (25, 3)  # joints, coordinates
-_CENTRED = 1e-3  # metres from the middle joint to zero in clips that have been normalised
-
-
-def shape_of(record: dict[str, Any]) -> Shape:
-    """Joints, coordinates, and whether there is a score."""
-    joints, values = record["keypoint"].shape[2:]
-    return joints, values, record.get("keypoint_score") is not None
-
-
-def is_centred(record: dict[str, Any]) -> bool:
-    """Whether the middle joint of a Kinect's first body is at zero throughout, as it is in prepared clips."""
-    return record["keypoint"].shape[2:] == KINECT and bool((np.abs(record["keypoint"][0, :, 1]) < _CENTRED).all())
-
-
-def with_score(record: dict[str, Any]) -> dict[str, Any]:
-    """The third value of each joint becomes its score."""
-    keypoint = record["keypoint"]
-    if keypoint.shape[3] != 3 or record.get("keypoint_score") is not None:
-        raise ValueError(f"it has {words(shape_of(record))}; --score-last is for x, y, score")
-    return record | {
-        "keypoint": np.ascontiguousarray(keypoint[..., :2]),
-        "keypoint_score": np.ascontiguousarray(keypoint[..., 2]),
-    }
-
-
-def with_size(record: dict[str, Any], given: tuple[int, int] | None) -> dict[str, Any]:
-    """The image size under both names MMAction2 knows; the one the user gives is for records that do not tell theirs."""
-    size = record.get("img_shape") or given
-    return record | {"img_shape": size, "original_shape": record.get("original_shape") or size} if size else record
-
 
 _FOREIGN_KEYS = ("frame_dir", "total_frames", "img_shape", "keypoint", "keypoint_score", "subject")
 
@@ -68,52 +37,73 @@ class Rules:
     options: Options = field(default_factory=Options)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A clip ready for the new file, and what was done to it."""
+
+    clip: Clip
+    normalized: bool = False
+    lost_score: bool = False  # of x, y, z and a score, which no network takes
+
+
+def prepare(clip: Clip, rules: Rules) -> Prepared:
+    """Return the clip as the new file holds it. Raises ValueError, DataError."""
+    if clip.raw:
+        clip = replace(clip, record={key: clip.record[key] for key in _FOREIGN_KEYS if key in clip.record})
+    if rules.score_last:
+        clip = clip.with_score_last()
+    kinect = clip.is_kinect(rules.options.layout)
+    if rules.pre_normalize == "ntu" or (rules.pre_normalize == "auto" and clip.raw and kinect):
+        return Prepared(clip.pre_normalized(), normalized=True)
+    if clip.shape[1] == 3 and clip.shape[2]:
+        return Prepared(clip.changed(keypoint_score=None), lost_score=True)
+    return Prepared(clip.with_size(rules.options.image_size) if clip.shape[1] == 2 else clip)
+
+
 @dataclass
 class Collector:
-    """What has been seen up to now. Clips with nobody in them wait until the number of joints is known."""
+    """Takes clips in and counts them. Clips without a person wait until the number of joints is known."""
 
     rules: Rules
     spool: Spool
+    checker: RecordChecker
     shape: Shape | None = None
     first: str = ""  # the clip the shape is of
     normalised: bool = False
-    centred: bool = True  # every clip of a Kinect has its middle joint at zero
-    without_score: int = 0  # scores left out
+    centred: bool = True  # every clip of a Kinect has its middle joint at the origin
+    without_score: int = 0  # clips whose score was dropped
+    with_gaps: list[str] = field(default_factory=list)  # clips with NaN, which became zeros
     empty: list[str] = field(default_factory=list)
     sources: dict[str, set[str]] = field(default_factory=dict)
-    waiting: list[Input] = field(default_factory=list)
+    waiting: list[tuple[Prepared, Word, str | None]] = field(default_factory=list)
 
-    def take(self, found: Input) -> None:
+    def take(self, clip: Clip) -> None:
         """Take in one clip. Raises DataError naming it."""
-        name = found.record["frame_dir"]
         try:
-            self._check_name(found)
-            record = self._prepared(found)
-            label, subject = self._label(found), self._subject(found)
+            self._check_name(clip)
+            prepared = prepare(clip, self.rules)
+            label, subject = self._label(clip), self._subject(clip)
         except ValueError as error:
-            raise DataError(f"{found.source}: {one_line(name)}: {error}.") from error
-        if not record["keypoint"].any():
-            self.empty.append(name)
+            raise DataError(f"{clip.source}: {one_line(clip.name)}: {error}.") from error
+        shape = prepared.clip.shape
+        if prepared.clip.is_empty:
+            self.empty.append(clip.name)
             if self.shape is None:
-                self.waiting.append(found)
+                self.waiting.append((prepared, label, subject))
                 return
-            record = self._reshaped(record)
-        shape = shape_of(record)
-        if self.shape is None:
-            layout_for(shape, self.rules.options.layout)  # one with other joints is told at once
-            self.shape, self.first = shape, name
-            self._take_waiting()
-        if shape != self.shape:
+        elif self.shape is None:
+            layout_for(shape, self.rules.options.layout)  # other joints than the layout's are refused at once
+            self._settle(shape, clip.name)
+        elif shape != self.shape:
             raise DataError(
-                f"{found.source}: {one_line(name)} has {words(shape)}, but {one_line(self.first)} has {words(self.shape)}."
+                f"{clip.source}: {one_line(clip.name)} has {words(shape)}, but {one_line(self.first)} has {words(self.shape)}."
             )
-        self.spool.add(record, clip_of(record, found.source, label, subject, found.splits))
+        self._add(prepared, label, subject)
 
     def finish(self) -> None:
-        """What still waits is taken in. Raises DataError when there is no clip at all."""
+        """Take in what still waits. Raises DataError when there are no clips at all."""
         if self.shape is None and self.waiting:
-            self.shape = shape_of(self._prepared(self.waiting[0]))
-            self._take_waiting()
+            self._settle(self.waiting[0][0].clip.shape, "")
         if not self.spool.clips:
             raise DataError("There are no clips.")
 
@@ -125,86 +115,66 @@ class Collector:
 
     @property
     def pre_normalize(self) -> str:
-        """What a preset says of these clips: "ntu" where they are centred and turned, by us or before."""
+        """What a preset says of these clips: "ntu" if they are centred and turned, by us or before."""
         kinect = self.shape is not None and self.shape[:2] == KINECT
         return "ntu" if self.normalised or (kinect and self.centred) else "none"
 
-    def _take_waiting(self) -> None:
-        for found in self.waiting:
-            record = self._reshaped(self._prepared(found))
-            label, subject = self._label(found), self._subject(found)
-            self.spool.add(record, clip_of(record, found.source, label, subject, found.splits))
+    def _settle(self, shape: Shape, first: str) -> None:
+        self.shape, self.first = shape, first
+        for prepared, label, subject in self.waiting:
+            self._add(prepared, label, subject)
         self.waiting = []
 
-    def _check_name(self, found: Input) -> None:
-        """A name from two files, or twice from foreign ones, could not be told apart. In one pickle it may be meant so."""
-        sources = self.sources.setdefault(frame_dir_of(found.record) or "", set())
-        other = sources - {str(found.source)}
-        if other or (sources and found.raw):
-            where = f"it is also in {other.pop()}" if other else "it stands there twice"
+    def _add(self, prepared: Prepared, label: Word, subject: str | None) -> None:
+        """Count the clip, check it, and keep it on disk; one without a person gets the joints of the others."""
+        clip = prepared.clip
+        if clip.is_empty and clip.shape != self.shape:
+            clip = clip.emptied(self.known_shape)
+        self.normalised |= prepared.normalized
+        self.without_score += prepared.lost_score
+        if clip.is_kinect(self.rules.options.layout) and not prepared.normalized:
+            self.centred = self.centred and clip.is_centred()
+        if clip.gaps:
+            self.with_gaps.append(clip.name)
+        self.checker.look_at(
+            {key: value for key, value in clip.record.items() if key != "label"}, len(self.spool.clips)
+        )
+        self.spool.add(clip.record, clip_of(clip.record, clip.source, label, subject, clip.splits))
+
+    def _check_name(self, clip: Clip) -> None:
+        """A name in two files, or twice in a foreign one, would be ambiguous. In one pickle it may be intended."""
+        sources = self.sources.setdefault(frame_dir_of(clip.record) or "", set())
+        other = sources - {str(clip.source)}
+        if other or (sources and clip.raw):
+            where = f"it is also in {other.pop()}" if other else "it occurs twice"
             raise ValueError(f"{where}; clips of one name cannot be told apart")
-        sources.add(str(found.source))
+        sources.add(str(clip.source))
 
-    def _label(self, found: Input) -> Word:
+    def _label(self, clip: Clip) -> Word:
         if self.rules.labels is not None:
-            told = self._told(found.record["frame_dir"])
-            if told is None:
-                close = nearest(found.record["frame_dir"], list(self.rules.labels))
-                raise ValueError(f"it is not in the table of labels.{close}")
-            return told.label
+            row = self.rules.labels.get(clip.name)
+            if row is None:
+                raise ValueError(f"it is not in the table of labels.{nearest(clip.name, list(self.rules.labels))}")
+            return row.label
         if self.rules.from_folders:
-            if not found.group:
-                raise ValueError("it lies in no folder of a class; give the folder above the folders of classes")
-            return found.group
-        return plain_label(found.record.get("label"))
+            if not clip.group:
+                raise ValueError("it is not in the folder of a class; give the folder above the folders of classes")
+            return clip.group
+        return plain_label(clip.record.get("label"))
 
-    def _told(self, name: str) -> LabelRow | None:
-        return (self.rules.labels or {}).get(name)
-
-    def _subject(self, found: Input) -> str | None:
+    def _subject(self, clip: Clip) -> str | None:
         """As the table says, else the record, else an NTU name."""
-        told, named = self._told(found.record["frame_dir"]), parse_name(found.record["frame_dir"])
-        said = (told.subject if told else None) or found.record.get("subject")
-        return plain_subject(said if said is not None else named.person if named else None)
+        row, named = (self.rules.labels or {}).get(clip.name), parse_name(clip.name)
+        subject = (row.subject if row else None) or clip.record.get("subject")
+        return plain_subject(subject if subject is not None else named.person if named else None)
 
-    def _prepared(self, found: Input) -> dict[str, Any]:
-        record, options = found.record, self.rules.options
-        if found.raw:
-            record = {key: record[key] for key in _FOREIGN_KEYS if key in record}
-        if self.rules.score_last:
-            record = with_score(record)
-        joints, values = record["keypoint"].shape[2:]
-        kinect = (joints, values) == KINECT and (options.layout is None or options.layout.name == "ntu")
-        if self.rules.pre_normalize == "ntu" or (self.rules.pre_normalize == "auto" and found.raw and kinect):
-            self.normalised = True
-            return pre_normalized(record)
-        if kinect:
-            self.centred = self.centred and is_centred(record)
-        if values == 3 and record.get("keypoint_score") is not None:
-            self.without_score += 1
-            record = {key: value for key, value in record.items() if key != "keypoint_score"}
-        return with_size(record, options.image_size) if values == 2 else record
-
-    def _reshaped(self, record: dict[str, Any]) -> dict[str, Any]:
-        """A clip of zeros with as many joints as the others have."""
-        if self.shape is None or shape_of(record) == self.shape:
-            return record
-        joints, values, has_score = self.shape
-        frames, kept = record["keypoint"].shape[1], {k: v for k, v in record.items() if k != "keypoint_score"}
-        score = {"keypoint_score": np.zeros((1, frames, joints), np.float32)} if has_score else {}
-        return kept | {"keypoint": np.zeros((1, frames, joints, values), np.float32)} | score
-
-
-# `stgcn data convert`: clips of any format -> annotation pickles, with labels, splits and a preset.
-#
-# One clip is in memory at a time (of a JSON, CSV or .npz file all of its clips are); the others wait on disk.
 
 PRE_NORMALIZE = ("auto", "ntu", "none")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ConvertOptions:
-    """What the user asked for."""
+    """What to convert, how, and where to."""
 
     inputs: Sequence[str]
     target: Target
@@ -215,58 +185,77 @@ class ConvertOptions:
     skip_bad: bool = False
 
 
-def convert(wish: ConvertOptions, reporter: Reporter = SILENT) -> ConversionResult:
+def convert(options: ConvertOptions, reporter: Reporter = SILENT) -> ConversionResult:
     """Read, settle, write. Raises UsageError before anything is read, DataError naming the clip and the cause."""
-    if wish.rules.pre_normalize not in PRE_NORMALIZE:
-        close = nearest(wish.rules.pre_normalize, PRE_NORMALIZE)
-        said = f"There is no --pre-normalize {wish.rules.pre_normalize!r}.{close}"
-        raise UsageError(said, f"Known: {', '.join(PRE_NORMALIZE)}.")
-    wish.target.check([path for path in expand(wish.inputs) if path.is_file()])
-    with spool_in(wish.target.out.parent) as spool:
-        taking, left_out = Collector(wish.rules, spool), _LeftOut(wish.skip_bad)
-        for found in read_inputs(wish.inputs, reporter, wish.rules.options, wish.format, left_out.add_file):
+    files = [path for path in expand(options.inputs) if path.is_file()]
+    options.target.check(files)
+    options = _as_beside(options, files)
+    with spool_in(options.target.out.parent) as spool:
+        checker = RecordChecker(Findings(str(options.target.out)), has_splits=True, labelled=False)
+        collector, skipped = Collector(options.rules, spool, checker), _Skipped(options.skip_bad)
+        for clip in read_inputs(options.inputs, reporter, options.rules.options, options.format, skipped.add):
             try:
-                taking.take(found)
+                collector.take(clip)
             except DataError as error:
-                left_out.add_file(one_line(found.record["frame_dir"]), error)
-        taking.finish()
-        labels, names = number(spool.clips, wish.names)
-        splits, divided = divide(spool.clips, labels, wish.division)
-        ready = Dataset(
-            spool,
-            labels,
-            names,
-            splits,
-            divided,
-            taking.known_shape,
-            taking.pre_normalize,
-            left_out.found,
-            _said(taking),
-        )
-        return write_dataset(ready, wish.target, reporter)
+                skipped.add(one_line(clip.name), error)
+        collector.finish()
+        labels, names = number(spool.clips, options.names)
+        splits, divided = divide(spool.clips, labels, options.division)
+        dataset = Dataset(
+            spool=spool, labels=labels, names=names, splits=splits, divided=divided, shape=collector.known_shape,
+            pre_normalize=collector.pre_normalize, left_out=skipped.found, warnings=_warnings(collector, labels, names),
+        )  # fmt: skip
+        return write_dataset(dataset, options.target, reporter)
+
+
+def _as_beside(options: ConvertOptions, files: Sequence[Path]) -> ConvertOptions:
+    """Take class names and skeleton from the presets beside the inputs, if all have the same and the user gave none."""
+    found = {beside(path) for path in files}
+    if len(found) != 1:
+        return options
+    known = found.pop()
+    if options.names is None and options.rules.labels is None and not options.rules.from_folders and known.classes:
+        options = replace(options, names=known.classes)
+    if options.target.layout is None and known.layout is not None:
+        rules = replace(options.rules, options=replace(options.rules.options, layout=known.layout))
+        options = replace(options, target=replace(options.target, layout=known.layout), rules=rules)
+    return options
 
 
 @dataclass
-class _LeftOut:
+class _Skipped:
     """What cannot be used: an error, or with --skip-bad a line in the summary."""
 
     allowed: bool
     found: list[tuple[str, str]] = field(default_factory=list)
 
-    def add_file(self, place: str, error: DataError) -> None:
+    def add(self, place: str, error: DataError) -> None:
         if not self.allowed:
-            raise DataError(
-                error.message, error.hint or "Correct it, or leave out what cannot be used: --skip-bad"
-            ) from error
+            raise DataError(error.message, error.hint or "Correct it, or skip unusable clips: --skip-bad") from error
         self.found.append((place, error.message))
 
 
-def _said(taking: Collector) -> list[str]:
-    said, clips = [], len(taking.spool.clips)
-    if taking.empty:
-        said.append(f"Nobody is in {len(taking.empty):,} of {clips:,} clips, kept as zeros: {some(taking.empty)}.")
-    if taking.without_score:
-        said.append(
-            f"No network here takes x, y, z and a score: the score was left out, in {taking.without_score:,} of {clips:,} clips."
+_SAID = ("all zeros", "not told", "hidden")  # problems that the summary of a conversion words itself
+
+
+def _warnings(collector: Collector, labels: Sequence[int | None], names: Sequence[str] | None) -> list[str]:
+    clips, lines = collector.spool.clips, []
+    if collector.empty:
+        lines.append(
+            f"Nobody is in {len(collector.empty):,} of {len(clips):,} clips, kept as zeros: {some(collector.empty)}."
         )
-    return said
+    if collector.without_score:
+        lines.append(
+            "No network here takes x, y, z and a score: the score was left out, in "
+            f"{collector.without_score:,} of {len(clips):,} clips."
+        )
+    if collector.with_gaps:
+        gaps = collector.with_gaps
+        lines.append(f"NaN became zeros in {len(gaps):,} of {len(clips):,} clips: {some(gaps)}.")
+    checker = collector.checker
+    for clip, label in zip(clips, labels, strict=True):
+        checker.labels.setdefault(clip.name, []).append(-1 if label is None else label)
+    checker.told.clips = len(clips)
+    found = checker.finish(names or ())
+    found.found = [each for each in found.found if not each.found.startswith(_SAID)]
+    return [*lines, *found.kinds()]

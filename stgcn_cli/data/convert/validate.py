@@ -4,7 +4,6 @@ Errors stop training or make its figures false; warnings are odd and possible; n
 """
 
 import shlex
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +12,12 @@ import numpy as np
 
 from stgcn_cli.config import presets
 from stgcn_cli.config.schema import Preset
-from stgcn_cli.config.skeletons import some
 from stgcn_cli.data import annotations, preflight
-from stgcn_cli.data.checks import Findings, RecordChecker, check_splits
-from stgcn_cli.data.locations import names_beside
+from stgcn_cli.data.checks import Findings, RecordChecker
+from stgcn_cli.data.locations import beside
 from stgcn_cli.data.splits import Split, find_split, open_stores
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.reporter import SILENT, Reporter
-
-_RELATIVE = 2.0  # pixels beyond this are no shares of an image
-_ALL = "all records"
 
 
 def validate_pickle(path: Path, names: Sequence[str] | None = None, reporter: Reporter = SILENT) -> Findings:
@@ -36,67 +31,7 @@ def validate_pickle(path: Path, names: Sequence[str] | None = None, reporter: Re
         for index, record in enumerate(read.records):
             checking.look_at(record, index)
             advance()
-    _check_labels(checking, names_beside(path) if names is None else names)
-    _check_names(checking)
-    _check_units(checking)
-    for key, count in checking.unknown.items():
-        where = f"{count:,} of {checking.told.clips:,} records"
-        checking.told.add("note", where, key, "a key that is not used here", "")
-    if not checking.told.clips:
-        checking.told.add("error", _ALL, "record", "there is none", "records")
-    if read.splits is not None:
-        check_splits(checking.told, checking.names, read.splits)
-    return checking.told
-
-
-def _check_labels(checking: RecordChecker, names: Sequence[str]) -> None:
-    """Note labels that leave gaps, count from 1, are all alike, or have no name."""
-    told = checking.told
-    found = sorted({label for labels in checking.labels.values() for label in labels} - {-1})
-    if not found:
-        return
-    if len(found) == 1:
-        told.add("warning", _ALL, "label", f"all are {found[0]}", "several classes")
-    missing = sorted(set(range(found[-1])) - set(found))
-    if missing[:1] == [0]:
-        told.add("warning", _ALL, "label", f"from {found[0]} to {found[-1]}, none is 0: are they counted from 1?")
-    elif missing:
-        said = f"up to {found[-1]}, but none is {some(list(map(str, missing)))}"
-        told.add("warning", _ALL, "label", said, "every class")
-    for name, labels in checking.labels.items() if names else ():
-        for label in labels:
-            if label >= len(names):
-                told.add("error", name, "label", str(label), f"0 to {len(names) - 1}, for {len(names)} classes")
-
-
-def _check_names(checking: RecordChecker) -> None:
-    """Note names that stand there more than once; under several labels, as in BABEL, they may be meant so."""
-    for name, labels in checking.labels.items():
-        for label, count in Counter(labels).items():
-            if count > 1:
-                said = f"{count} records of this name with label {label}"
-                checking.told.add("warning", name, "frame_dir", said, "one")
-        if len(set(labels)) > 1:
-            listed = ", ".join(map(str, sorted(set(labels))))
-            checking.told.add("note", name, "label", f"one name under the labels {listed}", "")
-
-
-def _check_units(checking: RecordChecker) -> None:
-    """Note coordinates that cannot be pixels, and a score that stands where z should be."""
-    if checking.shape is None:
-        return
-    joints, values, has_score = checking.shape
-    low, high = checking.third
-    if values == 2 and 0 < checking.largest <= _RELATIVE:
-        said = f"no coordinate is above {checking.largest:.3g}: are these shares of the image?"
-        checking.told.add("warning", _ALL, "keypoint", said, "pixels")
-    if (joints, values, has_score) == (17, 3, False) and low >= 0 and high <= 1 < checking.largest:
-        said = f"the third value is from {low:.3g} to {high:.3g}: is it a score?"
-        expected = "z; for a score: stgcn data convert FILE --score-last --out NEW.pkl"
-        checking.told.add("warning", _ALL, "keypoint", said, expected)
-
-
-# A validation as the user wishes it: the file by itself, then against the preset that is to use it.
+    return checking.finish(beside(path).classes if names is None else names, read.splits)
 
 
 @dataclass(frozen=True)
@@ -109,16 +44,16 @@ class ValidateOptions:
     names: Sequence[str] | None = None  # of the classes
 
 
-def validate(wishes: ValidateOptions, reporter: Reporter) -> Findings:
+def validate(options: ValidateOptions, reporter: Reporter) -> Findings:
     """What is wrong in the file, and with a preset what it would say before training. Raises DataError, UsageError."""
-    preset = presets.load(wishes.preset, wishes.settings) if wishes.preset else None
-    found = validate_pickle(wishes.file, wishes.names, reporter)
+    preset = presets.load(options.preset, options.settings) if options.preset else None
+    found = validate_pickle(options.file, options.names, reporter)
     if preset is None or found.count("error"):
         return found
     try:
-        _check_with(preset, wishes.file, found)
+        _check_with(preset, options.file, found)
     except DataError as error:
-        found.add("error", preset.name, "preset", _told(error), "")
+        found.add("error", preset.name, "preset", _in_one_line(error), "")
     return found
 
 
@@ -132,7 +67,7 @@ def _check_with(preset: Preset, file: Path, found: Findings) -> None:
             split = find_split(stores, name)
             splits.append(split)
         except DataError as error:
-            found.add("error", f"split {name}", "preset", _told(error), "")
+            found.add("error", f"split {name}", "preset", _in_one_line(error), "")
             split = Split(name, stores[0], np.arange(len(stores[0])))
         for warning in preflight.check(preset, split, training=training):
             found.add("warning", f"split {name}", "preset", warning, "")
@@ -140,19 +75,19 @@ def _check_with(preset: Preset, file: Path, found: Findings) -> None:
         found.add("warning", "both splits", "preset", warning, "")
 
 
-def _told(error: DataError) -> str:
+def _in_one_line(error: DataError) -> str:
     return " ".join(f"{error.message} {error.hint}".split("\n")).strip()
 
 
-def next_command(wishes: ValidateOptions, found: Findings) -> str:
+def next_command(options: ValidateOptions, found: Findings) -> str:
     """What to type after this."""
-    file, beside = shlex.quote(str(wishes.file)), wishes.file.with_suffix(".toml")
+    file, beside = shlex.quote(str(options.file)), options.file.with_suffix(".toml")
     if found.count("error"):
         return f"stgcn data validate {file}"
-    preset = wishes.preset or (str(beside) if beside.is_file() else _shipped_for(wishes.file.stem))
+    preset = options.preset or (str(beside) if beside.is_file() else _shipped_for(options.file.stem))
     if preset is None:
-        return f"stgcn data convert {file} --out {shlex.quote(str(wishes.file.with_stem(wishes.file.stem + '_own')))}"
-    settings = "".join(f" --set {shlex.quote(setting)}" for setting in wishes.settings)
+        return f"stgcn data convert {file} --out {shlex.quote(str(options.file.with_stem(options.file.stem + '_own')))}"
+    settings = "".join(f" --set {shlex.quote(setting)}" for setting in options.settings)
     return f"stgcn train --preset {shlex.quote(preset)}{settings} --data {file}"
 
 

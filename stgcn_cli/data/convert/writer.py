@@ -17,7 +17,7 @@ from stgcn_cli.io.files import atomic_write
 from stgcn_cli.io.reporter import Reporter
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dataset:
     """Clips with everything settled: (N,) labels and splits in the order of the spool."""
 
@@ -45,7 +45,7 @@ class Dataset:
         return {split: list(names) for split, names in members.items()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ConversionResult:
     """What was written; for people, and as JSON."""
 
@@ -72,7 +72,7 @@ def write_dataset(ready: Dataset, target: Target, reporter: Reporter) -> Convers
     """Write the clips to their files, and the preset. Raises DataError, UsageError, RunError."""
     layout, members = layout_for(ready.shape, target.layout), ready.members()
     paths = target.checked_paths(members)
-    made = one_pickle(target.out, members) if target.dialect == "one" else list_pickles(paths)
+    made = one_pickle(target.out, members) if target.format == "single" else list_pickles(paths)
     with reporter.progress("write clips", len(ready.labels)) as advance, made as writer:
         ready.spool.write(writer, ready.labels, ready.splits, advance)
     files = list(paths.values())

@@ -200,7 +200,7 @@ def prepare_babel(
 ) -> RecordSummary:
     """Write the annotation pickle(s) of "babel60" or "babel120" from folders and archives of the release.
 
-    `out` is a file with all splits, or with format "mmaction0x" a folder of lists; `splits`: which (None: all that are
+    `out` is a file with all splits, or with format "list" a folder of lists; `splits`: which (None: all that are
     there). An archive is unpacked beside `out` and the unpacked files are removed again. Clips that cannot be used are
     set aside and listed, in the summary and in a report beside the output. Raises UsageError for places and names that
     cannot work, DataError when a source cannot be read or more than the share `max_bad` of the clips are bad.

@@ -40,7 +40,7 @@ def prepare_2d(
 ) -> RecordSummary:
     """Write the annotation pickle(s) of "ntu60-2d" or "ntu120-2d" from annotation pickles in either dialect.
 
-    `out` is a file with all splits, or with format "mmaction0x" a folder of lists; `splits` are benchmarks or splits
+    `out` is a file with all splits, or with format "list" a folder of lists; `splits` are benchmarks or splits
     (None: all that are there). Records that cannot be used are set aside and listed, in the summary and in a report
     beside the output. Raises UsageError for places and names that cannot work, DataError when a source cannot be read
     or more than the share `max_bad` of the records are bad.

@@ -169,7 +169,7 @@ def prepare_ntu(
     """Write the annotation pickle(s) of `dataset` ("ntu60" or "ntu120") from zips and folders of `.skeleton` texts, or
     from annotation pickles with raw 3-D joints, whose bodies somebody else has chosen.
 
-    `out` is a file, or with format "mmaction0x" a folder; `splits` are benchmarks (None: all); `progress` hears (clips
+    `out` is a file, or with format "list" a folder; `splits` are benchmarks (None: all); `progress` hears (clips
     done, clips in all), never before the workers run. The bytes written do not depend on `workers`. Files that cannot be
     used are set aside and listed, in the summary and in a report beside the output. Raises UsageError for names and
     places that cannot work, and DataError when a source cannot be read, no clip is left, or more than the share

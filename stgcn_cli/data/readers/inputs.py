@@ -1,4 +1,8 @@
-"""Clips out of whatever the user names: files of every format in `formats`, zips and folders of them, globs."""
+"""Clips from files of every format, zips and folders of them, and globs.
+
+A unit is what is read at a time. The name of a clip that is a whole unit is its path below the folder that was named,
+without suffix: "wave/clip1"; NTU's names stay as they are.
+"""
 
 import glob
 import os
@@ -12,18 +16,12 @@ import numpy as np
 
 from stgcn_cli.data.archives import Entry, list_source
 from stgcn_cli.data.ntu.names import parse_name
-from stgcn_cli.data.ntu.normalize import choose_two, pre_normalise
 from stgcn_cli.data.readers import FORMATS, annotation, ntu_text, openpose, recognise
 from stgcn_cli.data.readers.parsing import Options
-from stgcn_cli.data.records import frames_of
+from stgcn_cli.data.records import Clip, frames_of
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.io.text import nearest, nearest_file, printable
-
-# What there is to read: files of every format, texts in zips, OpenPose's frames; in folders, by globs.
-#
-# A unit is what is read at a time. The name of a clip that a unit is by itself is its path below the folder given, without suffix:
-# "wave/clip1"; NTU's names stay as they are.
 
 _FRAMES = "_keypoints.json"  # how OpenPose's files end
 
@@ -152,24 +150,9 @@ def _known() -> str:
     return "Read are:\n" + "\n".join(f"  {name:9} {format.what}" for name, format in FORMATS.items())
 
 
-_NTU_JOINTS, _NTU_BODIES = (25, 3), 4
 _PLAIN = Options()
 
 BadUnit = Callable[[str, DataError], None]
-
-
-@dataclass(frozen=True)
-class Input:
-    """A clip as it was read. `raw`: not yet pre-normalised, as sensors and estimators give it.
-
-    `group` is the first folder below the one given, "" where there is none; `splits` are those an annotation pickle says.
-    """
-
-    record: dict[str, Any]
-    raw: bool
-    source: Path
-    group: str = ""
-    splits: tuple[str, ...] = ()
 
 
 def expand(words: Sequence[str]) -> list[Path]:
@@ -186,7 +169,7 @@ def read_inputs(
     options: Options = _PLAIN,
     format: str | None = None,
     on_bad: BadUnit | None = None,
-) -> Iterator[Input]:
+) -> Iterator[Clip]:
     """Every clip of the inputs, one file in memory at a time. A clip with nobody in it has one person of zeros.
 
     `format` reads every file as this one. Raises DataError naming the file and the cause; with `on_bad`, that is told and the
@@ -207,31 +190,15 @@ def read_inputs(
             advance(1 if several else 0)
 
 
-def pre_normalized(record: dict[str, Any]) -> dict[str, Any]:
-    """A raw record (M T 25 3) as NTU's are prepared: the two bodies that move most, centred, spine up, shoulders level.
-
-    Only the first four bodies are looked at. Scores are left out: they belong to bodies in another order. Raises DataError.
-    """
-    name = printable(record.get("frame_dir"))
-    try:
-        frames = frames_of({**record, "keypoint_score": None})[:_NTU_BODIES]
-    except ValueError as error:
-        raise DataError(f"{name}: {error}.") from error
-    if frames.shape[2:] != _NTU_JOINTS:
-        said = f"{frames.shape[2]} joints with {frames.shape[3]} values"
-        raise DataError(f"{name} has {said}; NTU's way of centring and turning needs 25 with x, y and z.")
-    keypoint = pre_normalise(choose_two(frames.astype(np.float64)))
-    kept = {key: value for key, value in record.items() if key != "keypoint_score"}
-    return kept | {"keypoint": keypoint, "total_frames": keypoint.shape[1]}
-
-
-def read_unit(unit: Unit) -> Iterator[Input]:
+def read_unit(unit: Unit) -> Iterator[Clip]:
     """The clips of one unit, each checked. Raises DataError naming the unit and the cause."""
     raw = FORMATS[unit.format].raw
     try:
         for record, splits in _records(unit):
             named = {"frame_dir": unit.name, **record}
-            yield Input(_checked(_finished(named) if raw else named), raw, unit.path, unit.group, splits)
+            gaps = not raw and _has_gaps(named)
+            record = _checked(_finished(named) if raw or gaps else named)
+            yield Clip(record=record, source=unit.path, raw=raw, group=unit.group, splits=splits, gaps=gaps)
     except DataError as error:
         told = error.message if unit.place in error.message else f"{unit.place}: {error.message}"
         raise DataError(told, error.hint) from error
@@ -250,6 +217,12 @@ def _records(unit: Unit) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
     else:
         for record in unit.read():
             yield record, ()
+
+
+def _has_gaps(record: dict[str, Any]) -> bool:
+    """Whether there is NaN in the coordinates or scores of a record."""
+    arrays = (record.get("keypoint"), record.get("keypoint_score"))
+    return any(isinstance(a, np.ndarray) and a.ndim > 2 and a.dtype.kind == "f" and np.isnan(a).any() for a in arrays)
 
 
 def _finished(record: dict[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from stgcn_cli.config import class_names, presets
-from stgcn_cli.config.skeletons import read_layout
+from stgcn_cli.config.skeletons import layout_from, read_layout
 from stgcn_cli.data import annotations
 from stgcn_cli.data.convert.convert import ConvertOptions, Rules, convert
 from stgcn_cli.data.convert.labels import LabelRow
+from stgcn_cli.data.convert.merge import MergeOptions, merge
 from stgcn_cli.data.convert.split import Division
 from stgcn_cli.data.output import Target
 from stgcn_cli.data.prepare.ntu import prepare_ntu
@@ -40,7 +41,7 @@ def wave_and_kick(folder: Path, clips: int = 4) -> Path:
 def test_raw_skeletons_are_what_prepare_makes_of_them(tmp_path):
     source = skeletons.write_folder(tmp_path / "raw", skeletons.clips(6))
     prepare_ntu("ntu60", [source], tmp_path / "ntu60.pkl", workers=1)
-    handed = convert(ConvertOptions([str(source)], Target(tmp_path / "own.pkl")))
+    handed = convert(ConvertOptions(inputs=[str(source)], target=Target(tmp_path / "own.pkl")))
     ours, theirs = made(tmp_path / "own.pkl"), made(tmp_path / "ntu60.pkl")
     assert list(ours) == list(theirs) and handed.layout == "ntu"
     for name, record in theirs.items():
@@ -62,8 +63,8 @@ def test_there_and_back_between_the_dialects_is_equal_to_the_bit(tmp_path):
     records = make_records(8, note="kept")
     for half, part in ((records[:5], "train"), (records[5:], "val")):
         (tmp_path / f"x_{part}.pkl").write_bytes(pickle.dumps(half))
-    convert(ConvertOptions([str(tmp_path / "x_*.pkl")], Target(tmp_path / "one.pkl")))
-    convert(ConvertOptions([str(tmp_path / "one.pkl")], Target(tmp_path / "y.pkl", dialect="list")))
+    convert(ConvertOptions(inputs=[str(tmp_path / "x_*.pkl")], target=Target(tmp_path / "one.pkl")))
+    convert(ConvertOptions(inputs=[str(tmp_path / "one.pkl")], target=Target(tmp_path / "y.pkl", format="list")))
     for part in ("train", "val"):
         assert same(
             pickle.loads((tmp_path / f"y_{part}.pkl").read_bytes()),
@@ -73,8 +74,8 @@ def test_there_and_back_between_the_dialects_is_equal_to_the_bit(tmp_path):
 
 
 def test_real_lists_there_and_back(shared, tmp_path):
-    convert(ConvertOptions([str(shared / "data" / "uiprmd_2d_*.pkl")], Target(tmp_path / "one.pkl")))
-    convert(ConvertOptions([str(tmp_path / "one.pkl")], Target(tmp_path / "y.pkl", dialect="list")))
+    convert(ConvertOptions(inputs=[str(shared / "data" / "uiprmd_2d_*.pkl")], target=Target(tmp_path / "one.pkl")))
+    convert(ConvertOptions(inputs=[str(tmp_path / "one.pkl")], target=Target(tmp_path / "y.pkl", format="list")))
     for part in ("train", "val"):
         theirs = annotations.read(shared / "data" / f"uiprmd_2d_{part}.pkl").records
         assert same(list(annotations.read(tmp_path / f"y_{part}.pkl").records), list(theirs))
@@ -90,7 +91,11 @@ def test_real_lists_there_and_back(shared, tmp_path):
 
 def test_a_folder_for_each_class(tmp_path):
     handed = convert(
-        ConvertOptions([str(wave_and_kick(tmp_path / "own"))], Target(tmp_path / "a.pkl"), Rules(from_folders=True))
+        ConvertOptions(
+            inputs=[str(wave_and_kick(tmp_path / "own"))],
+            target=Target(tmp_path / "a.pkl"),
+            rules=Rules(from_folders=True),
+        )
     )
     records = made(tmp_path / "a.pkl")
     assert handed.classes == ["kick", "wave"] and handed.class_counts == [4, 4]
@@ -109,13 +114,16 @@ def test_labels_and_subjects_by_a_table(tmp_path):
     names = [str(index) for index in range(4)]
     told = {name: LabelRow("b" if index % 2 else "a", str(index // 2)) for index, name in enumerate(names)}
     wish = ConvertOptions(
-        [str(wave_and_kick(tmp_path / "own") / "wave")], Target(tmp_path / "a.pkl"), Rules(told), Division(("1",))
+        inputs=[str(wave_and_kick(tmp_path / "own") / "wave")],
+        target=Target(tmp_path / "a.pkl"),
+        rules=Rules(told),
+        division=Division(("1",)),
     )
     handed = convert(wish)
     assert handed.classes == ["a", "b"] and splits(tmp_path / "a.pkl") == {"train": ["0", "1"], "val": ["2", "3"]}
     told.pop("3")
     with pytest.raises(DataError, match="3: it is not in the table"):
-        convert(ConvertOptions(wish.inputs, Target(tmp_path / "b.pkl"), wish.rules))
+        convert(ConvertOptions(inputs=wish.inputs, target=Target(tmp_path / "b.pkl"), rules=wish.rules))
 
 
 def test_no_subject_is_in_both_splits_whatever_the_order_of_the_inputs(tmp_path):
@@ -123,7 +131,11 @@ def test_no_subject_is_in_both_splits_whatever_the_order_of_the_inputs(tmp_path)
     files = sorted(map(str, source.iterdir()))
     found = []
     for name, inputs in (("a", files), ("b", files[::-1])):
-        convert(ConvertOptions(inputs, Target(tmp_path / f"{name}.pkl"), division=Division(val_fraction=0.3, seed=4)))
+        convert(
+            ConvertOptions(
+                inputs=inputs, target=Target(tmp_path / f"{name}.pkl"), division=Division(val_fraction=0.3, seed=4)
+            )
+        )
         found.append({split: set(names) for split, names in splits(tmp_path / f"{name}.pkl").items()})
     assert found[0] == found[1]
     subjects = [{name[8:12] for name in names} for names in found[0].values()]
@@ -133,9 +145,9 @@ def test_no_subject_is_in_both_splits_whatever_the_order_of_the_inputs(tmp_path)
 def test_a_list_a_share_or_one_split(tmp_path):
     source, inputs = wave_and_kick(tmp_path / "own") / "kick", []
     inputs = [str(source)]
-    convert(ConvertOptions(inputs, Target(tmp_path / "a.pkl"), division=Division(val_names=("2",))))
+    convert(ConvertOptions(inputs=inputs, target=Target(tmp_path / "a.pkl"), division=Division(val_names=("2",))))
     assert splits(tmp_path / "a.pkl") == {"train": ["0", "1", "3"], "val": ["2"]}
-    handed = convert(ConvertOptions(inputs, Target(tmp_path / "b.pkl"), division=Division(only="test")))
+    handed = convert(ConvertOptions(inputs=inputs, target=Target(tmp_path / "b.pkl"), division=Division(only="test")))
     assert splits(tmp_path / "b.pkl") == {"test": ["0", "1", "2", "3"]} and "No preset" in handed.warnings[-1]
     assert handed.next.startswith("stgcn data validate")
     for division, said in (
@@ -143,7 +155,7 @@ def test_a_list_a_share_or_one_split(tmp_path):
         (Division(val_names=("0", "1", "2", "3")), "'train' would have no clip"),
     ):  # fmt: skip
         with pytest.raises(DataError, match=said):
-            convert(ConvertOptions(inputs, Target(tmp_path / "c.pkl"), division=division))
+            convert(ConvertOptions(inputs=inputs, target=Target(tmp_path / "c.pkl"), division=division))
     assert not (tmp_path / "c.pkl").exists()
 
 
@@ -151,13 +163,13 @@ def test_nothing_is_written_over_and_nothing_read_is_lost(tmp_path):
     source = wave_and_kick(tmp_path / "own")
     (tmp_path / "a.toml").write_text("mine")
     with pytest.raises(UsageError, match=r"a\.toml would be written over"):
-        convert(ConvertOptions([str(source)], Target(tmp_path / "a.pkl")))
-    convert(ConvertOptions([str(source)], Target(tmp_path / "a.pkl", preset=False)))
+        convert(ConvertOptions(inputs=[str(source)], target=Target(tmp_path / "a.pkl")))
+    convert(ConvertOptions(inputs=[str(source)], target=Target(tmp_path / "a.pkl", preset=False)))
     assert (tmp_path / "a.toml").read_text() == "mine"
     with pytest.raises(UsageError, match="is an input"):
-        convert(ConvertOptions([str(tmp_path / "a.pkl")], Target(tmp_path / "a.pkl", force=True)))
+        convert(ConvertOptions(inputs=[str(tmp_path / "a.pkl")], target=Target(tmp_path / "a.pkl", force=True)))
     with pytest.raises(UsageError, match=r"is no \.pkl"):
-        convert(ConvertOptions([str(source)], Target(tmp_path / "a.npz")))
+        convert(ConvertOptions(inputs=[str(source)], target=Target(tmp_path / "a.npz")))
     assert not list(tmp_path.glob("*.part")) and sorted(p.name for p in tmp_path.iterdir()) == [
         "a.pkl",
         "a.toml",
@@ -175,18 +187,24 @@ def test_a_skeleton_of_ones_own_travels_in_the_preset(tmp_path):
         )
     layout = read_layout(tmp_path / "hand.toml")
     rules = Rules(options=Options(layout=layout))
-    handed = convert(ConvertOptions([str(tmp_path / "*.csv")], Target(tmp_path / "a.pkl", layout=layout), rules))
+    handed = convert(
+        ConvertOptions(inputs=[str(tmp_path / "*.csv")], target=Target(tmp_path / "a.pkl", layout=layout), rules=rules)
+    )
     preset = presets.load(str(tmp_path / "a.toml"))
     assert presets.layout_of(preset) == layout and preset.data.classes == ("l0", "l1") and handed.layout == "hand"
     assert made(tmp_path / "a.pkl")["c3"]["keypoint"].shape == (1, 1, 3, 3)
     np.save(tmp_path / "b.npy", np.ones((3, 4, 3)))
     with pytest.raises(DataError, match="4 joints, the layout hand has 3"):
-        convert(ConvertOptions([str(tmp_path / "b.npy")], Target(tmp_path / "b.pkl", layout=layout), rules))
+        convert(
+            ConvertOptions(
+                inputs=[str(tmp_path / "b.npy")], target=Target(tmp_path / "b.pkl", layout=layout), rules=rules
+            )
+        )
 
 
 def test_an_unknown_skeleton_has_no_preset_and_that_is_said(tmp_path):
     np.savez(tmp_path / "a.npz", keypoint=np.ones((4, 1, 5, 9, 3)), labels=[0, 1, 0, 1])
-    handed = convert(ConvertOptions([str(tmp_path / "a.npz")], Target(tmp_path / "own.pkl")))
+    handed = convert(ConvertOptions(inputs=[str(tmp_path / "a.npz")], target=Target(tmp_path / "own.pkl")))
     assert not (tmp_path / "own.toml").exists() and "--layout my.toml" in handed.warnings[-1]
 
 
@@ -194,7 +212,7 @@ def test_a_clip_without_anybody_gets_the_joints_of_the_others(tmp_path):
     for index in range(4):
         xy, score = foreign.clip(joints=18, persons=1, seed=index)
         foreign.openpose(tmp_path / "own" / f"{index}", xy * (index > 0), score)
-    handed = convert(ConvertOptions([str(tmp_path / "own")], Target(tmp_path / "a.pkl")))
+    handed = convert(ConvertOptions(inputs=[str(tmp_path / "own")], target=Target(tmp_path / "a.pkl")))
     records = made(tmp_path / "a.pkl")
     assert {record["keypoint"].shape for record in records.values()} == {(1, 6, 18, 2)} and len(records) == 4
     assert handed.layout == "openpose-18" and "Nobody is in 1 of 4 clips" in handed.warnings[0]
@@ -205,8 +223,8 @@ def test_what_cannot_be_used_stops_or_is_left_out_and_named(tmp_path):
     (source / "wave" / "0.json").write_text('{"instance_info": [')
     foreign.mmpose(source / "wave" / "1.json", *foreign.clip(joints=18))
     with pytest.raises(DataError, match=r"0\.json.*line 1"):
-        convert(ConvertOptions([str(source)], Target(tmp_path / "a.pkl")))
-    handed = convert(ConvertOptions([str(source)], Target(tmp_path / "a.pkl"), skip_bad=True))
+        convert(ConvertOptions(inputs=[str(source)], target=Target(tmp_path / "a.pkl")))
+    handed = convert(ConvertOptions(inputs=[str(source)], target=Target(tmp_path / "a.pkl"), skip_bad=True))
     assert handed.clips == 6 and ["0.json" in handed.left_out[0][0], "18 joints" in handed.left_out[1][1]] == [
         True,
         True,
@@ -218,7 +236,9 @@ def test_arrays_with_a_score_last_and_sizes(tmp_path):
     for index in range(3):
         np.save(tmp_path / f"{index}.npy", np.concatenate([xy, score[..., None]], axis=-1))
     rules = Rules(score_last=True, options=Options(image_size=(720, 1280)))
-    handed = convert(ConvertOptions([str(tmp_path / "*.npy")], Target(tmp_path / "a.pkl", preset=False), rules))
+    handed = convert(
+        ConvertOptions(inputs=[str(tmp_path / "*.npy")], target=Target(tmp_path / "a.pkl", preset=False), rules=rules)
+    )
     record = made(tmp_path / "a.pkl")["0"]
     np.testing.assert_array_equal(record["keypoint_score"], score)
     assert record["keypoint"].shape == (2, 6, 17, 2) and record["img_shape"] == (720, 1280)
@@ -230,14 +250,14 @@ def test_names_and_indices_mixed_or_out_of_the_list_are_refused(tmp_path):
     (tmp_path / "a.csv").write_text(rows.format(2))
     inputs, target = [str(tmp_path / "a.csv")], Target(tmp_path / "a.pkl", preset=False)
     with pytest.raises(DataError, match="b the label 2"):
-        convert(ConvertOptions(inputs, target))
+        convert(ConvertOptions(inputs=inputs, target=target))
     with pytest.raises(DataError, match="counted from 1"):
-        convert(ConvertOptions(inputs, target, names=["kick", "wave"]))
+        convert(ConvertOptions(inputs=inputs, target=target, names=["kick", "wave"]))
     (tmp_path / "a.csv").write_text(rows.format("wve"))
     with pytest.raises(DataError, match="'wve', which is no class"):
-        convert(ConvertOptions(inputs, target, names=["kick", "wave"]))
+        convert(ConvertOptions(inputs=inputs, target=target, names=["kick", "wave"]))
     (tmp_path / "a.csv").write_text(rows.format(0))
-    convert(ConvertOptions(inputs, target, names=["kick", "wave"]))
+    convert(ConvertOptions(inputs=inputs, target=target, names=["kick", "wave"]))
     assert {name: record["label"] for name, record in made(tmp_path / "a.pkl").items()} == {"a": 1, "b": 0, "c": 1}
 
 
@@ -246,4 +266,53 @@ def test_the_same_name_from_two_files_is_refused(tmp_path):
         (tmp_path / folder).mkdir()
         foreign.mmpose(tmp_path / folder / "1.json", *foreign.clip())
     with pytest.raises(DataError, match="it is also in"):
-        convert(ConvertOptions([str(tmp_path / "a"), str(tmp_path / "b")], Target(tmp_path / "a.pkl")))
+        convert(ConvertOptions(inputs=[str(tmp_path / "a"), str(tmp_path / "b")], target=Target(tmp_path / "a.pkl")))
+
+
+def test_clips_that_wait_are_counted_once(tmp_path):
+    """Clips without a person come first, so that they wait for the joints of the others; all have x, y, z and a score."""
+    for index in range(6):
+        keypoint = np.random.default_rng(index).normal(size=(1, 5, 18, 3)).astype(np.float32) * (index > 1)
+        score = np.ones((1, 5, 18), np.float32)
+        np.savez(tmp_path / f"clip{index}.npz", keypoint=keypoint, keypoint_score=score, label=index % 2)
+    options = ConvertOptions(inputs=[str(tmp_path)], target=Target(tmp_path / "o" / "x.pkl", preset=False))
+    said = " ".join(convert(options).warnings)
+    assert "the score was left out, in 6 of 6 clips" in said and "Nobody is in 2 of 6 clips" in said
+
+
+def test_what_validate_says_convert_says(tmp_path):
+    """Fractions of the image, labels from 1, one clip twice under two names, and NaN, which become zeros."""
+    records = make_records(6, joints=17)
+    for record in records:
+        record["keypoint"] = np.abs(record["keypoint"][..., :2]) / 10
+        record["label"] += 1
+    records[3]["keypoint"][0, 2, 4] = np.nan
+    records[5] |= {"keypoint": records[0]["keypoint"], "total_frames": records[0]["total_frames"]}
+    (tmp_path / "a_train.pkl").write_bytes(pickle.dumps(records))
+    result = convert(ConvertOptions(inputs=[str(tmp_path / "a_train.pkl")], target=Target(tmp_path / "b.pkl")))
+    said = " ".join(result.warnings)
+    for words in (
+        "fractions of the image",
+        "counted from 1",
+        "the same values as clip000",
+        "NaN became zeros in 1 of 6",
+    ):
+        assert words in said, words
+    assert all(np.isfinite(record["keypoint"]).all() for record in annotations.read(tmp_path / "b.pkl").records)
+
+
+def test_names_and_skeleton_of_the_preset_beside_a_pickle_stay(tmp_path):
+    """Converted once with its own skeleton and names, a file keeps both when it is converted or merged again."""
+    layout = layout_from("two", {"joints": ["a", "b"], "bones": [["a", "b"]], "centre": "b"}, "here")
+    for index in range(6):
+        keypoint = np.random.default_rng(index).normal(size=(5, 2, 3)).astype(np.float32)
+        (tmp_path / "in" / "wk"[index % 2]).mkdir(parents=True, exist_ok=True)
+        np.save(tmp_path / "in" / "wk"[index % 2] / f"{index}.npy", keypoint)
+    first = Target(tmp_path / "a.pkl", layout=layout)
+    rules = Rules(from_folders=True, options=Options(layout=layout))
+    convert(ConvertOptions(inputs=[str(tmp_path / "in")], target=first, rules=rules))
+    convert(ConvertOptions(inputs=[str(tmp_path / "a.pkl")], target=Target(tmp_path / "b.pkl")))
+    merge(MergeOptions(files=[tmp_path / "b.pkl"], target=Target(tmp_path / "c.pkl")))
+    for name in ("a", "b", "c"):
+        preset = presets.load(str(tmp_path / f"{name}.toml"))
+        assert preset.data.classes == ("k", "w") and preset.data.layout == "two" and preset.layout.joints == ("a", "b")

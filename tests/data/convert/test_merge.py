@@ -30,43 +30,36 @@ def labels(path):
 
 
 def test_splits_of_one_name_become_one(two, tmp_path):
-    handed = merge(MergeOptions(two, Target(tmp_path / "c.pkl")))
+    handed = merge(MergeOptions(files=two, target=Target(tmp_path / "c.pkl")))
     assert handed.splits == {"train": 6, "val": 7} and handed.clips == 13 and len(labels(tmp_path / "c.pkl")) == 13
     assert presets.load(str(tmp_path / "c.toml")).model.num_classes == 3
 
 
-def test_classes_are_merged_by_name_or_kept_apart_by_number(two, tmp_path):
+def test_classes_are_merged_by_name(two, tmp_path):
     named = [["wave", "kick", "jump"], ["jump", "run", "wave"]]
-    handed = merge(MergeOptions(two, Target(tmp_path / "c.pkl"), names=named))
+    handed = merge(MergeOptions(files=two, target=Target(tmp_path / "c.pkl"), names=named))
     assert handed.classes == ["wave", "kick", "jump", "run"]
     assert [labels(tmp_path / "c.pkl")[f"other{i}"] for i in range(4)] == [2, 3, 0, 2]
-    merge(MergeOptions(two, Target(tmp_path / "d.pkl"), offset_labels=True))
-    assert [labels(tmp_path / "d.pkl")[f"other{i}"] for i in range(4)] == [3, 4, 5, 3]
     (tmp_path / "a.toml").write_bytes((tmp_path / "c.toml").read_bytes())  # names beside one of two files
     with pytest.raises(UsageError, match=r"b_val\.pkl has no class names"):
-        merge(MergeOptions(two, Target(tmp_path / "e.pkl")))
+        merge(MergeOptions(files=two, target=Target(tmp_path / "e.pkl")))
     with pytest.raises(DataError, match="label is 2, but its file has 2"):
-        merge(MergeOptions(two, Target(tmp_path / "e.pkl"), names=[named[0], ["jump", "run"]]))
+        merge(MergeOptions(files=two, target=Target(tmp_path / "e.pkl"), names=[named[0], ["jump", "run"]]))
 
 
-def test_clips_that_stand_twice_are_refused_kept_once_or_renamed(two, tmp_path):
+def test_clips_of_one_name_in_two_files_are_refused(two, tmp_path):
     again = [record | {"label": 7} for record in make_records(2)] + make_records(4)[3:]
     (tmp_path / "again_test.pkl").write_bytes(pickle.dumps(again))
     files = [two[0], tmp_path / "again_test.pkl"]
-    with pytest.raises(DataError, match="twice: 3: clip000, clip001, clip003"):
-        merge(MergeOptions(files, Target(tmp_path / "c.pkl")))
+    with pytest.raises(DataError, match="of one name: 3: clip000, clip001, clip003"):
+        merge(MergeOptions(files=files, target=Target(tmp_path / "c.pkl")))
     assert not (tmp_path / "c.pkl").exists()
-    handed = merge(MergeOptions(files, Target(tmp_path / "c.pkl"), keep_first=True))
-    assert handed.clips == 9 and len(handed.left_out) == 3
-    assert annotations.read(tmp_path / "c.pkl").splits["test"] == ["clip003"]  # the same clip, in one more split
-    handed = merge(MergeOptions(files, Target(tmp_path / "d.pkl"), rename=True))
-    assert handed.clips == 12 and labels(tmp_path / "d.pkl")["again_test/clip000"] == 7
 
 
 def test_several_labels_in_one_file_are_kept(tmp_path):
     records = [*make_records(4), make_records(4)[0] | {"label": 2}]
     (tmp_path / "a_train.pkl").write_bytes(pickle.dumps(records))
-    assert merge(MergeOptions([tmp_path / "a_train.pkl"], Target(tmp_path / "c.pkl"))).clips == 5
+    assert merge(MergeOptions(files=[tmp_path / "a_train.pkl"], target=Target(tmp_path / "c.pkl"))).clips == 5
 
 
 def test_other_joints_are_refused_by_name(two, tmp_path):
@@ -74,4 +67,4 @@ def test_other_joints_are_refused_by_name(two, tmp_path):
         pickle.dumps([record | {"frame_dir": "x"} for record in make_records(1, joints=17)])
     )
     with pytest.raises(DataError, match=r"b_val\.pkl: x has 17 joints.* but .*clip000 has 25 joints"):
-        merge(MergeOptions(two, Target(tmp_path / "c.pkl")))
+        merge(MergeOptions(files=two, target=Target(tmp_path / "c.pkl")))

@@ -39,7 +39,7 @@ def test_golden_clips_become_golden_records(tmp_path):
 @pytest.mark.parametrize("classes", [60, 120])
 def test_the_lists_of_the_reference_are_met_record_by_record(shared, tmp_path, classes):
     place = shared / "golden" / "babel"
-    prepare_babel(f"babel{classes}", [place], tmp_path / "out", format="mmaction0x")
+    prepare_babel(f"babel{classes}", [place], tmp_path / "out", format="list")
     for split in ("train", "val"):
         ours = pickle.loads((tmp_path / "out" / f"{split}.pkl").read_bytes())
         theirs = pickle.loads((place / f"babel{classes}_{split}.pkl").read_bytes())
@@ -86,7 +86,7 @@ def test_splits_stay_exact_when_a_name_stands_in_two_of_them(tmp_path):
     assert store.indices("train").tolist() == [0, 1, 2, 3] and store.indices("val").tolist() == [4, 5, 6]
     assert store.names[:4] == names_of(train) and store.names[5:] == [f"{name}@val" for name in names_of(val)[1:]]
     assert len(set(store.names)) == 7 and "3 clips have a name that another split has" in summary.warnings[0]
-    prepare_babel("babel60", [tmp_path / "in"], tmp_path / "lists", format="mmaction0x")
+    prepare_babel("babel60", [tmp_path / "in"], tmp_path / "lists", format="list")
     lists = [read_pickle(tmp_path / "lists" / f"{split}.pkl") for split in ("train", "val")]
     assert [[record["frame_dir"] for record in records] for records in lists] == [names_of(train), names_of(val)]
 
@@ -176,7 +176,7 @@ def test_the_command_finds_the_release_and_says_what_it_did(stgcn, tmp_path, pla
     ):
         assert word in said.out
     assert "officially 45,473" in said.err and len(read_pickle(tmp_path / "data" / "babel60.pkl")["annotations"]) == 14
-    as_json = json.loads(stgcn("prepare", "babel60", "--json", "--format", "mmaction0x").out)
+    as_json = json.loads(stgcn("prepare", "babel60", "--json", "--format", "list").out)
     assert as_json["outputs"] == ["data/babel60/train.pkl", "data/babel60/val.pkl"] and as_json["clips"] == 14
 
 

@@ -90,7 +90,7 @@ def test_the_other_dialect_keeps_every_split_it_has(tmp_path):
     whole = read_pickle(tmp_path / "x.pkl")
     assert whole["split"] == {name: splits[name] for name in ("xsub_train", "xsub_val")}
     assert [record["frame_dir"] for record in whole["annotations"]] == names[:7]
-    prepare_2d("ntu60-2d", [source], tmp_path / "lists", format="mmaction0x")
+    prepare_2d("ntu60-2d", [source], tmp_path / "lists", format="list")
     for split, members in splits.items():
         found = read_pickle(tmp_path / "lists" / f"{split.replace('_', '/')}.pkl")
         assert [record["frame_dir"] for record in found] == members
@@ -104,7 +104,7 @@ def test_one_record_in_lists_of_two_benchmarks_is_written_once(tmp_path):
     whole, names = read_pickle(tmp_path / "x.pkl"), [record["frame_dir"] for record in both]
     assert len(whole["annotations"]) == summary.clips == 4 and not summary.set_aside
     assert whole["split"]["xview_train"] == names[1:] and whole["split"]["xview_val"] == names[:1]
-    prepare_2d("ntu60-2d", sources, tmp_path / "lists", format="mmaction0x")
+    prepare_2d("ntu60-2d", sources, tmp_path / "lists", format="list")
     assert len(read_pickle(tmp_path / "lists" / "xview" / "train.pkl")) == 3
 
 
@@ -159,12 +159,12 @@ def test_only_bad_records_are_an_error_that_leaves_the_report(tmp_path):
 def test_a_split_never_becomes_a_path_out_of_the_folder(tmp_path):
     records = records_2d(1)
     source = write(tmp_path / "x.pkl", {"split": {"../../up_train": [records[0]["frame_dir"]]}, "annotations": records})
-    with pytest.raises(DataError, match="cannot become a file"):
-        prepare_2d("ntu60-2d", [source], tmp_path / "lists", format="mmaction0x")
+    with pytest.raises(DataError, match="cannot become part of a file name"):
+        prepare_2d("ntu60-2d", [source], tmp_path / "lists", format="list")
     folder = tmp_path / "own"
     source = write(folder / "xsub" / "train.pkl", records)
     with pytest.raises(UsageError, match="is the source"):
-        prepare_2d("ntu60-2d", [source], folder, format="mmaction0x")
+        prepare_2d("ntu60-2d", [source], folder, format="list")
 
 
 @pytest.mark.parametrize("folder", ["data", "data/posec3d"])
@@ -194,7 +194,7 @@ def test_what_is_not_there_is_downloaded_on_request(stgcn, tmp_path):
     (["ntu60-2d", "--source", "own.pkl"], 3, ["own.pkl is a list of records, and its name does not say of which split"]),
     (["ntu60-2d", "--source", "train.pkl", "--splits", "xsbu"], 2, ["no split 'xsbu' here. Did you mean 'xsub'?"]),
     (["ntu60-2d", "--source", "train.pkl", "--out", "train.pkl"], 2, ["train.pkl is the source."]),
-    (["ntu60-2d", "--source", "train.pkl", "--format", "list"], 2, ["There is no format 'list'"]),
+    (["ntu60-2d", "--source", "train.pkl", "--format", "lists"], 2, ["'lists' is not one of single, list"]),
     (["ntu60", "--download"], 2, ["ntu60 cannot be downloaded", "rose1.ntu.edu.sg"]),
     (["ntu60-3d"], 2, ["Did you mean 'ntu60-2d'?"]),
 ])  # fmt: skip

@@ -61,10 +61,10 @@ def peak_of(command: list[str], folder: Path) -> int:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/smaps_rollup"), reason="only Linux tells what a process holds")
-@pytest.mark.parametrize(("workers", "form"), [(1, "mmaction0x"), (2, "one file")])
+@pytest.mark.parametrize(("workers", "form"), [(1, "list"), (2, "one file")])
 def test_it_holds_less_than_500_mb(tmp_path, workers, form):
     raw = write_large_zip(tmp_path / "raw.zip")
-    words = ["--out", "lists", "--format", form] if form == "mmaction0x" else ["--out", "lists/ntu60.pkl"]
+    words = ["--out", "lists", "--format", form] if form == "list" else ["--out", "lists/ntu60.pkl"]
     command = [sys.executable, "-m", "stgcn_cli", "prepare", "ntu60", "--source", "raw.zip", "--workers", str(workers)]
     peak = peak_of([*command, *words], tmp_path)
     print(f"\n{workers} workers, {form}: {raw >> 20} MiB of text, peak {peak >> 20} MiB")

@@ -39,7 +39,7 @@ def test_golden_texts_become_golden_records(golden, tmp_path):
 @pytest.mark.parametrize(("dataset", "other"), [("ntu60", "xview"), ("ntu120", "xsetup")])
 def test_the_lists_of_the_reference_are_met_record_by_record(shared, tmp_path, dataset, other):
     place, number = shared / "golden" / "prepare", dataset.removeprefix("ntu")
-    prepare_ntu(dataset, [place / f"raw{number}.zip"], tmp_path, format="mmaction0x")
+    prepare_ntu(dataset, [place / f"raw{number}.zip"], tmp_path, format="list")
     for part in ("xsub/train", "xsub/val", f"{other}/train", f"{other}/val"):
         found = pickle.loads((tmp_path / f"{part}.pkl").read_bytes())
         wanted = pickle.loads((place / f"out{number}" / f"{part}.pkl").read_bytes())
@@ -49,7 +49,7 @@ def test_the_lists_of_the_reference_are_met_record_by_record(shared, tmp_path, d
             assert ours == theirs
 
 
-@pytest.mark.parametrize("format", ["single", "mmaction0x"])
+@pytest.mark.parametrize("format", ["single", "list"])
 def test_any_number_of_workers_and_any_source_give_the_same_bytes(tmp_path, format):
     texts = clips(40) | {"S001C001P009R001A001": b"bad"}
     archive, folder = write_zip(tmp_path / "raw.zip", texts), write_folder(tmp_path / "raw", texts)
@@ -132,7 +132,7 @@ def test_bad_files_are_set_aside_with_their_reasons_in_summary_and_report(tmp_pa
 ])  # fmt: skip
 def test_too_many_bad_files_or_none_left_is_an_error_that_leaves_only_the_report(tmp_path, texts, cause):
     folder, out = write_folder(tmp_path / "raw", texts), tmp_path / "out"
-    for format, target in (("single", out / "x.pkl"), ("mmaction0x", out)):
+    for format, target in (("single", out / "x.pkl"), ("list", out)):
         with pytest.raises(DataError) as caught:
             prepare_ntu("ntu60", [folder], target, format=format, workers=2)
         assert cause in caught.value.message and "report.json" in caught.value.hint
@@ -149,7 +149,7 @@ def test_bad_files_up_to_the_share_allowed_are_no_error(tmp_path):
 def test_places_that_cannot_work_are_refused_before_anything_is_read(tmp_path):
     archive = write_zip(tmp_path / "raw.zip", clips(1))
     for out, format, cause in [(archive, "single", "is the source"), (tmp_path, "single", "is a folder"),
-                               (write_folder(tmp_path / "y", {"f.txt": b""}) / "f.txt", "mmaction0x", "is a file")]:  # fmt: skip
+                               (write_folder(tmp_path / "y", {"f.txt": b""}) / "f.txt", "list", "is a file")]:  # fmt: skip
         with pytest.raises(UsageError, match=cause):
             prepare_ntu("ntu60", [archive], out, format=format)
     assert archive.read_bytes().startswith(b"PK")

@@ -2,13 +2,15 @@
 
 import pickle
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from stgcn_cli.data.prepare.ntu import prepare_ntu
-from stgcn_cli.data.readers.inputs import expand, pre_normalized, read_inputs
+from stgcn_cli.data.readers.inputs import expand, read_inputs
 from stgcn_cli.data.readers.parsing import Options
+from stgcn_cli.data.records import Clip
 from stgcn_cli.errors import DataError, UsageError
 from tests.conftest import make_records
 from tests.factories import foreign, skeletons
@@ -32,7 +34,7 @@ def test_raw_skeletons_normalised_are_what_prepare_writes(tmp_path):
     prepare_ntu("ntu60", [source], tmp_path / "ntu60.pkl", workers=1)
     prepared = pickle.loads((tmp_path / "ntu60.pkl").read_bytes())["annotations"]
     for ours, found in zip(prepared, read_inputs([str(source)]), strict=True):
-        np.testing.assert_array_equal(pre_normalized(found.record)["keypoint"], ours["keypoint"])
+        np.testing.assert_array_equal(found.pre_normalized().record["keypoint"], ours["keypoint"])
 
 
 def test_nobody_in_a_skeleton_is_one_person_of_zeros(tmp_path):
@@ -89,7 +91,9 @@ def test_what_is_not_there_or_cannot_be_read_is_said(tmp_path):
 
 def test_only_a_3d_kinect_skeleton_is_normalised_as_ntus():
     with pytest.raises(DataError, match="17 joints with 2 values"):
-        pre_normalized({"frame_dir": "x", "keypoint": np.ones((1, 4, 17, 2), np.float32)})
+        Clip(
+            record={"frame_dir": "x", "keypoint": np.ones((1, 4, 17, 2), np.float32)}, source=Path("x")
+        ).pre_normalized()
 
 
 def test_images_have_the_size_the_user_says(tmp_path):
