@@ -45,8 +45,8 @@ class ModelConfig:
     """The network."""
 
     num_classes: int = _between(1, MAX_CLASSES)
-    name: Literal["stgcn"] = "stgcn"
-    partition: Literal["uniform", "distance", "spatial", "spatial-corrected"] = "spatial"
+    name: Literal["stgcn", "agcn"] = "stgcn"
+    partition: Literal["uniform", "distance", "spatial", "spatial-corrected", "agcn"] = "spatial"
     dropout: float = _default(0.0, 0, 0.99)
 
 

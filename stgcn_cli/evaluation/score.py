@@ -17,7 +17,7 @@ from stgcn_cli.data.loader import Clips
 from stgcn_cli.data.splits import Split, find_split, open_stores
 from stgcn_cli.evaluation import metrics
 from stgcn_cli.io.reporter import SILENT, Reporter
-from stgcn_cli.models import build_model
+from stgcn_cli.models import build_model, recognise
 from stgcn_cli.runs import checkpoint
 from stgcn_cli.runtime.distributed import LaunchConfig, World, launch
 from stgcn_cli.runtime.memory import tune_allocator
@@ -48,7 +48,10 @@ def score_clips(
 
 
 def _classes(model: nn.Module) -> int:
-    return model.state_dict()["cls_head.fc.weight"].shape[0]
+    state = model.state_dict()
+    keys = recognise(state)
+    assert keys is not None  # it was built here
+    return keys.num_classes(state)
 
 
 def _batches(clips: Clips, batch_size: int, world: World) -> Iterator[Tensor]:

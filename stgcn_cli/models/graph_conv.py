@@ -63,6 +63,38 @@ class AggregateAndMix(torch.autograd.Function):
         return dx.view(shape), da, dweight, dy.sum((0, 2)), None
 
 
+class AdaptiveAggregateAndMix(torch.autograd.Function):
+    """y[b, w, t] = bias + sum over k of weight[k] @ (sum over v of g[b, k, v, w] x[b, v, t]): a graph for each body.
+
+    x (B, V, T, C_in), g (B, K, V, V), weight (K, C_out, C_in), bias (C_out,), all of one dtype -> y (B, V, T, C_out).
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, g: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Keeps the inputs, not the aggregated features."""
+        ctx.save_for_backward(x, g, weight)
+        shape, x = x.shape, x.reshape(*x.shape[:2], -1)
+        y = None
+        for g_k, weight_k in zip(g.unbind(1), weight, strict=True):
+            z = torch.bmm(g_k.transpose(1, 2), x).view(-1, shape[3])
+            y = torch.addmm(bias, z, weight_k.T) if y is None else y.addmm_(z, weight_k.T)
+        return y.view(*shape[:3], -1)
+
+    @staticmethod
+    def backward(ctx, dy: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Gradients of the four tensors from dy (B, V, T, C_out)."""
+        x, g, weight = ctx.saved_tensors
+        shape, x = x.shape, x.reshape(*x.shape[:2], -1)
+        dx, dg, dweight = torch.zeros_like(x), torch.empty_like(g), torch.empty_like(weight)
+        for k, g_k in enumerate(g.unbind(1)):
+            z = torch.bmm(g_k.transpose(1, 2), x)  # again: cheaper than keeping it
+            dz, dweight[k] = _mix_gradients(dy, z.view(shape), weight[k])
+            dz = dz.reshape(x.shape)
+            dg[:, k] = torch.bmm(x, dz.transpose(1, 2))
+            dx.baddbmm_(g_k, dz)
+        return dx.view(shape), dg, dweight, dy.sum((0, 1, 2))
+
+
 def _columns(a_k: Tensor, some: Tensor | None) -> Tensor:
     return a_k if some is None else a_k.index_select(1, some)
 

@@ -6,21 +6,18 @@ convolutions are plain matrix products, a temporal convolution runs along rows, 
 Module names, order and shapes are those of the published weights, whose temporal kernels are (9, 1).
 """
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from stgcn_cli.config.skeletons import LAYOUTS, Layout
-from stgcn_cli.models.deduplicate import Distinct, EmptyBody, batch_norm, distinct_bodies, rounded_up
+from stgcn_cli.models.backbone import Head, SharedBackbone, convolve_frames, scale_and_shift
+from stgcn_cli.models.deduplicate import batch_norm
 from stgcn_cli.models.graph import adjacency
 from stgcn_cli.models.graph_conv import AggregateAndMix, receivers
-from stgcn_cli.models.temporal_conv import convolve
+from stgcn_cli.models.keys import Keys
 
 BLOCKS = [(64, 1), (64, 1), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1)]
 TEMPORAL_KERNEL = 9  # frames
-# Bodies: in evaluation their number is a multiple of it, since cuDNN looks for its quickest algorithm at every new size.
-SIZES_ON_GPU = 32
 
 
 class STGCN(nn.Module):
@@ -29,6 +26,13 @@ class STGCN(nn.Module):
     `layout` is a skeleton or the name of a built-in one, `partition` one in `graph.PARTITIONS`. The state dict is that of
     MMAction2 0.24.1, so that published weights load strictly.
     """
+
+    keys = Keys(
+        blocks="backbone.st_gcn_networks.",
+        by_layout=r"backbone\.(A|data_bn\..*|edge_importance\..*)",
+        first=r"backbone\.st_gcn_networks\.0\.gcn\.conv\.weight",
+        importance="backbone.edge_importance.",
+    )
 
     def __init__(
         self,
@@ -40,7 +44,7 @@ class STGCN(nn.Module):
     ) -> None:
         super().__init__()
         skeleton = LAYOUTS[layout] if isinstance(layout, str) else layout
-        self.backbone = Backbone(adjacency(skeleton, partition), channels, dropout)
+        self.backbone = Backbone(torch.tensor(adjacency(skeleton, partition)).float(), channels, dropout)
         self.cls_head = Head(BLOCKS[-1][0], num_classes)
 
     def forward(self, x_NCTVM: Tensor) -> Tensor:
@@ -49,91 +53,28 @@ class STGCN(nn.Module):
         return self.cls_head(bodies.unflatten(0, (len(x_NCTVM), -1)).mean(1))
 
 
-class Head(nn.Module):
-    """Features (N, C) to logits (N, num_classes), in the precision of its weights."""
-
-    def __init__(self, channels: int, num_classes: int) -> None:
-        super().__init__()
-        self.fc = nn.Conv2d(channels, num_classes, 1)
-        nn.init.normal_(self.fc.weight, 0, 0.01)
-        nn.init.zeros_(self.fc.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits; never in reduced precision, where autocast would round them."""
-        with torch.autocast(x.device.type, enabled=False):
-            return F.linear(x, self.fc.weight.flatten(1), self.fc.bias)
-
-
-class Backbone(nn.Module):
+class Backbone(SharedBackbone):
     """Clips (N, C, T, V, M) to the mean features of each body, (N*M, 256)."""
 
-    def __init__(self, a: np.ndarray, channels: int, dropout: float) -> None:
-        super().__init__()
-        self.register_buffer("A", torch.tensor(a, dtype=torch.float32))
-        partitions, joints, _ = self.A.shape
-        self.data_bn = nn.BatchNorm1d(channels * joints)
+    def __init__(self, a: Tensor, channels: int, dropout: float) -> None:
+        super().__init__(a, channels, dropout)
         widths = [channels] + [width for width, _ in BLOCKS]
         self.st_gcn_networks = nn.ModuleList(
-            Block(c_in, c_out, stride, partitions, dropout if i else 0.0, residual=i > 0)
+            Block(c_in, c_out, stride, len(a), dropout if i else 0.0, residual=i > 0)
             for i, (c_in, (c_out, stride)) in enumerate(zip(widths, BLOCKS, strict=False))
         )
         self.edge_importance = nn.ParameterList(nn.Parameter(torch.ones_like(self.A)) for _ in BLOCKS)
-        self.copies_are_equal = dropout == 0
-        self.empty_body = EmptyBody()
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 nn.init.zeros_(module.bias)
 
-    def forward(self, x_NCTVM: Tensor) -> Tensor:
-        """Mean features; the input is cast to the float type of the weights."""
-        x_BTVC = x_NCTVM.permute(0, 4, 2, 3, 1).to(self.A.dtype).flatten(0, 1)
-        distinct = self.find_copies(x_BTVC)
-        if distinct is None:
-            return self.features(x_BTVC)
-        if self.training or torch.is_grad_enabled():
-            return self.features(x_BTVC, distinct.kept, distinct.copies)[distinct.place]
-        return self.evaluated(x_BTVC, distinct)
-
-    def evaluated(self, x_BTVC: Tensor, distinct: Distinct) -> Tensor:
-        """Mean features of all bodies; those of the empty one are computed in the first batch that has it."""
-        key = self.empty_body.key(self, distinct.constant, x_BTVC.shape[1:])
-        empty = self.empty_body.get(key)
-        kept = distinct.kept if empty is None else distinct.kept[:-1]
-        filled = rounded_up(kept, SIZES_ON_GPU if x_BTVC.is_cuda else 1)
-        x = self.features(x_BTVC, filled)[: len(kept)]
-        if empty is None:
-            self.empty_body.keep(key, x[-1:])
-        else:
-            x = torch.cat([x, empty])
-        return x[distinct.place]
-
-    def features(self, x_BTVC: Tensor, kept: Tensor | None = None, copies: int = 1) -> Tensor:
-        """Mean features (B, 256) of the bodies `kept`, the last of which counts `copies` times in BatchNorm."""
-        x_BTVC = self.data_bn(x_BTVC.flatten(0, 1).flatten(1)).view(x_BTVC.shape)
-        if kept is not None:
-            x_BTVC = x_BTVC[kept]
-        x = x_BTVC.transpose(1, 2).contiguous().permute(0, 3, 1, 2)
+    def blocks(self, x: Tensor, copies: int) -> Tensor:
+        """x (B, C, V, T) with channels last in memory -> (B, 256, V, T / 4)."""
         receiving = receivers(self.A)
         for block, importance in zip(self.st_gcn_networks, self.edge_importance, strict=True):
             x = block(x, self.A * importance, receiving, copies)
-        return x.mean((2, 3), dtype=self.A.dtype)
-
-    def train(self, mode: bool = True) -> "Backbone":
-        """Forgets the empty body: what is written to the `.data` of a weight leaves no other trace."""
-        self.empty_body = EmptyBody()
-        return super().train(mode)
-
-    def find_copies(self, x_BTVC: Tensor) -> Distinct | None:
-        """See `distinct_bodies`; None where copies differ (dropout), where one gradient each is asked for.
-
-        Nor are they counted in training on a GPU, where the host would wait for the answer at every step.
-        """
-        if self.training and (x_BTVC.is_cuda or not self.copies_are_equal):
-            return None
-        if x_BTVC.requires_grad:
-            return None
-        return distinct_bodies(x_BTVC, least=2 if self.training or torch.is_grad_enabled() else 1)
+        return x
 
 
 class Block(nn.Module):
@@ -163,7 +104,7 @@ class Block(nn.Module):
         if isinstance(self.residual, nn.Identity):
             y = y.add_(x)
         elif self.residual is not None:
-            y = y.add_(convolve_frames(*self.residual, x, copies))
+            y = y.add_(convolve_frames(self.residual[0], self.residual[1], x, copies))
         return relu(y)
 
 
@@ -188,19 +129,3 @@ class GraphConvolution(nn.Module):
         y = AggregateAndMix.apply(*(each.to(dtype) for each in (x.permute(0, 2, 3, 1), a, weight, bias)), receiving)
         y = y.permute(0, 3, 1, 2)
         return batch_norm(norm, y, copies) if norm.training else y
-
-
-def convolve_frames(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor, copies: int) -> Tensor:
-    """`norm` of `conv` over x (B, C, V, T); `conv` is published for (B, C, T, V). In evaluation norm is folded in."""
-    weight, bias = conv.weight, conv.bias
-    if not norm.training:
-        scale, shift = scale_and_shift(norm)
-        weight, bias = weight * scale[:, None, None, None], bias * scale + shift
-    y = convolve(x, weight.transpose(2, 3), bias, conv.stride[0], conv.padding[0])
-    return batch_norm(norm, y, copies) if norm.training else y
-
-
-def scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """What BatchNorm does in evaluation, per channel (C,): y = x * scale + shift."""
-    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    return scale, norm.bias - norm.running_mean * scale

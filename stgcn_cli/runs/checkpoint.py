@@ -14,15 +14,18 @@ from torch import Tensor, nn
 from stgcn_cli.errors import CheckpointError
 from stgcn_cli.io.files import atomic_write
 from stgcn_cli.io.text import printable
+from stgcn_cli.models import recognise
+from stgcn_cli.models.keys import Keys
 from stgcn_cli.runs import archive
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint file holds; `state` without any "module." prefix."""
+    """What a checkpoint file holds; `state` without any "module." prefix, `keys` those of its network."""
 
     path: Path
     state: dict[str, Tensor]
+    keys: Keys
     meta: dict[str, Any]
     optimizer: dict[str, Any] | None
 
@@ -40,14 +43,13 @@ class Checkpoint:
 
     @property
     def channels(self) -> int:
-        """Values of a body in a frame: joints times 3."""
-        norm = self.state.get("backbone.data_bn.weight")
-        return 0 if norm is None else norm.numel()
+        """Values of a person in a frame: joints times coordinates."""
+        return self.keys.input_channels(self.state)
 
     @property
     def num_classes(self) -> int:
         """Classes of the head."""
-        return len(self.state["cls_head.fc.weight"])
+        return self.keys.num_classes(self.state)
 
 
 def _numpy_scalars() -> list[Any]:
@@ -97,13 +99,14 @@ def _checkpoint(path: Path, value: Any) -> Checkpoint:
         for key, tensor in weights.items()
         if isinstance(tensor, Tensor)
     }
-    if "cls_head.fc.weight" not in state or state["cls_head.fc.weight"].ndim != 4:
+    keys = recognise(state)
+    if keys is None or keys.head not in state or state[keys.head].ndim != 4:
         names = ", ".join(printable(key) for key in list(state)[:3]) or "no tensors"
         raise CheckpointError(
-            f"{path} is no ST-GCN checkpoint: it holds {names}.", "Expected backbone.* and cls_head.fc.*"
+            f"{path} is not a checkpoint of a known network: it holds {names}.", "Expected backbone.* and cls_head.fc.*"
         )
     meta, optimizer = value.get("meta"), value.get("optimizer")
-    return Checkpoint(path, state, dict(meta) if isinstance(meta, Mapping) else {}, optimizer)
+    return Checkpoint(path, state, keys, dict(meta) if isinstance(meta, Mapping) else {}, optimizer)
 
 
 def load_into(model: nn.Module, checkpoint: Checkpoint) -> None:
@@ -139,13 +142,13 @@ def load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> 
 
 
 def _likely_cause(wanted: Mapping[str, Tensor], checkpoint: Checkpoint) -> str:
-    width = "backbone.data_bn.weight"
-    if width in checkpoint.state and checkpoint.state[width].shape != wanted[width].shape:
-        found, expected = len(checkpoint.state[width]), len(wanted[width])
-        return (
-            f"{found} against {expected} channels: another skeleton (51 = 2-D COCO, 75 = 3-D NTU). Choose the --preset."
-        )
-    if checkpoint.num_classes != len(wanted["cls_head.fc.weight"]):
+    keys = recognise(wanted) or checkpoint.keys
+    found, expected = checkpoint.channels, keys.input_channels(wanted)
+    if keys != checkpoint.keys:
+        return "It belongs to another network."
+    if found != expected:
+        return f"{found} input channels, expected {expected}: a different skeleton (51 = 2-D COCO, 75 = 3-D NTU). Use --preset."
+    if checkpoint.num_classes != keys.num_classes(wanted):
         return (
             f"It was trained for {checkpoint.num_classes} classes. Use --set model.num_classes={checkpoint.num_classes}"
         )

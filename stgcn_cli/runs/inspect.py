@@ -45,8 +45,7 @@ def describe(read: Checkpoint) -> dict[str, Any]:
 
 def _weights(read: Checkpoint) -> list[torch.Tensor]:
     """What is learned: neither the graph nor what BatchNorm counts."""
-    counted = ("backbone.A", "running_mean", "running_var", "num_batches_tracked")
-    return [tensor for key, tensor in read.state.items() if not key.endswith(counted)]
+    return [tensor for key, tensor in read.state.items() if read.keys.is_learned(key)]
 
 
 def _kind(read: Checkpoint) -> str:
@@ -59,7 +58,7 @@ def _kind(read: Checkpoint) -> str:
 
 def _skeleton(read: Checkpoint) -> dict[str, Any]:
     """Joints and partitions, and every layout and partition of ours that has just this graph."""
-    graph = read.state.get("backbone.A")
+    graph = read.state.get(read.keys.graph)
     if graph is None or graph.ndim != 3:
         return {"joints": read.channels // 3, "partitions": None, "layouts": [], "graph": []}
     a = graph.double().numpy()

@@ -153,7 +153,6 @@ def file_name(name: str) -> str:
 # From a skeleton layout, and what a model learned on it, to a picture or a page.
 
 LAYOUT_FORMATS = (".html", ".png", ".svg")
-_MOST_BLOCKS = 1000
 
 
 def view_layout(word: str | None, out: Path | None, learned: str | None, block: int | None, reporter: Reporter) -> Path:
@@ -190,14 +189,11 @@ def _learned(word: str, layout: Layout | None, block: int | None, reporter: Repo
 
 def _arrays(read: Checkpoint, joints: int) -> tuple[np.ndarray, np.ndarray]:
     """(K, V, V) adjacency and (blocks, K, V, V) edge importance. Raises CheckpointError."""
-    a: Any = read.state.get("backbone.A")
-    found = [
-        value
-        for index in range(_MOST_BLOCKS)
-        if (value := read.state.get(f"backbone.edge_importance.{index}")) is not None
-    ]
+    a: Any = read.state.get(read.keys.graph)
+    factors = read.keys.factors(read.state)
+    found = [factors[index] for index in sorted(factors)]
     if a is None or not found or any(value.shape != a.shape for value in found):
-        raise CheckpointError(f"{read.path} holds no edge importance.")
+        raise CheckpointError(f"{read.path} holds no edge importance; networks of the kind stgcn have it.")
     if tuple(a.shape[1:]) != (joints, joints):
         raise CheckpointError(
             f"{read.path} was trained on {a.shape[-1]} joints, the skeleton has {joints}.", "Leave --layout out."

@@ -21,3 +21,18 @@ def _draw(rng: np.random.Generator, key: str, shape: tuple[int, ...], variant: s
     if len(shape) >= 2:
         return rng.normal(0, 1 / np.sqrt(np.prod(shape[1:])), shape)
     return rng.normal(0, 0.02, shape)
+
+
+def by_rules(figures: dict, state: dict) -> dict:
+    """A state dict drawn by the rule that reference figures state for each key: "uniform(.5,1.5)", "normal(0,.02)", "keep"."""
+    rng, rules = np.random.default_rng(figures["weight_seed"]), {key: rule for key, _, _, rule, *_ in figures["keys"]}
+    for key in sorted(state):
+        kind, _, numbers = rules[key].rstrip(")").partition("(")
+        if kind not in ("uniform", "normal"):
+            continue
+        shape = tuple(state[key].shape)
+        low, high = numbers.split(",")
+        divided, _, fan_in = high.partition("/")
+        second = float(divided) / (np.sqrt(np.prod(shape[1:])) if fan_in else 1)
+        state[key] = torch.from_numpy(getattr(rng, kind)(float(low), second, shape).astype(np.float32))
+    return state

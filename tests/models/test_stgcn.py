@@ -130,7 +130,7 @@ def test_evaluation_computes_the_empty_person_once_for_all_batches():
 
 
 def test_bodies_that_fill_a_size_up_change_nothing(monkeypatch):
-    monkeypatch.setattr("stgcn_cli.models.stgcn.rounded_up", lambda kept, _: rounded_up(kept, 4))
+    monkeypatch.setattr("stgcn_cli.models.backbone.rounded_up", lambda kept, _: rounded_up(kept, 4))
     model = STGCN("ntu", 4).double().eval()
     x = with_copies((5, 3, 12, 25, 2), 0.0)
     assert [bodies_computed(model, each) for each in (x, x[:1], x[1:3])] == [8, 4, 4]

@@ -139,7 +139,7 @@ def test_fine_tuning_takes_what_fits_and_says_what_is_made_anew(run, stgcn, tmp_
              "--data", "own_val.pkl", "--epochs", "1", "--load-from", run / "last.pth")  # fmt: skip
     said = stgcn(*words, "--work-dir", "frozen", "--freeze", "backbone")
     assert said.code == 0, said.err
-    assert "Made anew: the head (3 classes there, 2 here)." in said.err and "--freeze" not in said.err
+    assert "Re-initialised: the classification head (3 → 2 classes)." in said.err and "--freeze" not in said.err
     before, after = checkpoint.read(run / "last.pth").state, checkpoint.read(tmp_path / "frozen" / "last.pth").state
     assert all(torch.equal(before[key], after[key]) for key in before if key.startswith("backbone."))
     assert after["cls_head.fc.weight"].shape[0] == 2
@@ -175,9 +175,9 @@ def test_weights_of_another_skeleton_keep_what_does_not_count_joints(run):
     from stgcn_cli.runs import transfer
 
     model = build_model(presets.load("ntu60-xsub-2d"))
-    told, is_backbone_anew = transfer.load_fitting(model, checkpoint.read(run / "last.pth"))
-    assert is_backbone_anew
-    assert "75 channels there, 51 here" in told and "head (3 classes there, 60 here)" in told
+    summary, is_backbone_new = transfer.load_fitting(model, checkpoint.read(run / "last.pth"))
+    assert is_backbone_new
+    assert "75 → 51 input channels" in summary and "head (3 → 60 classes)" in summary
     read, state = checkpoint.read(run / "last.pth").state, model.state_dict()
     assert torch.equal(
         state["backbone.st_gcn_networks.3.tcn.2.weight"], read["backbone.st_gcn_networks.3.tcn.2.weight"]

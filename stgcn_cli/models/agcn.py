@@ -1,0 +1,145 @@
+"""AGCN: adaptive graph convolution, the joint or bone stream of 2s-AGCN (Shi et al. 2019).
+
+Shapes: N clips, C channels, T frames, V joints, M persons, K = 3 partitions, B = N*M bodies, E channels of an embedding.
+To the published graph A come a trained one (PA) and, for each body, one that its own features give: the softmax over v of
+the products of two embeddings of joints v and w. Memory layout as in `stgcn`: (B, C, V, T) with the channels last.
+Module names, order and shapes are those of MMAction2 0.24.1; its own initialisation, torch's defaults, is kept.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from stgcn_cli.config.skeletons import LAYOUTS, Layout
+from stgcn_cli.models.backbone import Head, SharedBackbone, convolve_frames, scale_and_shift
+from stgcn_cli.models.deduplicate import batch_norm
+from stgcn_cli.models.graph import adjacency
+from stgcn_cli.models.graph_conv import AdaptiveAggregateAndMix
+from stgcn_cli.models.keys import Keys
+from stgcn_cli.models.stgcn import BLOCKS, TEMPORAL_KERNEL
+
+_REDUCTION = 4  # output channels for each channel of an embedding
+_FAINT = 1e-6  # weight of the trained graph before training
+
+
+class AGCN(nn.Module):
+    """Skeleton clips (N, C, T, V, M), of any strides and float type, to logits (N, num_classes)."""
+
+    keys = Keys(
+        blocks="backbone.agcn_networks.",
+        by_layout=r"backbone\.(A|data_bn\..*|agcn_networks\.\d+\.gcn\.PA)",
+        first=r"backbone\.agcn_networks\.0\.gcn\.(conv_[abd]\.\d|down\.0)\.weight",
+    )
+
+    def __init__(
+        self,
+        layout: Layout | str,
+        num_classes: int,
+        channels: int = 3,
+        partition: str = "agcn",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        skeleton = LAYOUTS[layout] if isinstance(layout, str) else layout
+        self.backbone = Backbone(torch.tensor(adjacency(skeleton, partition)).float(), channels, dropout)
+        self.cls_head = Head(BLOCKS[-1][0], num_classes)
+
+    def forward(self, x_NCTVM: Tensor) -> Tensor:
+        """Logits; in training mode BatchNorm's buffers are updated."""
+        bodies = self.backbone(x_NCTVM)
+        return self.cls_head(bodies.unflatten(0, (len(x_NCTVM), -1)).mean(1))
+
+
+class Backbone(SharedBackbone):
+    """Clips (N, C, T, V, M) to the mean features of each body, (N*M, 256)."""
+
+    def __init__(self, a: Tensor, channels: int, dropout: float) -> None:
+        super().__init__(a, channels, dropout)
+        widths = [channels] + [width for width, _ in BLOCKS]
+        self.agcn_networks = nn.ModuleList(
+            Block(c_in, c_out, stride, a, dropout, residual=i > 0)
+            for i, (c_in, (c_out, stride)) in enumerate(zip(widths, BLOCKS, strict=False))
+        )
+
+    def blocks(self, x: Tensor, copies: int) -> Tensor:
+        """x (B, C, V, T) with channels last in memory -> (B, 256, V, T / 4)."""
+        for block in self.agcn_networks:
+            x = block(x, self.A, copies)
+        return x
+
+
+class Block(nn.Module):
+    """Adaptive graph convolution, then convolution over frames with BatchNorm; residual; ReLU."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int, a: Tensor, dropout: float, residual: bool) -> None:
+        super().__init__()
+        self.gcn = AdaptiveGraphConvolution(c_in, c_out, a)
+        self.tcn = nn.Sequential(
+            nn.Conv2d(c_out, c_out, (TEMPORAL_KERNEL, 1), (stride, 1), (TEMPORAL_KERNEL // 2, 0)),
+            nn.BatchNorm2d(c_out),
+            nn.Dropout(dropout, inplace=True),
+        )
+        self.residual = None
+        if residual and c_in == c_out and stride == 1:
+            self.residual = nn.Identity()
+        elif residual:
+            self.residual = nn.Sequential(nn.Conv2d(c_in, c_out, 1, (stride, 1)), nn.BatchNorm2d(c_out))
+
+    def forward(self, x: Tensor, a: Tensor, copies: int) -> Tensor:
+        """x (B, C_in, V, T), a (K, V, V) -> (B, C_out, V, T / stride)."""
+        conv, norm, dropout = self.tcn
+        y = dropout(convolve_frames(conv, norm, self.gcn(x, a, copies), copies))
+        if isinstance(self.residual, nn.Identity):
+            y = y.add_(x)
+        elif self.residual is not None:
+            y = y.add_(convolve_frames(self.residual[0], self.residual[1], x, copies))
+        return y.relu_()
+
+
+class AdaptiveGraphConvolution(nn.Module):
+    """ReLU of BatchNorm of the sum over k of conv_d[k](x G[k]), plus x: (B, C_in, V, T) to (B, C_out, V, T).
+
+    G[k] = A[k] + PA[k] + softmax over v of a[v] b[w] / (E T), with a and b the embeddings of conv_a[k] and conv_b[k].
+    """
+
+    def __init__(self, c_in: int, c_out: int, a: Tensor) -> None:
+        super().__init__()
+        self.PA = nn.Parameter(torch.full_like(a, _FAINT))
+        self.conv_a, self.conv_b, self.conv_d = (
+            nn.ModuleList(nn.Conv2d(c_in, width, 1) for _ in a)
+            for width in (c_out // _REDUCTION, c_out // _REDUCTION, c_out)
+        )
+        self.down = None
+        if c_in != c_out:
+            self.down = nn.Sequential(nn.Conv2d(c_in, c_out, 1), nn.BatchNorm2d(c_out))
+        self.bn = nn.BatchNorm2d(c_out)
+
+    def forward(self, x: Tensor, a: Tensor, copies: int) -> Tensor:
+        """x and result in channels-last memory; in evaluation BatchNorm is folded into the convolutions."""
+        x_BVTC = x.permute(0, 2, 3, 1)
+        graph = self.graph(x_BVTC, a)
+        weight = torch.stack([conv.weight.flatten(1) for conv in self.conv_d])
+        bias = torch.stack([conv.bias for conv in self.conv_d]).sum(0)
+        if not self.training:
+            scale, shift = scale_and_shift(self.bn)
+            weight, bias = weight * scale[:, None], bias * scale + shift
+        device = x.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+        y = AdaptiveAggregateAndMix.apply(*(each.to(dtype) for each in (x_BVTC, graph, weight, bias)))
+        y = y.permute(0, 3, 1, 2)
+        if self.training:
+            y = batch_norm(self.bn, y, copies)
+        y = y.add_(x if self.down is None else convolve_frames(self.down[0], self.down[1], x, copies))
+        return y.relu_()
+
+    def graph(self, x_BVTC: Tensor, a: Tensor) -> Tensor:
+        """The graph of each body, (B, K, V, V); G[b, k, v, w] weighs what joint w receives from joint v."""
+        rows = x_BVTC.flatten(0, 2)
+        similar = []
+        for conv_a, conv_b in zip(self.conv_a, self.conv_b, strict=True):
+            from_v, to_w = (
+                nn.functional.linear(rows, conv.weight.flatten(1), conv.bias).view(*x_BVTC.shape[:2], -1)
+                for conv in (conv_a, conv_b)
+            )
+            similar.append(torch.bmm(from_v, to_w.transpose(1, 2)))
+        scale = x_BVTC.shape[2] * self.conv_a[0].out_channels
+        return torch.stack(similar, 1).div_(scale).softmax(2) + (a + self.PA)

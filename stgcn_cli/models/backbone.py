@@ -1,0 +1,111 @@
+"""What the networks share: the treatment of their input, convolutions with folded BatchNorm, and the head.
+
+Shapes: N clips, C channels, T frames, V joints, M persons, B = N*M bodies. Features are (B, C, V, T) with the channels last in
+memory: sums over joints and 1x1 convolutions are matrix products, temporal convolutions run along rows.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stgcn_cli.models.deduplicate import Distinct, EmptyBody, batch_norm, distinct_bodies, rounded_up
+from stgcn_cli.models.temporal_conv import convolve
+
+# Bodies: in evaluation their number is a multiple of it, since cuDNN looks for its quickest algorithm at every new size.
+SIZES_ON_GPU = 32
+
+
+class Head(nn.Module):
+    """Features (N, C) to logits (N, num_classes), in the precision of its weights."""
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.fc = nn.Conv2d(channels, num_classes, 1)
+        nn.init.normal_(self.fc.weight, 0, 0.01)
+        nn.init.zeros_(self.fc.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits; never in reduced precision, where autocast would round them."""
+        with torch.autocast(x.device.type, enabled=False):
+            return F.linear(x, self.fc.weight.flatten(1), self.fc.bias)
+
+
+class SharedBackbone(nn.Module):
+    """Cast the input, find copies of one body, normalise, run `blocks`, and take the mean.
+
+    Clips (N, C, T, V, M) to the mean features of each body, (N*M, 256). `a` is the graph (K, V, V).
+    """
+
+    def __init__(self, a: Tensor, channels: int, dropout: float) -> None:
+        super().__init__()
+        self.register_buffer("A", a)
+        self.data_bn = nn.BatchNorm1d(channels * a.shape[1])
+        self.copies_are_equal = dropout == 0
+        self.empty_body = EmptyBody()
+
+    def blocks(self, x: Tensor, copies: int) -> Tensor:
+        """x (B, C, V, T) with channels last in memory -> features (B, C_out, V, T_out)."""
+        raise NotImplementedError
+
+    def forward(self, x_NCTVM: Tensor) -> Tensor:
+        """Mean features; the input is cast to the float type of the weights."""
+        x_BTVC = x_NCTVM.permute(0, 4, 2, 3, 1).to(self.A.dtype).flatten(0, 1)
+        distinct = self.find_copies(x_BTVC)
+        if distinct is None:
+            return self.features(x_BTVC)
+        if self.training or torch.is_grad_enabled():
+            return self.features(x_BTVC, distinct.kept, distinct.copies)[distinct.place]
+        return self.evaluated(x_BTVC, distinct)
+
+    def evaluated(self, x_BTVC: Tensor, distinct: Distinct) -> Tensor:
+        """Mean features of all bodies; those of the empty one are computed in the first batch that has it."""
+        key = self.empty_body.key(self, distinct.constant, x_BTVC.shape[1:])
+        empty = self.empty_body.get(key)
+        kept = distinct.kept if empty is None else distinct.kept[:-1]
+        filled = rounded_up(kept, SIZES_ON_GPU if x_BTVC.is_cuda else 1)
+        x = self.features(x_BTVC, filled)[: len(kept)]
+        if empty is None:
+            self.empty_body.keep(key, x[-1:])
+        else:
+            x = torch.cat([x, empty])
+        return x[distinct.place]
+
+    def features(self, x_BTVC: Tensor, kept: Tensor | None = None, copies: int = 1) -> Tensor:
+        """Mean features (B, 256) of the bodies `kept`, the last of which counts `copies` times in BatchNorm."""
+        x_BTVC = self.data_bn(x_BTVC.flatten(0, 1).flatten(1)).view(x_BTVC.shape)
+        if kept is not None:
+            x_BTVC = x_BTVC[kept]
+        x = x_BTVC.transpose(1, 2).contiguous().permute(0, 3, 1, 2)
+        return self.blocks(x, copies).mean((2, 3), dtype=self.A.dtype)
+
+    def train(self, mode: bool = True) -> "SharedBackbone":
+        """Forget the empty body: writing to the `.data` of a weight leaves no other trace."""
+        self.empty_body = EmptyBody()
+        return super().train(mode)
+
+    def find_copies(self, x_BTVC: Tensor) -> Distinct | None:
+        """See `distinct_bodies`; None where copies differ (dropout), where one gradient each is asked for.
+
+        Nor are they counted in training on a GPU, where the host would wait for the answer at every step.
+        """
+        if self.training and (x_BTVC.is_cuda or not self.copies_are_equal):
+            return None
+        if x_BTVC.requires_grad:
+            return None
+        return distinct_bodies(x_BTVC, least=2 if self.training or torch.is_grad_enabled() else 1)
+
+
+def convolve_frames(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor, copies: int) -> Tensor:
+    """`norm` of `conv` over x (B, C, V, T); `conv` is published for (B, C, T, V). In evaluation norm is folded in."""
+    weight, bias = conv.weight, conv.bias
+    if not norm.training:
+        scale, shift = scale_and_shift(norm)
+        weight, bias = weight * scale[:, None, None, None], bias * scale + shift
+    y = convolve(x, weight.transpose(2, 3), bias, conv.stride[0], conv.padding[0])
+    return batch_norm(norm, y, copies) if norm.training else y
+
+
+def scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """What BatchNorm does in evaluation, per channel (C,): y = x * scale + shift."""
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    return scale, norm.bias - norm.running_mean * scale
