@@ -1,7 +1,6 @@
 """2-D annotations: pickles that somebody else has made."""
 
 import json
-import pickle
 
 import numpy as np
 import pytest
@@ -11,36 +10,14 @@ from stgcn_cli.data.prepare.hrnet import prepare_2d
 from stgcn_cli.data.store import open_store
 from stgcn_cli.errors import DataError, UsageError
 from tests.factories.http_server import Served, running
-
-
-def records_2d(count: int, first: int = 0, seed: int = 0) -> list[dict]:
-    """Records as published: float16, pixels, scores."""
-    rng = np.random.default_rng(seed + first)
-    return [
-        {
-            "frame_dir": f"S001C001P{i // 60 + 1:03d}R001A{i % 60 + 1:03d}",
-            "label": i % 60,
-            "img_shape": (1080, 1920),
-            "original_shape": (1080, 1920),
-            "total_frames": 3 + i % 4,
-            "keypoint": rng.uniform(0, 1000, (1 + i % 2, 3 + i % 4, 17, 2)).astype(np.float16),
-            "keypoint_score": rng.uniform(0, 1, (1 + i % 2, 3 + i % 4, 17)).astype(np.float16),
-        }
-        for i in range(first, first + count)
-    ]
-
-
-def write(path, value):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(pickle.dumps(value, protocol=4))
-    return path
+from tests.factories.records import records_2d, write_pickle
 
 
 def lists(folder, train: int = 6, val: int = 4) -> list:
     """The two lists of MMAction2."""
     return [
-        write(folder / "ntu60_xsub_train.pkl", records_2d(train)),
-        write(folder / "ntu60_xsub_val.pkl", records_2d(val, first=train)),
+        write_pickle(folder / "ntu60_xsub_train.pkl", records_2d(train)),
+        write_pickle(folder / "ntu60_xsub_val.pkl", records_2d(val, first=train)),
     ]
 
 
@@ -82,7 +59,7 @@ def test_the_other_dialect_keeps_every_split_it_has(tmp_path):
     annotations = records_2d(8)
     names = [record["frame_dir"] for record in annotations]
     splits = {"xsub_train": names[:5], "xsub_val": names[5:7], "xview_train": names[2:], "xview_val": names[:2]}
-    source = write(tmp_path / "ntu60_hrnet.pkl", {"split": splits, "annotations": annotations})
+    source = write_pickle(tmp_path / "ntu60_hrnet.pkl", {"split": splits, "annotations": annotations})
     prepare_2d("ntu60-2d", [source], tmp_path / "x.pkl")
     whole = read_pickle(tmp_path / "x.pkl")
     assert whole["split"] == splits and len(whole["annotations"]) == 8
@@ -98,7 +75,7 @@ def test_the_other_dialect_keeps_every_split_it_has(tmp_path):
 
 def test_one_record_in_lists_of_two_benchmarks_is_written_once(tmp_path):
     both = records_2d(4)
-    sources = [write(tmp_path / f"ntu60_{name}.pkl", part) for name, part in (
+    sources = [write_pickle(tmp_path / f"ntu60_{name}.pkl", part) for name, part in (
         ("xsub_train", both[:3]), ("xsub_val", both[3:]), ("xview_train", both[1:]), ("xview_val", both[:1]))]  # fmt: skip
     summary = prepare_2d("ntu60-2d", sources, tmp_path / "x.pkl")
     whole, names = read_pickle(tmp_path / "x.pkl"), [record["frame_dir"] for record in both]
@@ -129,7 +106,7 @@ def test_one_record_in_lists_of_two_benchmarks_is_written_once(tmp_path):
 def test_a_bad_record_is_set_aside_and_named(tmp_path, change, cause):
     records = records_2d(6)
     change(records[3])
-    source = write(tmp_path / "ntu60_xsub_train.pkl", records)
+    source = write_pickle(tmp_path / "ntu60_xsub_train.pkl", records)
     summary = prepare_2d("ntu60-2d", [source], tmp_path / "x.pkl")
     ((place, reason),) = summary.set_aside
     assert cause in reason and place == f"{source}: {records[3].get('frame_dir', 'record 3')}"
@@ -142,14 +119,14 @@ def test_a_bad_record_is_set_aside_and_named(tmp_path, change, cause):
 def test_names_without_a_record_are_told(tmp_path):
     records = records_2d(2)
     splits = {"xsub_train": [records[0]["frame_dir"]], "xsub_val": [records[1]["frame_dir"], "gone", "lost"]}
-    source = write(tmp_path / "ntu60_hrnet.pkl", {"split": splits, "annotations": records})
+    source = write_pickle(tmp_path / "ntu60_hrnet.pkl", {"split": splits, "annotations": records})
     summary = prepare_2d("ntu60-2d", [source], tmp_path / "x.pkl")
     assert any("2 names in the splits" in warning and "gone" in warning for warning in summary.warnings)
     assert read_pickle(tmp_path / "x.pkl")["split"]["xsub_val"] == [records[1]["frame_dir"]]
 
 
 def test_only_bad_records_are_an_error_that_leaves_the_report(tmp_path):
-    source = write(tmp_path / "train.pkl", [None, 7, {"frame_dir": "\x1b[31m"}])
+    source = write_pickle(tmp_path / "train.pkl", [None, 7, {"frame_dir": "\x1b[31m"}])
     with pytest.raises(DataError, match="3 of 3 records are bad") as caught:
         prepare_2d("ntu60-2d", [source], tmp_path / "x.pkl")
     assert "\x1b" not in str(caught.value)
@@ -158,11 +135,13 @@ def test_only_bad_records_are_an_error_that_leaves_the_report(tmp_path):
 
 def test_a_split_never_becomes_a_path_out_of_the_folder(tmp_path):
     records = records_2d(1)
-    source = write(tmp_path / "x.pkl", {"split": {"../../up_train": [records[0]["frame_dir"]]}, "annotations": records})
+    source = write_pickle(
+        tmp_path / "x.pkl", {"split": {"../../up_train": [records[0]["frame_dir"]]}, "annotations": records}
+    )
     with pytest.raises(DataError, match="cannot become part of a file name"):
         prepare_2d("ntu60-2d", [source], tmp_path / "lists", format="list")
     folder = tmp_path / "own"
-    source = write(folder / "xsub" / "train.pkl", records)
+    source = write_pickle(folder / "xsub" / "train.pkl", records)
     with pytest.raises(UsageError, match="is the source"):
         prepare_2d("ntu60-2d", [source], folder, format="list")
 
@@ -199,7 +178,7 @@ def test_what_is_not_there_is_downloaded_on_request(stgcn, tmp_path):
     (["ntu60-3d"], 2, ["Did you mean 'ntu60-2d'?"]),
 ])  # fmt: skip
 def test_what_cannot_work_is_said(stgcn, tmp_path, words, code, causes):
-    write(tmp_path / "train.pkl", records_2d(3))
-    write(tmp_path / "own.pkl", records_2d(3))
+    write_pickle(tmp_path / "train.pkl", records_2d(3))
+    write_pickle(tmp_path / "own.pkl", records_2d(3))
     said = stgcn("prepare", *words)
     assert said.code == code and all(cause in said.err for cause in causes), said.err
