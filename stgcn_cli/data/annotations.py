@@ -15,6 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 from stgcn_cli.data.locations import split_in_name
+from stgcn_cli.data.ntu.names import BENCHMARKS, benchmark_name
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io import safe_pickle
 from stgcn_cli.io.pickle_scan import Refused
@@ -145,7 +146,6 @@ def _names_in(path: Path, split: object, names: Any) -> list[str]:
 
 # Annotation pickles of either dialect with the splits each record belongs to, by the names NTU's benchmarks have here.
 
-_BENCHMARKS = {"xsub": "xsub", "xview": "xview", "xset": "xset", "xsetup": "xset"}  # as written -> as named here
 _USUAL = "xsub"  # of a list whose name says no benchmark
 
 
@@ -185,7 +185,7 @@ def choose_splits(dataset: str, there: Sequence[str], wanted: Sequence[str] | No
     if wanted is None:
         return there
     known = list(dict.fromkeys([*(split.rpartition("_")[0] or split for split in there), *there]))
-    chosen = [_BENCHMARKS.get(name, name) for name in wanted]
+    chosen = [benchmark_name(name) for name in wanted]
     for name in chosen:
         if name not in known:
             said = f"{dataset} has no split {name!r} here.{nearest(name, known)}"
@@ -203,7 +203,7 @@ def _split_in_name(path: Path) -> str:
             "Give it a name with train or val in it, such as ntu60_xsub_train.pkl.",
         )
     words = path.stem.lower().replace("-", "_").replace(".", "_").split("_")
-    benchmark = next((_BENCHMARKS[word] for word in words if word in _BENCHMARKS), _USUAL)
+    benchmark = next((name for name in map(benchmark_name, words) if name in BENCHMARKS), _USUAL)
     return f"{benchmark}_{part}"
 
 

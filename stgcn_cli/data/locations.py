@@ -7,10 +7,10 @@ from pathlib import Path
 
 from stgcn_cli.config import presets
 from stgcn_cli.config.skeletons import Layout
+from stgcn_cli.data.ntu.names import benchmark_folder
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io.text import nearest_file
 
-_BENCHMARK_FOLDERS = {"xset": "xsetup"}  # the 0.x name, where it differs
 _HOW = {
     "ntu60": "Make it: stgcn prepare ntu60",
     "ntu120": "Make it: stgcn prepare ntu120",
@@ -53,7 +53,7 @@ def _in_folder(folder: Path, dataset: str, splits: Sequence[str]) -> list[Path]:
     lists = []
     for split in splits:
         benchmark, _, part = split.rpartition("_")
-        benchmark = _BENCHMARK_FOLDERS.get(benchmark, benchmark)
+        benchmark = benchmark_folder(benchmark)
         places = (folder / dataset / benchmark, folder / dataset, folder / benchmark, folder)
         lists += [place / f"{part}.pkl" for place in places if (place / f"{part}.pkl").is_file()][:1]
     return [path for path in dict.fromkeys(lists) if split_in_name(path)]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from stgcn_cli.config.skeletons import Layout
+from stgcn_cli.data.ntu.names import benchmark_folder
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io.files import atomic_write
 from stgcn_cli.io.text import one_line
@@ -92,7 +93,6 @@ class _ManyStreams:
             self._streams[split].write(record)
 
 
-_FOLDERS = {"xset": "xsetup"}  # MMAction2's name of a benchmark, where it differs
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # a split that can become part of a path
 _SUFFIXES = (".pkl", ".pickle")
 _USUAL = ("train", "val")
@@ -134,7 +134,7 @@ def split_paths(format: str, out: Path, splits: Iterable[str], rule: Callable[[s
 
 
 def _in_folder(out: Path, benchmark: str, part: str) -> Path:
-    return out / _FOLDERS.get(benchmark, benchmark) / f"{part}.pkl"
+    return out / benchmark_folder(benchmark) / f"{part}.pkl"
 
 
 def open_writer(

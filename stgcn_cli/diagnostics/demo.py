@@ -8,6 +8,7 @@ from stgcn_cli.config import presets
 from stgcn_cli.data.ntu import names
 from stgcn_cli.data.prepare import synthetic
 from stgcn_cli.data.prepare.ntu import prepare_ntu
+from stgcn_cli.data.prepare.options import PrepareOptions
 from stgcn_cli.errors import RunError
 from stgcn_cli.evaluation import evaluate, metrics, results
 from stgcn_cli.io.reporter import Reporter
@@ -45,7 +46,7 @@ def show(folder: Path, epochs: int | None, seed: int, device: str, reporter: Rep
     raw, annotations = folder / "demo_skeletons.zip", folder / "demo.pkl"
     clips = synthetic.write_zip(raw, SUBJECTS, REPETITIONS)
     reporter.note("2/4  prepare")
-    summary = prepare_ntu("ntu60", [raw], annotations, format="single", splits=["xsub"])
+    summary = prepare_ntu(PrepareOptions(dataset="ntu60", sources=[raw], out=annotations, splits=["xsub"]))
     reporter.note("3/4  train (about a minute on two cores)")
     preset = presets.load("demo", [f"train.epochs={epochs}"] if epochs else [])
     wishes = RunOptions(

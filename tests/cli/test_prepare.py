@@ -126,8 +126,8 @@ def test_many_set_aside_files_are_cut_short(stgcn, tmp_path):
 
 
 @pytest.mark.parametrize(("words", "code", "cause"), [
-    (["ntu61"], 2, "There is no data set 'ntu61'. Did you mean 'ntu60'?"),
-    (["NTU60"], 2, "There is no data set 'NTU60'. Did you mean 'ntu60'?"),
+    (["ntu61"], 2, "Unknown data set 'ntu61'. Did you mean 'ntu60'?"),
+    (["NTU60"], 2, "Unknown data set 'NTU60'. Did you mean 'ntu60'?"),
     (["ntu60"], 3, "nturgbd_skeletons_s001_to_s017.zip in data"),
     (["ntu120"], 3, "https://rose1.ntu.edu.sg/dataset/actionRecognition/"),
     (["ntu60", "--source", "gone.zip"], 3, "gone.zip cannot be read: No such file or directory."),

@@ -20,6 +20,19 @@ _PERSONS_120 = _PERSONS_60 | {
 TRAIN_SUBJECTS = {"ntu60": _PERSONS_60, "ntu120": _PERSONS_120}
 _TRAIN_CAMERAS = frozenset({2, 3})
 
+_OTHER_NAMES = {"xsetup": "xset", "cross-subject": "xsub", "cross-view": "xview", "cross-setup": "xset"}
+_FOLDERS = {"xset": "xsetup"}  # MMAction2's folder of a benchmark, where its name differs
+
+
+def benchmark_name(name: str) -> str:
+    """The name used here for a benchmark that is also known by another; other names are returned unchanged."""
+    return _OTHER_NAMES.get(name, name)
+
+
+def benchmark_folder(benchmark: str) -> str:
+    """The folder in which MMAction2 0.x has the lists of a benchmark."""
+    return _FOLDERS.get(benchmark, benchmark)
+
 
 @dataclass(frozen=True, slots=True)
 class NtuName:
@@ -78,6 +91,7 @@ NTU = {
         },
     ),
 }
+BENCHMARKS = frozenset(benchmark for dataset in NTU.values() for benchmark in dataset.benchmarks)
 
 
 def parse_name(text: str) -> NtuName | None:

@@ -1,37 +1,40 @@
 """BABEL's release -> annotation pickle, to the bit what MMAction2 0.24.1 makes of it (`babel2mma2.py`), in flat memory.
 
 Two differences: a clip that float16 cannot hold is set aside (there: infinity), and hidden labels are None.
+
+The release, as folders or as an archive: {train,val,test}_ntu_sk_{60,120}.npy (N, C=3, T=150, V=25, M=1) float;
+{train,val,test}_label_{60,120}.pkl = (segment ids, (labels, sequence ids, chunk numbers, annotator ids)). Labels of the test
+split are hidden: -1, None, or no file at all.
 """
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stgcn_cli.data.annotations import read_pickle
-from stgcn_cli.data.census import RecordSummary, RecordTally
-from stgcn_cli.data.output import RecordWriter, check_place, list_item, open_writer, place_splits
-from stgcn_cli.data.prepare.babel_archive import unpacked
-from stgcn_cli.data.summary import report_path, write_report
+from stgcn_cli.data.output import RecordWriter, list_item
+from stgcn_cli.data.prepare.babel_archive import MAX_BYTES, unpacked
+from stgcn_cli.data.prepare.options import PrepareOptions
+from stgcn_cli.data.summary import PrepareSummary
 from stgcn_cli.errors import DataError, UsageError
-from stgcn_cli.io.reporter import SILENT, Reporter
+from stgcn_cli.io.reporter import SILENT, Advance, Reporter
 from stgcn_cli.io.text import nearest, printable
-
-# BABEL's release, found and taken apart: one `.npy` of clips and one `.pkl` of labels for each split.
-#
-# {train,val,test}_ntu_sk_{60,120}.npy (N, C=3, T=150, V=25, M=1) float; {train,val,test}_label_{60,120}.pkl = (segment ids,
-# (labels, sequence ids, chunk numbers, annotator ids)). Labels of the test split are hidden: -1, None, or no file at all.
 
 SPLITS = ("train", "val", "test")
 ARCHIVE = "babel_feats_labels.tar.gz"
+MAX_LABELS = MAX_BYTES[".pkl"]
 _FOLDERS = (".", "release", "babel_v1.0", "babel_v1.0_release", "babel")  # where people unpack it
-MAX_LABELS = 256 << 20  # bytes; the largest real ones have some MB
 _CHUNK = 128  # clips mapped at a time, so that memory stays flat
 _COLUMNS = ("sequence ids", "chunk numbers", "annotator ids")
+_HIDDEN = -1  # a hidden label in the release
+_LARGEST = np.finfo(np.float16).max
+
+Renamed = dict[tuple[str, str], str]  # (split, name) -> the name in a file that holds all splits
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ BABEL = {
 
 @dataclass(frozen=True)
 class Part:
-    """One split: its array on disk, and for each clip in it the name and the label as the release has them."""
+    """One split: its array on disk, and name and label of each clip as the release has them."""
 
     split: str
     path: Path
@@ -65,23 +68,19 @@ class Part:
             yield from np.asarray(_map(self.path)[start : start + _CHUNK])
 
 
-def find_release(dataset: str, data: Path) -> list[Path]:
-    """The release in the data folder, unpacked or as the archive. Raises DataError saying where to ask for it."""
+def find_babel(dataset: str, data: Path) -> list[Path]:
+    """The release in the data folder, unpacked or as the archive. Raises DataError saying where to request it."""
     kind = BABEL[dataset]
     if _folder_of(kind, data) is not None:
         return [data]
     for name in _FOLDERS:
         if (archive := data / name / ARCHIVE).is_file():
             return [archive]
-    raise DataError(
-        f"{dataset} is made from {ARCHIVE} in {data}, or from the files in it; neither is there.", _how(kind, data)
-    )
+    raise DataError(f"{dataset} not found: expected {ARCHIVE} in {data}, or the files in it.", _how(kind, data))
 
 
 @contextlib.contextmanager
-def open_release(
-    dataset: str, sources: Sequence[Path], beside: Path, reporter: Reporter = SILENT
-) -> Iterator[list[Part]]:
+def open_release(dataset: str, sources: Sequence[Path], beside: Path, reporter: Reporter) -> Iterator[list[Part]]:
     """The splits in the folders and archives `sources`, in the order of SPLITS; archives are unpacked in `beside`.
 
     Raises DataError for a source that cannot be read, a file without its other half, or a split that is there twice.
@@ -94,7 +93,7 @@ def open_release(
                 folder = stack.enter_context(unpacked(source, _files(kind), beside, reporter))
             place = _folder_of(kind, folder)
             if place is None:
-                raise DataError(f"There is no {_files(kind)[0]} in {source}.", _how(kind, Path("data")))
+                raise DataError(f"{_files(kind)[0]} not found in {source}.", _how(kind, Path("data")))
             for split in SPLITS:
                 if (part := _read_part(kind, split, place, source)) is None:
                     continue
@@ -107,10 +106,10 @@ def open_release(
 def _how(kind: BabelDataset, data: Path) -> str:
     files = _files(kind)
     return (
-        "BABEL must be requested: sign up at https://babel.is.tue.mpg.de, then get the features,\n"
+        "Access to BABEL must be requested: sign up at https://babel.is.tue.mpg.de, then get the features,\n"
         f"https://human-movement.is.tue.mpg.de/{ARCHIVE}, and put that file into {data} as it is.\n"
         f"Or unpack it: {', '.join(files[:4])} (and {', '.join(files[4:])},\n"
-        f"if you have them) belong into {data}, {data / 'release'} or {data / 'babel_v1.0'}.\n"
+        f"if you have them) belong in {data}, {data / 'release'} or {data / 'babel_v1.0'}.\n"
         f"Or name what you have: stgcn prepare {kind.name} --source FOLDER_OR_TAR_GZ"
     )
 
@@ -146,13 +145,13 @@ def _read_part(kind: BabelDataset, split: str, folder: Path, source: Path) -> Pa
 
 
 def _map(path: Path) -> np.ndarray:
-    """(N, 3, T, 25, M), mapped from disk. Raises DataError when it is not that."""
+    """(N, 3, T, 25, M), mapped from disk. Raises DataError for a damaged file or another shape."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a damaged header is parsed as Python text, and can raise what parsers raise
         raise DataError(f"{path} cannot be read: {printable(error)[:200]}.", "Was it cut off in a copy?") from error
     if not isinstance(array, np.memmap) or array.dtype.kind != "f":
-        raise DataError(f"{path} holds no array of floating-point numbers.")
+        raise DataError(f"{path} is invalid: expected an array of floating-point numbers.")
     if array.ndim != 5 or array.shape[1] != 3 or array.shape[3] != 25 or 0 in array.shape:
         raise DataError(f"{path} has the shape {array.shape}, expected (clips, 3, 150, 25, 1).")
     return array
@@ -180,46 +179,24 @@ def _column(path: Path, values: Any) -> list[Any]:
     return list(values)
 
 
-_HIDDEN = -1  # how the release says that it does not say
-_LARGEST = np.finfo(np.float16).max
-
-Progress = Callable[[int, int], None]
-Renamed = dict[tuple[str, str], str]  # (split, name) -> the name in a file that holds all splits
-
-
-def prepare_babel(
-    dataset: str,
-    sources: Sequence[Path],
-    out: Path,
-    *,
-    format: str = "single",
-    splits: Sequence[str] | None = None,
-    max_bad: float = 0.5,
-    progress: Progress | None = None,
-    reporter: Reporter = SILENT,
-) -> RecordSummary:
+def prepare_babel(options: PrepareOptions, reporter: Reporter = SILENT) -> PrepareSummary:
     """Write the annotation pickle(s) of "babel60" or "babel120" from folders and archives of the release.
 
-    `out` is a file with all splits, or with format "list" a folder of lists; `splits`: which (None: all that are
-    there). An archive is unpacked beside `out` and the unpacked files are removed again. Clips that cannot be used are
-    set aside and listed, in the summary and in a report beside the output. Raises UsageError for places and names that
-    cannot work, DataError when a source cannot be read or more than the share `max_bad` of the clips are bad.
+    An archive is unpacked beside the output and the unpacked files are removed again. Clips that cannot be used are set
+    aside and listed, in the summary and in a report beside the output. Raises UsageError for invalid places and names,
+    DataError when a source cannot be read or more than the share `max_bad` of the clips are bad.
     """
     began = time.monotonic()
-    check_place(dataset, out, format, sources)
-    with open_release(dataset, sources, out.parent, reporter) as found:
-        parts = _choose(dataset, found, splits)
-        paths = place_splits(out, format, [part.split for part in parts], sources)
-        tally = RecordTally(
-            dataset, BABEL[dataset].official, {part.split: [] for part in parts}, list(paths.values()),
-            report_path(dataset, out, format != "single"),
-        )  # fmt: skip
-        renamed = _tell_apart(parts, tally) if format == "single" else {}
-        with open_writer(paths, tally.members) as writer:
-            _write(parts, BABEL[dataset], renamed, tally, writer, progress or (lambda done, total: None))
-            tally.refuse_bad(sources, max_bad)
-    summary = replace(tally.summary(), seconds=round(time.monotonic() - began, 3))
-    write_report(summary)
+    options.check_place()
+    kind = BABEL[options.dataset]
+    with open_release(options.dataset, options.sources, options.out.parent, reporter) as found:
+        parts = _choose(options.dataset, found, options.splits)
+        splits, total = [part.split for part in parts], sum(part.count for part in parts)
+        summary = options.summary(splits, kind.official, found_sizes=dict.fromkeys(splits, 0), began=began)
+        renamed = _tell_apart(parts, summary) if options.format == "single" else {}
+        with options.writer(summary) as writer, reporter.progress(f"prepare {kind.name}", total) as advance:
+            for part in parts:
+                _write(part, kind, renamed, summary, writer, advance)
     return summary
 
 
@@ -228,18 +205,17 @@ def _choose(dataset: str, parts: list[Part], splits: Sequence[str] | None) -> li
     for split in splits or ():
         if split not in there:
             raise UsageError(
-                f"There is no split {split!r} of {dataset} here.{nearest(split, there)}",
-                f"There are {', '.join(there)}.",
+                f"Split {split!r} of {dataset} not found.{nearest(split, there)}", f"Expected {', '.join(there)}."
             )
     if splits == []:
-        raise UsageError("--splits names no split.", f"There are {', '.join(there)}.")
+        raise UsageError("--splits is empty.", f"Expected {', '.join(there)}.")
     return [part for part in parts if splits is None or part.split in splits]
 
 
-def _tell_apart(parts: Sequence[Part], tally: RecordTally) -> Renamed:
+def _tell_apart(parts: Sequence[Part], summary: PrepareSummary) -> Renamed:
     """Other names for the clips of a split whose name an earlier split has: in one file, a split is a list of names.
 
-    BABEL's splits share no sequence, so this happens with releases that somebody has put together.
+    BABEL's splits share no sequence, so this happens only in releases put together by others.
     """
     taken = {name for part in parts for name in part.names}
     before: set[str] = set()
@@ -254,35 +230,29 @@ def _tell_apart(parts: Sequence[Part], tally: RecordTally) -> Renamed:
         before.update(part.names)
     if renamed:
         (_, name), other = next(iter(renamed.items()))
-        tally.notes.append(
-            f"{len(renamed):,} clips have a name that another split has, too; in the later split they are renamed, "
+        summary.notes.append(
+            f"{len(renamed):,} clips have the name of a clip in another split; in the later split they are renamed, "
             f"for instance {name} to {other}."
         )
     return renamed
 
 
 def _write(
-    parts: Sequence[Part],
-    kind: BabelDataset,
-    renamed: Renamed,
-    tally: RecordTally,
-    writer: RecordWriter,
-    progress: Progress,
+    part: Part, kind: BabelDataset, renamed: Renamed, summary: PrepareSummary, writer: RecordWriter, advance: Advance
 ) -> None:
-    done, total = 0, sum(part.count for part in parts)
-    for part in parts:
-        for index, clip in enumerate(part.clips()):
-            name = renamed.get((part.split, part.names[index]), part.names[index])
-            try:
-                label, keypoint = _label(part.labels[index], kind.classes), _keypoint(clip)
-            except ValueError as error:
-                tally.drop(f"{part.path.name}[{index}]: {printable(name)}", str(error), [part.split])
-            else:
-                record = {"keypoint": keypoint, "label": label, "frame_dir": name, "total_frames": keypoint.shape[1]}
-                writer.add(list_item(record), [part.split])
-                tally.keep(name, label, keypoint, [part.split])
-            done += 1
-            progress(done, total)
+    splits = [part.split]
+    for index, (name, clip) in enumerate(zip(part.names, part.clips(), strict=True)):
+        name = renamed.get((part.split, name), name)
+        try:
+            label, keypoint = _label(part.labels[index], kind.classes), _keypoint(clip)
+        except ValueError as error:
+            summary.drop(f"{part.path.name}[{index}]: {printable(name)}", str(error), splits)
+        else:
+            frames = keypoint.shape[1]
+            record = {"keypoint": keypoint, "label": label, "frame_dir": name, "total_frames": frames}
+            writer.add(list_item(record), splits)
+            summary.keep(name, label, splits, frames=frames, empty=not keypoint.any())
+        advance()
 
 
 def _label(label: Any, classes: int) -> int | None:
@@ -295,7 +265,7 @@ def _label(label: Any, classes: int) -> int | None:
 
 def _keypoint(clip_CTVM: np.ndarray) -> np.ndarray:
     """(M, T, V, C) float16, contiguous. Raises ValueError when a value is not finite there."""
-    with np.errstate(over="ignore"):  # a value too large becomes infinite, and that is told
+    with np.errstate(over="ignore"):  # a value too large becomes infinite, which is reported
         keypoint = clip_CTVM.transpose(3, 1, 2, 0).astype(np.float16, order="C")
     if np.isfinite(keypoint).all():
         return keypoint

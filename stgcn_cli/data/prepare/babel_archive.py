@@ -1,6 +1,6 @@
-"""The official tar.gz of BABEL's features, unpacked to where it is read from and gone afterwards.
+"""The official tar.gz of BABEL's features, unpacked to a folder that is removed when it has been read.
 
-Only the files asked for are written, under their bare names, so that no path of the archive's leads anywhere.
+Only the requested files are written, under their bare names, so that no path in the archive leads out of the folder.
 """
 
 import contextlib
@@ -10,31 +10,18 @@ import tarfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, Literal
+from typing import IO
 
 from stgcn_cli.errors import DataError, RunError
 from stgcn_cli.io.files import disk_error, make_dirs, part_folder
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.io.text import printable
 
-_MAX_BYTES = {".npy": 64 << 30, ".pkl": 256 << 20}  # of one file; the largest real ones have 4 GB and some MB
-_MAX_MEMBERS = 10_000
-_MAX_UNPACKED = 1 << 40  # of all files together; the real ones have some 10 GB
-_MAX_HEADER = 1 << 20  # of a long name or of attributes, which are held in memory
-_HEADERS = (
-    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
-)  # fmt: skip
-_MAX_TAIL = 1 << 30  # zeros after the last file; tar rounds up to some kilobytes
+MAX_BYTES = {".npy": 64 << 30, ".pkl": 256 << 20}  # of one file; the largest real ones have 4 GB and some MB
+MAX_MEMBERS = 10_000
+MAX_UNPACKED = 1 << 40  # of all files together; the real ones have some 10 GB
+MAX_TAIL = 1 << 30  # zeros after the last file; tar rounds up to some kilobytes
 _BLOCK = 1 << 20
-
-
-class _Member(tarfile.TarInfo):
-    """A member whose name and attributes are looked at before they are read."""
-
-    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
-        if self.type in _HEADERS and self.size > _MAX_HEADER:
-            raise tarfile.ReadError(f"a header of {self.size:,} bytes")
-        return super()._proc_member(archive)  # type: ignore[misc]
 
 
 @contextlib.contextmanager
@@ -49,44 +36,20 @@ def unpacked(archive: Path, names: Collection[str], beside: Path, reporter: Repo
             folder = stack.enter_context(part_folder(make_dirs(beside) / archive.name))
         except OSError as error:
             raise disk_error(error, beside / archive.name) from error
-        _unpack(archive, names, folder, reporter)
+        with _reworded(archive, folder):
+            _unpack(archive, names, folder, reporter)
         yield folder
 
 
-def _unpack(archive: Path, names: Collection[str], folder: Path, reporter: Reporter) -> None:
+@contextlib.contextmanager
+def _reworded(archive: Path, folder: Path) -> Iterator[None]:
+    """What reading and writing raise, as DataError of the archive or RunError of the disk."""
     try:
-        with (
-            open(archive, "rb") as stream,
-            tarfile.open(fileobj=stream, mode=_mode(stream), tarinfo=_Member) as members,
-            reporter.progress(f"unpack {archive.name}, MB", archive.stat().st_size >> 20) as advance,
-        ):
-            told = 0
-
-            def tell() -> None:
-                nonlocal told
-                told, before = stream.tell() >> 20, told
-                advance(told - before)
-
-            for number, member in enumerate(members):
-                if number == _MAX_MEMBERS:
-                    raise DataError(f"{archive} holds more than {_MAX_MEMBERS:,} files; BABEL's holds a dozen.")
-                if member.offset_data + member.size > _MAX_UNPACKED:
-                    raise DataError(f"{archive} unpacks to more than {_MAX_UNPACKED >> 30:,} GB; that is no release.")
-                name = PurePosixPath(member.name).name
-                if name in names:
-                    _check_member(archive, member, folder / name)
-                    _write(members.extractfile(member), folder / name, member.size, tell)
-                tell()
-            for _ in range(_MAX_TAIL // _BLOCK):
-                if not members.fileobj.read(_BLOCK):  # type: ignore[union-attr]  # the checksum stands at the very end
-                    break
-                tell()
-            else:
-                raise DataError(f"{archive} goes on after its end.")
+        yield
     except (tarfile.TarError, EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
             f"{archive} cannot be unpacked: {printable(error)[:200]}.",
-            "Is the download complete? It must be a tar or tar.gz; a folder with the unpacked files is read as well.",
+            "Is the download complete? Expected a tar or tar.gz; a folder with the unpacked files is read as well.",
         ) from error
     except OSError as error:
         if error.filename == str(archive):
@@ -94,11 +57,43 @@ def _unpack(archive: Path, names: Collection[str], folder: Path, reporter: Repor
         raise disk_error(error, folder) from error
 
 
-def _mode(stream: IO[bytes]) -> Literal["r:gz", "r:"]:
-    """Packed by gzip or not packed; other ways are not the official file's."""
-    packed = stream.read(2) == b"\x1f\x8b"
-    stream.seek(0)
-    return "r:gz" if packed else "r:"
+class _Blocks:
+    """The unpacked bytes, read at most a block at a time: tarfile reads a long name at once, whatever size it claims."""
+
+    def __init__(self, stream: IO[bytes], advance: Callable[..., None]) -> None:
+        packed = stream.read(2) == b"\x1f\x8b"
+        stream.seek(0)
+        self._raw, self._advance, self._shown = stream, advance, 0
+        self._stream: IO[bytes] = gzip.GzipFile(fileobj=stream) if packed else stream  # type: ignore[assignment]
+        self.tell, self.seek = self._stream.tell, self._stream.seek
+
+    def read(self, size: int) -> bytes:
+        if size > _BLOCK:
+            raise tarfile.ReadError(f"a header of {size:,} bytes")
+        shown, self._shown = self._shown, self._raw.tell() >> 20
+        self._advance(self._shown - shown)
+        return self._stream.read(size)
+
+
+def _unpack(archive: Path, names: Collection[str], folder: Path, reporter: Reporter) -> None:
+    with (
+        open(archive, "rb") as stream,
+        reporter.progress(f"unpack {archive.name}, MB", archive.stat().st_size >> 20) as advance,
+        tarfile.open(fileobj=(blocks := _Blocks(stream, advance)), mode="r:") as members,  # type: ignore[call-overload]
+    ):
+        for number, member in enumerate(members):
+            if number == MAX_MEMBERS:
+                raise DataError(f"{archive} holds more than {MAX_MEMBERS:,} files; BABEL's holds a dozen.")
+            if member.offset_data + member.size > MAX_UNPACKED:
+                raise DataError(f"{archive} unpacks to more than {MAX_UNPACKED >> 30:,} GB; not a release of BABEL.")
+            name = PurePosixPath(member.name).name
+            if name in names:
+                _check_member(archive, member, folder / name)
+                _write(members.extractfile(member), folder / name, member.size)
+        end = blocks.tell() + MAX_TAIL
+        while blocks.read(_BLOCK):  # the checksum of the tar.gz is at its very end
+            if blocks.tell() > end:
+                raise DataError(f"{archive} continues after its end.")
 
 
 def _check_member(archive: Path, member: tarfile.TarInfo, target: Path) -> None:
@@ -107,23 +102,21 @@ def _check_member(archive: Path, member: tarfile.TarInfo, target: Path) -> None:
         raise DataError(f"{place} is a link or a special file; only plain files are unpacked.")
     if target.exists():
         raise DataError(f"{archive} holds {target.name} twice.", "Unpack it and name the right folder: --source FOLDER")
-    if member.size > _MAX_BYTES[target.suffix]:
-        raise DataError(f"{place} has {member.size:,} bytes; more than {_MAX_BYTES[target.suffix]:,} are not unpacked.")
+    if member.size > MAX_BYTES[target.suffix]:
+        raise DataError(f"{place} has {member.size:,} bytes; more than {MAX_BYTES[target.suffix]:,} are not unpacked.")
     free = shutil.disk_usage(target.parent).free
     if member.size > free:
         raise RunError(
-            f"The disk is full: there is no room to unpack {target.name}: {member.size:,} bytes, and {free:,} are free.",
+            f"Not enough disk space to unpack {target.name}: {member.size:,} bytes, {free:,} are free.",
             "Free some space: it is unpacked beside the output. Or choose another place with --out, or unpack the archive"
             " elsewhere and name the folder: --source FOLDER",
         )
 
 
-def _write(source: IO[bytes] | None, target: Path, size: int, tell: Callable[[], None]) -> None:
+def _write(source: IO[bytes] | None, target: Path, size: int) -> None:
     """Copy a member; the declared size bounds what is written."""
     assert source is not None  # a plain file has contents
     with source, open(target, "xb") as stream:
-        while block := source.read(_BLOCK):
-            stream.write(block)
-            tell()
+        shutil.copyfileobj(source, stream, _BLOCK)
     if target.stat().st_size != size:
         raise tarfile.ReadError(f"{target.name} is cut off")

@@ -1,6 +1,7 @@
-"""NTU samples that come as raw 3-D annotations (PYSKL's `ntu60_3danno.pkl`) instead of `.skeleton` texts.
+"""One NTU sample -> its annotation record as a piece of the pickle: the work that is distributed to processes.
 
-Coordinates are the camera's, as in the texts, but the bodies have been chosen, in float16. They are taken as they stand.
+A sample is a `.skeleton` text, or a raw 3-D annotation (PYSKL's `ntu60_3danno.pkl`). In those,
+coordinates are the camera's, as in the texts, but the bodies are already chosen, in float16; they are taken as they are.
 """
 
 from collections.abc import Sequence
@@ -19,9 +20,10 @@ from stgcn_cli.data.records import frames_of, label_of, name_of
 from stgcn_cli.errors import DataError, UsageError
 
 OTHER_BODIES = (
-    "Whoever made these annotations chose the bodies by another rule than the published weights were trained with; "
-    "with raw .skeleton texts they are chosen by the same."
+    "The bodies in these annotations were chosen by another rule than in the training data of the published weights; "
+    "from raw .skeleton texts they are chosen by the same rule."
 )
+_IMAGE = (1080, 1920)  # height and width of the colour camera, pixels
 _SUFFIXES = (".pkl", ".pickle")
 _JOINTS = (25, 3)
 _BODIES = 2
@@ -39,7 +41,7 @@ def are_pickles(sources: Sequence[Path]) -> bool:
     pickles = [source for source in sources if source.suffix in _SUFFIXES]
     if pickles and len(pickles) < len(sources):
         other = next(source for source in sources if source not in pickles)
-        raise UsageError(f"{pickles[0]} holds annotations, {other} does not.", "Give sources of one kind.")
+        raise UsageError(f"{pickles[0]} is an annotation pickle, {other} is not.", "Expected sources of one kind.")
     return bool(pickles)
 
 
@@ -54,7 +56,7 @@ def list_records(sources: Sequence[Path]) -> Listing:
         for index, record in enumerate(annotations.read(source).records.bare):
             place = f"{source}: {name_of(record, index)}"
             if not isinstance(record, dict) or not isinstance(record.get("frame_dir"), str):
-                foreign.append((place, "it is no record with a frame_dir"))
+                foreign.append((place, "not a record with a frame_dir"))
                 continue
             found = AnnotatedEntry(record["frame_dir"], place, str(source), _size(record), None, record)
             if (kept := entries.setdefault(found.name, found)) is not found:
@@ -76,7 +78,7 @@ def bodies_of(entry: AnnotatedEntry) -> np.ndarray:
         raise DataError(f"it has {bodies.shape[2]} joints with {bodies.shape[3]} values, expected 25 with x, y and z")
     if label not in (-1, int(entry.name[-3:]) - 1):
         raise DataError(f"its label is {label}, but its name says {int(entry.name[-3:]) - 1}")
-    with np.errstate(over="ignore"):  # a value too large becomes infinite, and that is told
+    with np.errstate(over="ignore"):  # a value too large becomes infinite, which is reported
         two = np.zeros((_BODIES, *bodies.shape[1:]), np.float32)
         two[: len(bodies)] = bodies
     if not np.isfinite(two).all():
@@ -88,13 +90,8 @@ def _size(record: dict[str, Any]) -> int:
     return getattr(record.get("keypoint"), "nbytes", 0)
 
 
-# One listed NTU sample -> its annotation record as a piece of the pickle. This is the work that is shared out to processes.
-
-_IMAGE = (1080, 1920)  # height and width of the colour camera, pixels
-
-
 class Outcome(NamedTuple):
-    """What became of an entry: the record, pickled, or the reason why there is none."""
+    """Result of an entry: the record, pickled, or the reason why there is none."""
 
     entry: Entry
     record: bytes
@@ -104,7 +101,7 @@ class Outcome(NamedTuple):
 
 
 def make_records(entries: list[Entry]) -> list[Outcome]:
-    """The outcome for each entry, in order. What is wrong with a file becomes its reason, never an exception."""
+    """The outcome for each entry, in order. Problems of a file become its reason, never an exception."""
     return [_make_record(entry) for entry in entries]
 
 
@@ -114,7 +111,7 @@ def _make_record(entry: Entry) -> Outcome:
     except DataError as error:
         return Outcome(_bare(entry), b"", 0, False, error.message)
     except MemoryError:
-        return Outcome(_bare(entry), b"", 0, False, "there is not enough memory for it")
+        return Outcome(_bare(entry), b"", 0, False, "not enough memory")
     record = {
         "frame_dir": entry.name,
         "label": int(entry.name[-3:]) - 1,
@@ -131,5 +128,5 @@ def _bodies(entry: Entry) -> np.ndarray:
 
 
 def _bare(entry: Entry) -> Entry:
-    """Without the record it may carry, which need not travel back."""
+    """The entry without its record, which need not be sent back."""
     return Entry(entry.name, entry.place, entry.path, entry.size, entry.packed)

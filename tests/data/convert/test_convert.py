@@ -14,11 +14,11 @@ from stgcn_cli.data.convert.labels import LabelRow
 from stgcn_cli.data.convert.merge import MergeOptions, merge
 from stgcn_cli.data.convert.split import Division
 from stgcn_cli.data.output import Target
-from stgcn_cli.data.prepare.ntu import prepare_ntu
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.errors import DataError, UsageError
 from tests.conftest import make_records
 from tests.factories import foreign, skeletons
+from tests.factories.prepared import prepare
 
 
 def made(path: Path) -> dict[str, dict]:
@@ -40,7 +40,7 @@ def wave_and_kick(folder: Path, clips: int = 4) -> Path:
 
 def test_raw_skeletons_are_what_prepare_makes_of_them(tmp_path):
     source = skeletons.write_folder(tmp_path / "raw", skeletons.clips(6))
-    prepare_ntu("ntu60", [source], tmp_path / "ntu60.pkl", workers=1)
+    prepare("ntu60", [source], tmp_path / "ntu60.pkl", workers=1)
     handed = convert(ConvertOptions(inputs=[str(source)], target=Target(tmp_path / "own.pkl")))
     ours, theirs = made(tmp_path / "own.pkl"), made(tmp_path / "ntu60.pkl")
     assert list(ours) == list(theirs) and handed.layout == "ntu"

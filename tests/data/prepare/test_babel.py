@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from stgcn_cli.data.annotations import read_pickle
-from stgcn_cli.data.prepare.babel import prepare_babel
 from stgcn_cli.data.store import open_store
 from stgcn_cli.errors import DataError, UsageError
 from tests.cli.runner import environment
+from tests.factories.prepared import prepare
 from tests.factories.releases import golden_records, golden_release, made_up, names_of, write_archive, write_split
 
 
@@ -26,7 +26,7 @@ def equal(ours: dict, theirs: dict) -> bool:
 
 def test_golden_clips_become_golden_records(tmp_path):
     release, wanted = golden_release(), golden_records()
-    summary = prepare_babel("babel60", [write_split(tmp_path / "in", "train", release)], tmp_path / "babel60.pkl")
+    summary = prepare("babel60", [write_split(tmp_path / "in", "train", release)], tmp_path / "babel60.pkl")
     whole = read_pickle(tmp_path / "babel60.pkl")
     names = [record["frame_dir"] for record in wanted]
     assert whole["split"] == {"train": names[1:]}  # clip 0 holds 7e4
@@ -39,7 +39,7 @@ def test_golden_clips_become_golden_records(tmp_path):
 @pytest.mark.parametrize("classes", [60, 120])
 def test_the_lists_of_the_reference_are_met_record_by_record(shared, tmp_path, classes):
     place = shared / "golden" / "babel"
-    prepare_babel(f"babel{classes}", [place], tmp_path / "out", format="list")
+    prepare(f"babel{classes}", [place], tmp_path / "out", format="list")
     for split in ("train", "val"):
         ours = pickle.loads((tmp_path / "out" / f"{split}.pkl").read_bytes())
         theirs = pickle.loads((place / f"babel{classes}_{split}.pkl").read_bytes())
@@ -54,7 +54,7 @@ def test_real_clips_come_back_out_of_the_store_with_their_splits(shared, tmp_pat
         folder.mkdir()
         for file in place.iterdir():
             shutil.copy(file, folder / file.name.replace("_60", f"_{classes}"))
-        summary = prepare_babel(f"babel{classes}", [folder], tmp_path / f"{classes}.pkl")
+        summary = prepare(f"babel{classes}", [folder], tmp_path / f"{classes}.pkl")
         store = open_store(tmp_path / f"{classes}.pkl", tmp_path / "cache")
         assert summary.split_sizes == {"train": 201, "val": 200} and store.frames.dtype == np.float16
         for split, first in (("train", 0), ("val", 201)):
@@ -68,7 +68,7 @@ def test_one_clip_under_several_labels_is_kept_and_reported(tmp_path):
     for column in ("segments", "sequences", "chunks", "annotators"):
         release[column][3] = release[column][1]
     write_split(tmp_path / "in", "train", release)
-    summary = prepare_babel("babel60", [tmp_path / "in"], tmp_path / "x.pkl")
+    summary = prepare("babel60", [tmp_path / "in"], tmp_path / "x.pkl")
     name = names_of(release)[1]
     assert summary.several_labels == {name: [1, 3]} and summary.clips == summary.split_sizes["train"] == 6
     assert json.loads((tmp_path / "x.report.json").read_text())["several_labels"] == {name: [1, 3]}
@@ -81,12 +81,12 @@ def test_splits_stay_exact_when_a_name_stands_in_two_of_them(tmp_path):
     train["segments"][3], train["sequences"][3] = "a000", "100_0_who-0@val"  # and one is in the way
     for split, release in (("train", train), ("val", val)):
         write_split(tmp_path / "in", split, release)
-    summary = prepare_babel("babel60", [tmp_path / "in"], tmp_path / "x.pkl")
+    summary = prepare("babel60", [tmp_path / "in"], tmp_path / "x.pkl")
     store = open_store(tmp_path / "x.pkl", tmp_path / "cache")
     assert store.indices("train").tolist() == [0, 1, 2, 3] and store.indices("val").tolist() == [4, 5, 6]
     assert store.names[:4] == names_of(train) and store.names[5:] == [f"{name}@val" for name in names_of(val)[1:]]
-    assert len(set(store.names)) == 7 and "3 clips have a name that another split has" in summary.warnings[0]
-    prepare_babel("babel60", [tmp_path / "in"], tmp_path / "lists", format="list")
+    assert len(set(store.names)) == 7 and "3 clips have the name of a clip in another split" in summary.warnings[0]
+    prepare("babel60", [tmp_path / "in"], tmp_path / "lists", format="list")
     lists = [read_pickle(tmp_path / "lists" / f"{split}.pkl") for split in ("train", "val")]
     assert [[record["frame_dir"] for record in records] for records in lists] == [names_of(train), names_of(val)]
 
@@ -97,7 +97,7 @@ def test_clips_that_cannot_be_used_are_set_aside_and_named(tmp_path):
         release["clips"][clip, 1, 2, 3, 0] = value
     release["labels"][4:7] = [60, "walk", -2]
     write_split(tmp_path / "in", "val", release)
-    summary = prepare_babel("babel60", [tmp_path / "in"], tmp_path / "x.pkl", max_bad=0.8)
+    summary = prepare("babel60", [tmp_path / "in"], tmp_path / "x.pkl", max_bad=0.8)
     reasons = dict(summary.set_aside)
     for clip, cause in ((0, "NaN"), (1, "NaN or infinite"), (2, "-65520, beyond"), (4, "60 is none of the 60 classes"),
                         (5, "'walk' is none"), (6, "-2 is none")):  # fmt: skip
@@ -105,13 +105,13 @@ def test_clips_that_cannot_be_used_are_set_aside_and_named(tmp_path):
     kept = read_pickle(tmp_path / "x.pkl")["annotations"]
     assert [record["label"] for record in kept] == [3, 7] and kept[0]["keypoint"].max() == 65_504
     with pytest.raises(DataError, match="6 of 8 records are bad"):
-        prepare_babel("babel60", [tmp_path / "in"], tmp_path / "y.pkl")
+        prepare("babel60", [tmp_path / "in"], tmp_path / "y.pkl")
     assert not (tmp_path / "y.pkl").exists() and (tmp_path / "y.report.json").exists()
 
 
 def test_the_counts_are_compared_with_the_official_ones_bad_clips_included(tmp_path):
     write_split(tmp_path / "in", "train", made_up(3))
-    (said,) = prepare_babel("babel60", [tmp_path / "in"], tmp_path / "x.pkl").warnings
+    (said,) = prepare("babel60", [tmp_path / "in"], tmp_path / "x.pkl").warnings
     assert "not the official ones (train has 3 clips, officially 45,473)" in said
     whole = np.lib.format.open_memmap(
         tmp_path / "in" / "train_ntu_sk_60.npy", "w+", np.float16, (45_473, 3, 1, 25, 1)
@@ -120,7 +120,7 @@ def test_the_counts_are_compared_with_the_official_ones_bad_clips_included(tmp_p
     del whole
     columns = ([f"s{i}" for i in range(45_473)], ([i % 60 for i in range(45_473)], *[[0] * 45_473] * 3))
     (tmp_path / "in" / "train_label_60.pkl").write_bytes(pickle.dumps(columns))
-    summary = prepare_babel("babel60", [tmp_path / "in"], tmp_path / "x.pkl")
+    summary = prepare("babel60", [tmp_path / "in"], tmp_path / "x.pkl")
     assert summary.clips == 45_472 and not any("official" in warning for warning in summary.warnings)
 
 
@@ -128,14 +128,14 @@ def test_splits_can_be_chosen_and_come_from_several_sources(tmp_path):
     for split in ("train", "val"):
         write_split(tmp_path / split, split, made_up(3, split))
     sources = [tmp_path / "train", tmp_path / "val"]
-    prepare_babel("babel60", sources, tmp_path / "x.pkl")
+    prepare("babel60", sources, tmp_path / "x.pkl")
     assert list(read_pickle(tmp_path / "x.pkl")["split"]) == ["train", "val"]
-    prepare_babel("babel60", sources, tmp_path / "x.pkl", splits=["val"])
+    prepare("babel60", sources, tmp_path / "x.pkl", splits=["val"])
     assert list(read_pickle(tmp_path / "x.pkl")["split"]) == ["val"]
-    with pytest.raises(UsageError, match=r"no split 'vla'.*Did you mean 'val'"):
-        prepare_babel("babel60", sources, tmp_path / "x.pkl", splits=["vla"])
+    with pytest.raises(UsageError, match=r"'vla'.*not found.*Did you mean 'val'"):
+        prepare("babel60", sources, tmp_path / "x.pkl", splits=["vla"])
     with pytest.raises(DataError, match="'val' is in two sources"):
-        prepare_babel("babel60", [*sources, tmp_path / "val"], tmp_path / "x.pkl")
+        prepare("babel60", [*sources, tmp_path / "val"], tmp_path / "x.pkl")
 
 
 def test_memory_is_flat(tmp_path):
@@ -147,8 +147,8 @@ def test_memory_is_flat(tmp_path):
         columns = ([f"s{i}" for i in range(count)], tuple([0] * count for _ in range(4)))
         (folder / "train_label_60.pkl").write_bytes(pickle.dumps(columns))
         code = (
-            "from pathlib import Path; from stgcn_cli.data.prepare.babel import prepare_babel\n"
-            f"prepare_babel('babel60', [Path({str(folder)!r})], Path({str(tmp_path / 'x.pkl')!r}))\n"
+            "from pathlib import Path; from tests.factories.prepared import prepare\n"
+            f"prepare('babel60', [Path({str(folder)!r})], Path({str(tmp_path / 'x.pkl')!r}))\n"
             "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(tmp_path))
@@ -184,10 +184,10 @@ def test_the_command_finds_the_release_and_says_what_it_did(stgcn, tmp_path, pla
     (["babel60"], 3, ["https://babel.is.tue.mpg.de", "human-movement.is.tue.mpg.de/babel_feats_labels.tar.gz", "into data as",
                       "train_ntu_sk_60.npy, train_label_60.pkl", "--source"]),
     (["babel120"], 3, ["train_ntu_sk_120.npy", "stgcn prepare babel120 --source"]),
-    (["babel120", "--source", "in"], 3, ["There is no train_ntu_sk_120.npy in in."]),
+    (["babel120", "--source", "in"], 3, ["train_ntu_sk_120.npy not found in in."]),
     (["babel60", "--source", "gone.tar.gz"], 3, ["gone.tar.gz cannot be read: No such file or directory."]),
     (["babel60", "--source", "half"], 3, ["half has train_ntu_sk_60.npy but no train_label_60.pkl."]),
-    (["babel60", "--source", "in", "--splits", "test"], 2, ["There is no split 'test' of babel60 here.", "There are train."]),
+    (["babel60", "--source", "in", "--splits", "test"], 2, ["Split 'test' of babel60 not found.", "Expected train."]),
     (["babel60", "--source", "in", "--out", "in"], 2, ["in is the source."]),
     (["babel60", "--download"], 2, ["babel60 cannot be downloaded", "https://babel.is.tue.mpg.de"]),
     (["babel61"], 2, ["Did you mean 'babel60'?"]),

@@ -8,9 +8,9 @@ import pytest
 
 from stgcn_cli.data.annotations import read_pickle
 from stgcn_cli.data.prepare import babel
-from stgcn_cli.data.prepare.babel import prepare_babel
 from stgcn_cli.data.store import open_store
 from stgcn_cli.errors import DataError
+from tests.factories.prepared import prepare
 from tests.factories.releases import made_up, names_of, write_split
 
 
@@ -20,7 +20,7 @@ def test_hidden_test_labels_are_understood(tmp_path, labels):
     hidden = {"none": [None] * 4, "minus one": [-1] * 4, "no column": None, "no file": None}[labels]
     write_split(folder, "train", made_up(3, "b"))
     write_split(folder, "test", release | {"labels": hidden}, labels=labels != "no file")
-    summary = prepare_babel("babel60", [folder], tmp_path / "x.pkl")
+    summary = prepare("babel60", [folder], tmp_path / "x.pkl")
     records = read_pickle(tmp_path / "x.pkl")["annotations"][3:]
     names = [f"test_{i:06d}" for i in range(4)] if labels == "no file" else names_of(release)
     assert [(record["frame_dir"], record["label"]) for record in records] == [(name, None) for name in names]
@@ -35,7 +35,7 @@ def test_numbers_of_any_order_and_layout_give_the_same_bytes(tmp_path):
         release["clips"], release["clips"].astype(np.float64), release["clips"].astype(">f8"), np.asfortranarray(release["clips"])
     ]):  # fmt: skip
         folder = write_split(tmp_path / str(number), "train", release | {"clips": clips})
-        prepare_babel("babel60", [folder], tmp_path / "x.pkl")
+        prepare("babel60", [folder], tmp_path / "x.pkl")
         written.append((tmp_path / "x.pkl").read_bytes())
     assert len(set(written)) == 1
 
@@ -56,7 +56,7 @@ class Evil:
     ("train_ntu_sk_60.npy", pickle.dumps(Evil()), "cannot be read"),
     ("train_ntu_sk_60.npy", saved(np.zeros((3, 3, 4, 25, 1)))[:-1], "cannot be read"),
     ("train_ntu_sk_60.npy", b"", "cannot be read"),
-    ("train_ntu_sk_60.npy", saved(np.zeros((3, 3, 4, 25, 1), int)), "no array of floating-point numbers"),
+    ("train_ntu_sk_60.npy", saved(np.zeros((3, 3, 4, 25, 1), int)), "expected an array of floating-point numbers"),
     ("train_ntu_sk_60.npy", saved(np.zeros((3, 3, 4, 17, 1))), "has the shape (3, 3, 4, 17, 1)"),
     ("train_ntu_sk_60.npy", saved(np.zeros((4, 3, 4, 25, 1))), "train_label_60.pkl has 3 clips, train_ntu_sk_60.npy 4"),
     ("train_label_60.pkl", pickle.dumps(Evil()), "Refused to load"),
@@ -70,7 +70,7 @@ def test_damaged_files_are_refused_and_nothing_in_them_is_run(tmp_path, capfd, n
     folder = write_split(tmp_path / "in", "train", made_up(3))
     (folder / name).write_bytes(content)
     with pytest.raises(DataError) as caught:
-        prepare_babel("babel60", [folder], tmp_path / "x.pkl")
+        prepare("babel60", [folder], tmp_path / "x.pkl")
     assert cause in caught.value.message and not (tmp_path / "x.pkl").exists()
     assert "run" not in capfd.readouterr().out
 
@@ -78,4 +78,4 @@ def test_damaged_files_are_refused_and_nothing_in_them_is_run(tmp_path, capfd, n
 def test_labels_are_bounded_in_size(tmp_path, monkeypatch):
     monkeypatch.setattr(babel, "MAX_LABELS", 100)
     with pytest.raises(DataError, match=r"train_label_60\.pkl has [\d,]+ bytes; labels have less than 100"):
-        prepare_babel("babel60", [write_split(tmp_path / "in", "train", made_up(20))], tmp_path / "o" / "x.pkl")
+        prepare("babel60", [write_split(tmp_path / "in", "train", made_up(20))], tmp_path / "o" / "x.pkl")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from stgcn_cli.data.annotations import read_pickle
-from stgcn_cli.data.prepare.hrnet import prepare_2d
 from stgcn_cli.data.store import open_store
 from stgcn_cli.errors import DataError, UsageError
 from tests.factories.http_server import Served, running
+from tests.factories.prepared import prepare
 from tests.factories.records import records_2d, write_pickle
 
 
@@ -34,7 +34,7 @@ def equal(ours: dict, theirs: dict) -> bool:
 
 
 def test_lists_become_one_file_with_every_record_as_it_was(tmp_path):
-    summary = prepare_2d("ntu60-2d", lists(tmp_path), tmp_path / "out.pkl")
+    summary = prepare("ntu60-2d", lists(tmp_path), tmp_path / "out.pkl")
     whole = read_pickle(tmp_path / "out.pkl")
     wanted = records_2d(6) + records_2d(4, first=6)
     assert all(equal(*pair) for pair in zip(whole["annotations"], wanted, strict=True))
@@ -45,7 +45,7 @@ def test_lists_become_one_file_with_every_record_as_it_was(tmp_path):
 
 def test_real_records_come_back_out_of_the_store_with_scores_and_splits(shared, tmp_path):
     sources = [shared / "data" / f"uiprmd_2d_{split}.pkl" for split in ("train", "val")]
-    prepare_2d("ntu60-2d", sources, tmp_path / "x.pkl")
+    prepare("ntu60-2d", sources, tmp_path / "x.pkl")
     store = open_store(tmp_path / "x.pkl", tmp_path / "cache")
     assert store.has_score and store.frames.dtype == np.float16 and len(store) == 1000
     assert len(store.indices("xsub_train")) == len(store.indices("xsub_val")) == 500
@@ -60,14 +60,14 @@ def test_the_other_dialect_keeps_every_split_it_has(tmp_path):
     names = [record["frame_dir"] for record in annotations]
     splits = {"xsub_train": names[:5], "xsub_val": names[5:7], "xview_train": names[2:], "xview_val": names[:2]}
     source = write_pickle(tmp_path / "ntu60_hrnet.pkl", {"split": splits, "annotations": annotations})
-    prepare_2d("ntu60-2d", [source], tmp_path / "x.pkl")
+    prepare("ntu60-2d", [source], tmp_path / "x.pkl")
     whole = read_pickle(tmp_path / "x.pkl")
     assert whole["split"] == splits and len(whole["annotations"]) == 8
-    prepare_2d("ntu60-2d", [source], tmp_path / "x.pkl", splits=["xsub"])
+    prepare("ntu60-2d", [source], tmp_path / "x.pkl", splits=["xsub"])
     whole = read_pickle(tmp_path / "x.pkl")
     assert whole["split"] == {name: splits[name] for name in ("xsub_train", "xsub_val")}
     assert [record["frame_dir"] for record in whole["annotations"]] == names[:7]
-    prepare_2d("ntu60-2d", [source], tmp_path / "lists", format="list")
+    prepare("ntu60-2d", [source], tmp_path / "lists", format="list")
     for split, members in splits.items():
         found = read_pickle(tmp_path / "lists" / f"{split.replace('_', '/')}.pkl")
         assert [record["frame_dir"] for record in found] == members
@@ -77,16 +77,16 @@ def test_one_record_in_lists_of_two_benchmarks_is_written_once(tmp_path):
     both = records_2d(4)
     sources = [write_pickle(tmp_path / f"ntu60_{name}.pkl", part) for name, part in (
         ("xsub_train", both[:3]), ("xsub_val", both[3:]), ("xview_train", both[1:]), ("xview_val", both[:1]))]  # fmt: skip
-    summary = prepare_2d("ntu60-2d", sources, tmp_path / "x.pkl")
+    summary = prepare("ntu60-2d", sources, tmp_path / "x.pkl")
     whole, names = read_pickle(tmp_path / "x.pkl"), [record["frame_dir"] for record in both]
     assert len(whole["annotations"]) == summary.clips == 4 and not summary.set_aside
     assert whole["split"]["xview_train"] == names[1:] and whole["split"]["xview_val"] == names[:1]
-    prepare_2d("ntu60-2d", sources, tmp_path / "lists", format="list")
+    prepare("ntu60-2d", sources, tmp_path / "lists", format="list")
     assert len(read_pickle(tmp_path / "lists" / "xview" / "train.pkl")) == 3
 
 
 @pytest.mark.parametrize(("change", "cause"), [
-    (lambda r: r.pop("keypoint_score"), "expected (M, T, 17, 2) and one"),
+    (lambda r: r.pop("keypoint_score"), "expected (M, T, 17, 2) and a score"),
     (lambda r: r.update(keypoint=r["keypoint"][:, :, :16], keypoint_score=r["keypoint_score"][:, :, :16]), "16, 2)"),
     (lambda r: r.update(keypoint=np.zeros((1, 6, 25, 3)), keypoint_score=None), "shape (1, 6, 25, 3) and no keypoint_score"),
     (lambda r: r.update(keypoint_score=r["keypoint_score"][:, :2]), "keypoint_score has shape"),
@@ -107,7 +107,7 @@ def test_a_bad_record_is_set_aside_and_named(tmp_path, change, cause):
     records = records_2d(6)
     change(records[3])
     source = write_pickle(tmp_path / "ntu60_xsub_train.pkl", records)
-    summary = prepare_2d("ntu60-2d", [source], tmp_path / "x.pkl")
+    summary = prepare("ntu60-2d", [source], tmp_path / "x.pkl")
     ((place, reason),) = summary.set_aside
     assert cause in reason and place == f"{source}: {records[3].get('frame_dir', 'record 3')}"
     whole = read_pickle(tmp_path / "x.pkl")
@@ -120,7 +120,7 @@ def test_names_without_a_record_are_told(tmp_path):
     records = records_2d(2)
     splits = {"xsub_train": [records[0]["frame_dir"]], "xsub_val": [records[1]["frame_dir"], "gone", "lost"]}
     source = write_pickle(tmp_path / "ntu60_hrnet.pkl", {"split": splits, "annotations": records})
-    summary = prepare_2d("ntu60-2d", [source], tmp_path / "x.pkl")
+    summary = prepare("ntu60-2d", [source], tmp_path / "x.pkl")
     assert any("2 names in the splits" in warning and "gone" in warning for warning in summary.warnings)
     assert read_pickle(tmp_path / "x.pkl")["split"]["xsub_val"] == [records[1]["frame_dir"]]
 
@@ -128,7 +128,7 @@ def test_names_without_a_record_are_told(tmp_path):
 def test_only_bad_records_are_an_error_that_leaves_the_report(tmp_path):
     source = write_pickle(tmp_path / "train.pkl", [None, 7, {"frame_dir": "\x1b[31m"}])
     with pytest.raises(DataError, match="3 of 3 records are bad") as caught:
-        prepare_2d("ntu60-2d", [source], tmp_path / "x.pkl")
+        prepare("ntu60-2d", [source], tmp_path / "x.pkl")
     assert "\x1b" not in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["train.pkl", "x.report.json"]
 
@@ -139,11 +139,11 @@ def test_a_split_never_becomes_a_path_out_of_the_folder(tmp_path):
         tmp_path / "x.pkl", {"split": {"../../up_train": [records[0]["frame_dir"]]}, "annotations": records}
     )
     with pytest.raises(DataError, match="cannot become part of a file name"):
-        prepare_2d("ntu60-2d", [source], tmp_path / "lists", format="list")
+        prepare("ntu60-2d", [source], tmp_path / "lists", format="list")
     folder = tmp_path / "own"
     source = write_pickle(folder / "xsub" / "train.pkl", records)
     with pytest.raises(UsageError, match="is the source"):
-        prepare_2d("ntu60-2d", [source], folder, format="list")
+        prepare("ntu60-2d", [source], folder, format="list")
 
 
 @pytest.mark.parametrize("folder", ["data", "data/posec3d"])

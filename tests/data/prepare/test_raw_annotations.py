@@ -8,7 +8,7 @@ import pytest
 from stgcn_cli.data.annotations import read_pickle
 from stgcn_cli.data.ntu.normalize import choose_two
 from stgcn_cli.data.ntu.parser import read_skeleton
-from stgcn_cli.data.prepare.ntu import prepare_ntu
+from tests.factories.prepared import prepare
 from tests.factories.skeletons import golden_texts, write_zip
 
 
@@ -36,12 +36,12 @@ def test_raw_annotations_become_what_the_texts_become(golden, tmp_path, dialect,
     source = write(
         tmp_path / "ntu60_3danno.pkl", records if dialect == "list" else {"split": {}, "annotations": records}
     )
-    summary = prepare_ntu("ntu60", [source], tmp_path / "x.pkl", workers=workers)
-    prepare_ntu("ntu60", [golden / "prepare" / "raw60.zip"], tmp_path / "y.pkl")
+    summary = prepare("ntu60", [source], tmp_path / "x.pkl", workers=workers)
+    prepare("ntu60", [golden / "prepare" / "raw60.zip"], tmp_path / "y.pkl")
     assert (tmp_path / "x.pkl").read_bytes() == (tmp_path / "y.pkl").read_bytes()
-    assert sum("chose the bodies by another rule" in warning for warning in summary.warnings) == 1
+    assert sum("chosen by another rule" in warning for warning in summary.warnings) == 1
     write(source, raw_records(np.float16))  # as published
-    prepare_ntu("ntu60", [source], tmp_path / "z.pkl", workers=workers)
+    prepare("ntu60", [source], tmp_path / "z.pkl", workers=workers)
     for half, whole in zip(
         read_pickle(tmp_path / "z.pkl")["annotations"], read_pickle(tmp_path / "y.pkl")["annotations"], strict=True
     ):
@@ -53,7 +53,7 @@ def test_raw_annotations_become_what_the_texts_become(golden, tmp_path, dialect,
     (lambda r: r["keypoint"].__setitem__((0, 0, 0, 0), np.inf), "NaN or infinite"),
     (lambda r: r.update(label=59), "its label is 59, but its name says"),
     (lambda r: r.update(total_frames=1000), "total_frames is 1000"),
-    (lambda r: r.update(frame_dir=None), "it is no record with a frame_dir"),
+    (lambda r: r.update(frame_dir=None), "not a record with a frame_dir"),
     (lambda r: r.update(frame_dir="walking"), "its name is not an NTU sample name"),
     (lambda r: r.update(raw_records()[0]), "a second S001C002P006R001A059"),
 ])  # fmt: skip
@@ -61,7 +61,7 @@ def test_a_bad_raw_annotation_is_set_aside_and_named(tmp_path, change, cause):
     records = raw_records()
     change(records[4])
     source = write(tmp_path / "ntu60_3danno.pkl", records)
-    summary = prepare_ntu("ntu60", [source], tmp_path / "x.pkl")
+    summary = prepare("ntu60", [source], tmp_path / "x.pkl")
     ((place, reason),) = summary.set_aside
     assert cause in reason and place.startswith(f"{source}: ") and summary.clips == 9
 
@@ -78,4 +78,4 @@ def test_the_command_says_that_other_bodies_were_chosen(stgcn, tmp_path):
     ]
     write_zip(tmp_path / "x.zip", golden_texts())
     said = stgcn("prepare", "ntu60", "--source", "ntu120_3danno.pkl", "--source", "x.zip")
-    assert said.code == 2 and "x.zip does not" in said.err
+    assert said.code == 2 and "x.zip is not" in said.err

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stgcn_cli.data.prepare.ntu import prepare_ntu
 from stgcn_cli.data.readers.inputs import expand, read_inputs
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.data.records import Clip
 from stgcn_cli.errors import DataError, UsageError
 from tests.conftest import make_records
 from tests.factories import foreign, skeletons
+from tests.factories.prepared import prepare
 
 
 def names(*words, **options):
@@ -31,7 +31,7 @@ def test_a_file_a_folder_a_glob_and_a_zip_of_skeletons_are_the_same(tmp_path):
 
 def test_raw_skeletons_normalised_are_what_prepare_writes(tmp_path):
     source = skeletons.write_folder(tmp_path / "raw", skeletons.clips(6))
-    prepare_ntu("ntu60", [source], tmp_path / "ntu60.pkl", workers=1)
+    prepare("ntu60", [source], tmp_path / "ntu60.pkl", workers=1)
     prepared = pickle.loads((tmp_path / "ntu60.pkl").read_bytes())["annotations"]
     for ours, found in zip(prepared, read_inputs([str(source)]), strict=True):
         np.testing.assert_array_equal(found.pre_normalized().record["keypoint"], ours["keypoint"])

@@ -1,0 +1,57 @@
+"""Options of `stgcn prepare`, and what every data set has in common: places, summary, report."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stgcn_cli.data.output import RecordWriter, check_place, open_writer, place_splits
+from stgcn_cli.data.summary import PrepareSummary, report_path
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareOptions:
+    """What to prepare from which sources, and where to. `format`: "single" or "list".
+
+    `out` is a file with all splits, or for lists a folder; `splits`: benchmarks or splits (None: all); `max_bad`: the
+    share of bad clips above which nothing is written. `workers`: processes, for NTU only; the bytes do not depend on it.
+    """
+
+    dataset: str
+    sources: Sequence[Path]
+    out: Path
+    format: str = "single"
+    splits: Sequence[str] | None = None
+    workers: int = 1
+    max_bad: float = 0.5
+
+    def check_place(self) -> None:
+        """Raise UsageError when the output cannot go to `out`, before anything is read."""
+        check_place(self.dataset, self.out, self.format, self.sources)
+
+    def paths(self, splits: Sequence[str]) -> Mapping[str, Path]:
+        """The file of each split, or one file under the name "". Raises DataError and UsageError."""
+        return place_splits(self.out, self.format, splits, self.sources)
+
+    def summary(self, splits: Sequence[str], official: Mapping[str, int], **more: Any) -> PrepareSummary:
+        """A summary with nothing counted yet. Raises as `paths` does."""
+        return PrepareSummary(
+            dataset=self.dataset,
+            official=official,
+            members={split: [] for split in splits},
+            outputs=[str(path) for path in self.paths(splits).values()],
+            report=str(report_path(self.dataset, self.out, self.format != "single")),
+            **more,
+        )
+
+    @contextlib.contextmanager
+    def writer(self, summary: PrepareSummary, none: str = "there are no records") -> Iterator[RecordWriter]:
+        """Take the records that the block counts in `summary`; then write the pickles and the report.
+
+        Raises DataError when too many clips are bad or none is left (`none`: why); then only the report is written.
+        """
+        with open_writer(self.paths(list(summary.members)), summary.members) as writer:
+            yield writer
+            summary.check_bad(self.sources, self.max_bad, none)
+        summary.write_report()
