@@ -7,7 +7,7 @@ Dialects: a list of records (one file a split, MMAction2 0.x), or {"split": {nam
 import io
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -18,8 +18,7 @@ from stgcn_cli.data.locations import split_in_name
 from stgcn_cli.data.ntu.names import BENCHMARKS, benchmark_name
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io import safe_pickle
-from stgcn_cli.io.pickle_scan import Refused
-from stgcn_cli.io.safe_pickle import HeldArray
+from stgcn_cli.io.safe_pickle import HeldArray, Refused
 from stgcn_cli.io.text import nearest, nearest_file, one_line, printable, shown
 
 _CONVERSIONS = {  # what users have in their pickles, and the line that converts it
@@ -44,9 +43,6 @@ class Records(Sequence[Any]):
         if isinstance(index, slice):
             return Records(self.bare[index], self._path, self._stream)
         return _filled(self.bare[index], self._path, self._stream)
-
-    def __iter__(self) -> Iterator[Any]:
-        return (_filled(bare, self._path, self._stream) for bare in self.bare)
 
 
 @dataclass(frozen=True)
@@ -92,11 +88,11 @@ def complete(bare: Any, path: Path) -> Any:
         return _filled(bare, path, stream)
 
 
-def _open(path: Path) -> io.FileIO:
+def _open(path: Path) -> io.BufferedReader:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would block, reading a device never end
             raise DataError(f"{path} is not a regular file.")
-        return io.FileIO(path)
+        return open(path, "rb")
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.{nearest_file(path)}") from error
 
@@ -112,10 +108,9 @@ def _filled(bare: Any, path: Path, stream: IO[bytes]) -> Any:
         raise DataError(f"{path}: the record {name} cannot be read: {printable(reason)}.") from error
 
 
-def _load(path: Path, stream: io.FileIO, hold: bool) -> Any:
-    buffered = io.BufferedReader(stream)
+def _load(path: Path, stream: io.BufferedReader, hold: bool) -> Any:
     try:
-        return safe_pickle.load(buffered, os.fstat(stream.fileno()).st_size, hold)
+        return safe_pickle.load(stream, os.fstat(stream.fileno()).st_size, hold)
     except Refused as error:
         raise DataError(
             f"Refused to load {path}: it references {printable(error)}, which an annotation file may not contain. "
@@ -126,11 +121,9 @@ def _load(path: Path, stream: io.FileIO, hold: bool) -> Any:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     except Exception as error:  # a damaged pickle can make Python raise anything
         raise DataError(
-            f"{path} is not a readable pickle: {safe_pickle.cause(error)} (near byte {buffered.tell():,}).",
+            f"{path} is not a readable pickle: {safe_pickle.cause(error)} (near byte {stream.tell():,}).",
             "Was it cut off in a copy?",
         ) from error
-    finally:
-        buffered.detach()  # else the stream would be closed with it
 
 
 def _names_in(path: Path, split: object, names: Any) -> list[str]:

@@ -17,8 +17,7 @@ from typing import IO, Any
 
 from stgcn_cli.errors import CheckpointError
 from stgcn_cli.io import safe_pickle
-from stgcn_cli.io.pickle_scan import Refused, scan
-from stgcn_cli.io.safe_pickle import DataUnpickler, Maker
+from stgcn_cli.io.safe_pickle import DataUnpickler, Maker, Refused
 from stgcn_cli.io.text import nearest_file, one_line, printable, shown
 
 MAX_PICKLE = 256 << 20  # bytes; ours have some ten thousand
@@ -120,7 +119,7 @@ def _check_older(stream: IO[bytes], size: int) -> None:
         raise ValueError("it is not a file of torch")
     for _ in range(2):  # the protocol; the system it was written on
         safe_pickle.load(stream, size)
-    storages = _storages(stream, min(size, stream.tell() + MAX_PICKLE))
+    storages = _storages(stream, size)
     if sum({each.name: each.bytes for each in storages}.values()) > size:
         raise ValueError("it claims more values than it has")
 
@@ -143,10 +142,9 @@ class _Storage:
 
 def _storages(stream: IO[bytes], size: int) -> list[_Storage]:
     """Return the storages that a pickle of torch refers to, after checking everything in it. Raises Refused, ValueError."""
-    content, _ = scan(stream, size, persistent=True)
-    reader = _Measurer(io.BytesIO(content))
-    with safe_pickle.address_space(len(content)):
-        safe_pickle.finish(reader.load())
+    reader = _Measurer(stream)
+    with safe_pickle.address_space(size):
+        reader.load()
     return reader.storages
 
 

@@ -121,7 +121,7 @@ def test_arrays_stay_in_the_file_until_a_record_is_asked_for(tmp_path):
         path.write_bytes(pickle.dumps(records(6), protocol=protocol))
         read, expected = annotations.read(path), pickle.loads(path.read_bytes())
         held = [isinstance(record["keypoint"], HeldArray) for record in read.records.bare]
-        assert all(held) if protocol > 2 else any(held)  # as text, only those of 4 kB
+        assert all(held)
         assert same(list(read.records), expected) and same(read.records[-1], expected[-1])
         assert same(list(read.records[2:4]), expected[2:4]) and len(read.records) == 6
         assert same(annotations.complete(read.records.bare[3], path), expected[3])
@@ -158,7 +158,7 @@ def test_a_file_that_changes_while_it_is_read_is_told(tmp_path):
 )
 def test_bytes_that_are_only_announced_get_no_room(tmp_path, content):
     (tmp_path / "x.pkl").write_bytes(content)
-    with pytest.raises(DataError, match=r"ends before the .* bytes that it announces"):
+    with pytest.raises(DataError, match=r"ends too early|asks for more memory"):
         annotations.read(tmp_path / "x.pkl")
 
 

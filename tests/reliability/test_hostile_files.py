@@ -189,8 +189,8 @@ def wild_tensor(size: int, stride: int, values: int = 3) -> bytes:
     (wild_tensor(-1, 1), "put together wrongly"),
     (hostile.changed(hostile.with_steps(b"\x80\x02}."), {"data/big": bytes(2_000_000)}, zipfile.ZIP_DEFLATED), "compressed in a way"),
     (hostile.changed(hostile.with_steps(b"\x80\x02}."), {"constants.pkl": b"\x80\x02)."}), "TorchScript"),
-    (hostile.with_steps(b"\x80\x02" + _doubled(b")", 60) + b"0}j" + struct.pack("<I", 60) + b"Ns."), "a tuple of more than"),
-    (hostile.with_steps(b"\x80\x02" + _doubled(b")", 60) + b"0}" + text("meta") + b"j" + struct.pack("<I", 60) + b"s."), "a tuple of more than"),
+    (hostile.with_steps(b"\x80\x02" + _doubled(b")", 60) + b"0}j" + struct.pack("<I", 60) + b"Ns."), "keys that are not plain values"),
+    (hostile.with_steps(b"\x80\x02" + _doubled(b")", 60) + b"0}" + text("meta") + b"j" + struct.pack("<I", 60) + b"s."), "more than 50,000,000 values"),
     (hostile.with_steps(b"\x80\x02]q\x00h\x00a."), "contains itself"),
     (hostile.with_steps(b"\x80\x02" + named("builtins", "bytearray") + b"\x8a\x06" + struct.pack("<q", 1 << 40)[:6] + b"\x85R."), "put together wrongly"),
 ], ids=range(11))  # fmt: skip
