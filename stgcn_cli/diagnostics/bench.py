@@ -105,8 +105,8 @@ class Measured:
         if self.options.split:
             return len(self.options.split.indices)
         data = self.options.preset.data
-        known = NTU.get(data.dataset.removesuffix("-2d")) or BABEL.get(data.dataset)
-        return known.official.get(data.train, 0) if known else 0
+        known = NTU.get(data.dataset.removesuffix("-2d"))
+        return (known.official if known else BABEL.get(data.dataset, {})).get(data.train, 0)
 
     def as_dict(self) -> dict[str, Any]:
         """Medians and all rounds; times in seconds, sizes in bytes."""

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from stgcn_cli.data.annotations import read_pickle
+from stgcn_cli.data.annotations import choose_splits, read_pickle
 from stgcn_cli.data.output import RecordWriter, list_item
 from stgcn_cli.data.prepare.babel_archive import MAX_BYTES, unpacked
 from stgcn_cli.data.prepare.options import PrepareOptions
 from stgcn_cli.data.summary import PrepareSummary
-from stgcn_cli.errors import DataError, UsageError
+from stgcn_cli.errors import DataError
 from stgcn_cli.io.reporter import SILENT, Advance, Reporter
-from stgcn_cli.io.text import nearest, printable
+from stgcn_cli.io.text import printable
 
 SPLITS = ("train", "val", "test")
 ARCHIVE = "babel_feats_labels.tar.gz"
@@ -37,18 +37,9 @@ _LARGEST = np.finfo(np.float16).max
 Renamed = dict[tuple[str, str], str]  # (split, name) -> the name in a file that holds all splits
 
 
-@dataclass(frozen=True)
-class BabelDataset:
-    """One of the two subsets. Official counts are those of the release and of the authors' `create_submission.py`."""
-
-    name: str
-    classes: int
-    official: dict[str, int]
-
-
-BABEL = {
-    "babel60": BabelDataset("babel60", 60, {"classes": 60, "train": 45_473, "test": 15_647}),
-    "babel120": BabelDataset("babel120", 120, {"classes": 120, "train": 48_978, "test": 16_839}),
+BABEL = {  # official counts: those of the release and of the authors' `create_submission.py`
+    "babel60": {"classes": 60, "train": 45_473, "test": 15_647},
+    "babel120": {"classes": 120, "train": 48_978, "test": 16_839},
 }
 
 
@@ -70,13 +61,12 @@ class Part:
 
 def find_babel(dataset: str, data: Path) -> list[Path]:
     """The release in the data folder, unpacked or as the archive. Raises DataError saying where to request it."""
-    kind = BABEL[dataset]
-    if _folder_of(kind, data) is not None:
+    if _folder_of(BABEL[dataset]["classes"], data) is not None:
         return [data]
     for name in _FOLDERS:
         if (archive := data / name / ARCHIVE).is_file():
             return [archive]
-    raise DataError(f"{dataset} not found: expected {ARCHIVE} in {data}, or the files in it.", _how(kind, data))
+    raise DataError(f"{dataset} not found: expected {ARCHIVE} in {data}, or the files in it.", _how(dataset, data))
 
 
 @contextlib.contextmanager
@@ -85,17 +75,17 @@ def open_release(dataset: str, sources: Sequence[Path], beside: Path, reporter: 
 
     Raises DataError for a source that cannot be read, a file without its other half, or a split that is there twice.
     """
-    kind, parts = BABEL[dataset], dict[str, Part]()
+    classes, parts = BABEL[dataset]["classes"], dict[str, Part]()
     with contextlib.ExitStack() as stack:
         for source in sources:
             folder = source
             if not source.is_dir():
-                folder = stack.enter_context(unpacked(source, _files(kind), beside, reporter))
-            place = _folder_of(kind, folder)
+                folder = stack.enter_context(unpacked(source, _files(classes), beside, reporter))
+            place = _folder_of(classes, folder)
             if place is None:
-                raise DataError(f"{_files(kind)[0]} not found in {source}.", _how(kind, Path("data")))
+                raise DataError(f"{_files(classes)[0]} not found in {source}.", _how(dataset, Path("data")))
             for split in SPLITS:
-                if (part := _read_part(kind, split, place, source)) is None:
+                if (part := _read_part(classes, split, place, source)) is None:
                     continue
                 if split in parts:
                     raise DataError(f"{split!r} is in two sources, the second is {source}.", "Name one of them.")
@@ -103,31 +93,29 @@ def open_release(dataset: str, sources: Sequence[Path], beside: Path, reporter: 
         yield [parts[split] for split in SPLITS if split in parts]
 
 
-def _how(kind: BabelDataset, data: Path) -> str:
-    files = _files(kind)
+def _how(dataset: str, data: Path) -> str:
+    files = _files(BABEL[dataset]["classes"])
     return (
         "Access to BABEL must be requested: sign up at https://babel.is.tue.mpg.de, then get the features,\n"
         f"https://human-movement.is.tue.mpg.de/{ARCHIVE}, and put that file into {data} as it is.\n"
         f"Or unpack it: {', '.join(files[:4])} (and {', '.join(files[4:])},\n"
         f"if you have them) belong in {data}, {data / 'release'} or {data / 'babel_v1.0'}.\n"
-        f"Or name what you have: stgcn prepare {kind.name} --source FOLDER_OR_TAR_GZ"
+        f"Or name what you have: stgcn prepare {dataset} --source FOLDER_OR_TAR_GZ"
     )
 
 
-def _files(kind: BabelDataset) -> list[str]:
-    return [
-        name for split in SPLITS for name in (f"{split}_ntu_sk_{kind.classes}.npy", f"{split}_label_{kind.classes}.pkl")
-    ]
+def _files(classes: int) -> list[str]:
+    return [name for split in SPLITS for name in (f"{split}_ntu_sk_{classes}.npy", f"{split}_label_{classes}.pkl")]
 
 
-def _folder_of(kind: BabelDataset, folder: Path) -> Path | None:
+def _folder_of(classes: int, folder: Path) -> Path | None:
     """The first of the usual folders in `folder` that holds any file of this subset."""
     places = (folder / name for name in _FOLDERS)
-    return next((place for place in places if any((place / file).is_file() for file in _files(kind))), None)
+    return next((place for place in places if any((place / file).is_file() for file in _files(classes))), None)
 
 
-def _read_part(kind: BabelDataset, split: str, folder: Path, source: Path) -> Part | None:
-    array, labels = folder / f"{split}_ntu_sk_{kind.classes}.npy", folder / f"{split}_label_{kind.classes}.pkl"
+def _read_part(classes: int, split: str, folder: Path, source: Path) -> Part | None:
+    array, labels = folder / f"{split}_ntu_sk_{classes}.npy", folder / f"{split}_label_{classes}.pkl"
     if not array.is_file() and not labels.is_file():
         return None
     if not array.is_file() or (not labels.is_file() and split != "test"):
@@ -138,9 +126,7 @@ def _read_part(kind: BabelDataset, split: str, folder: Path, source: Path) -> Pa
         return Part(split, array, count, [f"{split}_{index:06d}" for index in range(count)], [None] * count)
     names, values = _read_labels(labels)
     if len(names) != count:
-        raise DataError(
-            f"{labels.name} has {len(names):,} clips, {array.name} {count:,} ({source}): they do not belong together."
-        )
+        raise DataError(f"{labels.name} has {len(names):,} clips, {array.name} {count:,}: a mismatch in {source}.")
     return Part(split, array, count, names, values)
 
 
@@ -188,28 +174,19 @@ def prepare_babel(options: PrepareOptions, reporter: Reporter = SILENT) -> Prepa
     """
     began = time.monotonic()
     options.check_place()
-    kind = BABEL[options.dataset]
+    official = BABEL[options.dataset]
     with open_release(options.dataset, options.sources, options.out.parent, reporter) as found:
-        parts = _choose(options.dataset, found, options.splits)
-        splits, total = [part.split for part in parts], sum(part.count for part in parts)
-        summary = options.summary(splits, kind.official, found_sizes=dict.fromkeys(splits, 0), began=began)
+        splits = choose_splits(options.dataset, [part.split for part in found], options.splits)
+        parts = [part for part in found if part.split in splits]
+        summary = options.summary(splits, official, found_sizes=dict.fromkeys(splits, 0), began=began)
         renamed = _tell_apart(parts, summary) if options.format == "single" else {}
-        with options.writer(summary) as writer, reporter.progress(f"prepare {kind.name}", total) as advance:
+        with (
+            options.writer(summary) as writer,
+            reporter.progress(f"prepare {options.dataset}", sum(part.count for part in parts)) as advance,
+        ):
             for part in parts:
-                _write(part, kind, renamed, summary, writer, advance)
+                _write(part, official["classes"], renamed, summary, writer, advance)
     return summary
-
-
-def _choose(dataset: str, parts: list[Part], splits: Sequence[str] | None) -> list[Part]:
-    there = [part.split for part in parts]
-    for split in splits or ():
-        if split not in there:
-            raise UsageError(
-                f"Split {split!r} of {dataset} not found.{nearest(split, there)}", f"Expected {', '.join(there)}."
-            )
-    if splits == []:
-        raise UsageError("--splits is empty.", f"Expected {', '.join(there)}.")
-    return [part for part in parts if splits is None or part.split in splits]
 
 
 def _tell_apart(parts: Sequence[Part], summary: PrepareSummary) -> Renamed:
@@ -238,13 +215,13 @@ def _tell_apart(parts: Sequence[Part], summary: PrepareSummary) -> Renamed:
 
 
 def _write(
-    part: Part, kind: BabelDataset, renamed: Renamed, summary: PrepareSummary, writer: RecordWriter, advance: Advance
+    part: Part, classes: int, renamed: Renamed, summary: PrepareSummary, writer: RecordWriter, advance: Advance
 ) -> None:
     splits = [part.split]
     for index, (name, clip) in enumerate(zip(part.names, part.clips(), strict=True)):
         name = renamed.get((part.split, name), name)
         try:
-            label, keypoint = _label(part.labels[index], kind.classes), _keypoint(clip)
+            label, keypoint = _label(part.labels[index], classes), _keypoint(clip)
         except ValueError as error:
             summary.drop(f"{part.path.name}[{index}]: {printable(name)}", str(error), splits)
         else:

@@ -107,7 +107,7 @@ def _check_member(archive: Path, member: tarfile.TarInfo, target: Path) -> None:
     free = shutil.disk_usage(target.parent).free
     if member.size > free:
         raise RunError(
-            f"Not enough disk space to unpack {target.name}: {member.size:,} bytes, {free:,} are free.",
+            f"The disk is full: not enough space to unpack {target.name}: {member.size:,} bytes, {free:,} are free.",
             "Free some space: it is unpacked beside the output. Or choose another place with --out, or unpack the archive"
             " elsewhere and name the folder: --source FOLDER",
         )

@@ -83,7 +83,7 @@ def test_a_disk_that_is_too_small_is_told_before_it_is_full(tmp_path, monkeypatc
     archive = write_archive(tmp_path / "x.tar.gz", write_split(tmp_path / "in", "train", made_up(3)))
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(100, 100, 0))
-    with pytest.raises(RunError, match="Not enough disk space to unpack"):
+    with pytest.raises(RunError, match="disk is full: not enough space to unpack"):
         prepare("babel60", [archive], tmp_path / "out" / "x.pkl")
 
 
