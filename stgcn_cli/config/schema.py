@@ -1,110 +1,116 @@
-"""A preset as typed, frozen values: every key there is. How they are read is in `config_reading.py`."""
+"""A preset as typed, frozen values: every key, its type and range. pydantic checks them; `_refusal` words what it finds."""
 
-import dataclasses
-import math
-import types
-import typing
-from dataclasses import dataclass, field
-from typing import Any, Literal
+import functools
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from stgcn_cli.config.skeletons import LAYOUTS
 from stgcn_cli.errors import UsageError
 from stgcn_cli.io.text import nearest, shown
 
 MAX_CLASSES, MAX_FRAMES, MAX_PERSONS = 100_000, 100_000, 64
+_CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
+_as_tuple = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+Text = Annotated[str, Strict()]
+Flag = Annotated[bool, Strict()]
+Number = Annotated[float, Strict()]  # takes whole numbers, too
+Index = Annotated[int, Strict()]
+Whole = Annotated[int, Strict(), Field(ge=0)]
+Positive = Annotated[int, Strict(), Field(ge=1)]
+Names = Annotated[tuple[Text, ...], _as_tuple]
+Wholes = Annotated[tuple[Whole, ...], _as_tuple]
 
 
-def _between(low: float, high: float = math.inf) -> Any:
-    return field(metadata={"range": (low, high)})
-
-
-def _default(value: Any, low: float = -math.inf, high: float = math.inf) -> Any:
-    return field(default=value, metadata={"range": (low, high)})
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class DataConfig:
     """Which clips, and how a record becomes a clip."""
 
-    dataset: str  # <dataset>.pkl in the data folder
-    train: str  # name of the split trained on
-    val: str  # name of the split evaluated
-    layout: str  # a built-in skeleton, or the name of the preset's own in [layout]
+    dataset: Text  # <dataset>.pkl in the data folder
+    train: Text  # name of the training split
+    val: Text  # name of the validation split
+    layout: Text  # a built-in skeleton, or the name of the preset's own in [layout]
     channels: Literal["xyz", "xys", "xy"]  # x y z; x y and the keypoint score; x y
-    num_person: int = _between(1, MAX_PERSONS)  # persons in a clip: more are cut, fewer are padded
-    clip_len: int | None = _default(None, 1, MAX_FRAMES)  # frames; shorter records loop; absent = as stored
+    num_person: Annotated[Index, Field(ge=1, le=MAX_PERSONS)]  # persons in a clip: more are cut, fewer are padded
+    clip_len: Annotated[Index, Field(ge=1, le=MAX_FRAMES)] | None = (
+        None  # frames; shorter records loop; absent = as stored
+    )
     normalize: Literal["none", "image"] = "none"  # "image": the pixel coordinates over the image size
     image_size: Literal["reference", "record"] = "reference"  # 1920 x 1080 for all, or each record's img_shape
     pre_normalize: Literal["none", "ntu"] = "none"  # what raw skeletons went through before they became records
-    passes: int = _default(1, 1, 1000)  # times every clip is seen in one epoch
-    classes: str | tuple[str, ...] | None = None  # name of a list in facts/, or the names themselves
+    passes: Annotated[Index, Field(ge=1, le=1000)] = 1  # times every clip is seen in one epoch
+    classes: Text | Names | None = None  # a list in class_names/, or the names themselves
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class ModelConfig:
     """The network."""
 
-    num_classes: int = _between(1, MAX_CLASSES)
+    num_classes: Annotated[Index, Field(ge=1, le=MAX_CLASSES)]
     name: Literal["stgcn", "agcn"] = "stgcn"
     partition: Literal["uniform", "distance", "spatial", "spatial-corrected", "agcn"] = "spatial"
-    dropout: float = _default(0.0, 0, 0.99)
+    dropout: Annotated[Number, Field(ge=0, le=0.99)] = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class LossConfig:
     """What is minimised."""
 
     name: Literal["cross-entropy", "cb-focal"] = "cross-entropy"
-    beta: float = _default(0.9999, 0, 0.9999999)
-    gamma: float = _default(2.0, 0, 100)
-    class_counts: tuple[int, ...] | Literal["data"] | None = _default(None, 0)  # training clips per class
+    beta: Annotated[Number, Field(ge=0, le=0.9999999)] = 0.9999
+    gamma: Annotated[Number, Field(ge=0, le=100)] = 2.0
+    class_counts: Literal["data"] | Wholes | None = None  # training clips per class
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class OptimConfig:
-    """SGD with steps."""
+    """SGD with a step schedule."""
 
-    lr: float = _default(0.1, 0)
-    momentum: float = _default(0.9, 0, 1)
-    nesterov: bool = True
-    weight_decay: float = _default(1e-4, 0)
-    steps: tuple[int, ...] = _default((), 0)  # 0-based epochs at whose start the rate is multiplied by gamma
-    gamma: float = _default(0.1, 0)
+    lr: Annotated[Number, Field(ge=0)] = 0.1
+    momentum: Annotated[Number, Field(ge=0, le=1)] = 0.9
+    nesterov: Flag = True
+    weight_decay: Annotated[Number, Field(ge=0)] = 1e-4
+    steps: Wholes = ()  # 0-based epochs at whose start the rate is multiplied by gamma
+    gamma: Annotated[Number, Field(ge=0)] = 0.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class TrainConfig:
-    """How long, and how often to look."""
+    """Duration and intervals."""
 
-    batch_size: int = _between(1, 1_000_000)  # clips in a step, over all GPUs together
-    epochs: int = _between(1, 1_000_000)
-    checkpoint_every: int = _default(1, 1)  # epochs
-    validate_every: int = _default(1, 1)  # epochs
-    log_every: int = _default(100, 1)  # iterations
+    batch_size: Annotated[Index, Field(ge=1, le=1_000_000)]  # clips in a step, over all GPUs together
+    epochs: Annotated[Index, Field(ge=1, le=1_000_000)]
+    checkpoint_every: Positive = 1  # epochs
+    validate_every: Positive = 1  # epochs
+    log_every: Positive = 100  # iterations
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class EvalConfig:
     """What is reported."""
 
-    metrics: tuple[str, ...] = ("top_k_accuracy",)
+    metrics: Names = ("top_k_accuracy",)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class LayoutConfig:
     """A skeleton of the user's own, called by the name in data.layout."""
 
-    joints: tuple[str, ...]
-    bones: tuple[tuple[int, ...], ...]  # pairs of joint indices: a joint, then the one nearer to the centre
-    centre: int = _between(0)
+    joints: Names
+    bones: Annotated[
+        tuple[Annotated[tuple[Index, ...], _as_tuple], ...], _as_tuple
+    ]  # (joint, joint nearer to the centre)
+    centre: Whole
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class Preset:
     """One experiment: everything that changes its result, and nothing else."""
 
-    name: str
-    description: str
+    name: Text
+    description: Text
     data: DataConfig
     model: ModelConfig
     train: TrainConfig
@@ -114,123 +120,94 @@ class Preset:
     layout: LayoutConfig | None = None
 
 
-# From nested values, as TOML gives them, to a preset: unknown keys, wrong types and ranges are refused by name.
-
-
 def preset_from(values: dict[str, Any], where: str) -> Preset:
-    """The preset that `values` (nested, as TOML gives them) describe; `where` names the file in messages.
+    """Return the preset that nested `values`, as TOML gives them, describe; `where` names the file in messages.
 
     Raises UsageError naming `where`, the key and what was expected.
     """
-    preset = _build(Preset, values, where, "")
+    preset = check_keys(values, where)
     check_together(preset, where)
     return preset
 
 
-def check_keys(values: dict[str, Any], where: str) -> None:
-    """Raise UsageError, naming `where`, for a key, type or range that is wrong taken by itself."""
-    _build(Preset, values, where, "")
+def check_keys(values: dict[str, Any], where: str) -> Preset:
+    """Raise UsageError, naming `where`, for a key, type or range that is wrong by itself."""
+    try:
+        return _adapter().validate_python(values)
+    except ValidationError as error:
+        unknown = [e for e in error.errors() if e["type"] == "unexpected_keyword_argument"]
+        raise _refusal((unknown or error.errors())[0], values, where) from None
 
 
-def _build(kind: type, values: dict[str, Any], where: str, prefix: str) -> Any:
-    hints, fields = typing.get_type_hints(kind), {f.name: f for f in dataclasses.fields(kind)}
-    for key in values:
-        if key not in fields:
-            known = [prefix + name for name in fields]
-            message = f"{where}: there is no key {shown(prefix + key)}.{_nearest_key(prefix + key, known)}"
-            raise UsageError(message, "Known keys: " + ", ".join(known))
-    missing = [k for k, f in fields.items() if k not in values and _is_required(f)]
-    if missing:
-        raise UsageError(f"{where}: the key {prefix + missing[0]!r} is missing.")
-    return kind(**{key: _convert(value, hints[key], fields[key], where, prefix + key) for key, value in values.items()})
+@functools.cache
+def _adapter() -> TypeAdapter[Preset]:
+    return TypeAdapter(Preset)
+
+
+@functools.cache
+def sections() -> dict[str, dict[str, Any]]:
+    """The JSON schema of every key, by section; that of "" are the keys at the top."""
+    schema = _adapter().json_schema()
+    found = {"": schema["properties"]}
+    for name, value in schema["properties"].items():
+        for each in value.get("anyOf", [value]):
+            if reference := each.get("$ref"):
+                found[name] = schema["$defs"][reference.rpartition("/")[2]]["properties"]
+    return found
+
+
+def _refusal(error: Mapping[str, Any], values: Mapping[str, Any], where: str) -> UsageError:
+    """Word what pydantic found: the key, its value, what was expected, the nearest key."""
+    path = [str(part) for part in error["loc"]] or [""]
+    section = path[0] if path[0] in sections() and len(path) > 1 and isinstance(values.get(path[0]), dict) else ""
+    name = path[1] if section else path[0]
+    key = f"{section}.{name}" if section else name
+    known = sections()[section]
+    if name not in known:
+        names = [f"{section}.{each}" if section else each for each in known]
+        return UsageError(
+            f"{where}: unknown key {shown(key)}.{_nearest_key(key, names)}", "Known keys: " + ", ".join(names)
+        )
+    given = values.get(section, {}) if section else values
+    if name not in given:
+        return UsageError(f"{where}: the key {key!r} is missing.")
+    if not section and name in sections():
+        return UsageError(
+            f"{where}: {key} = {shown(given[name])}, but it is a section.", f"Write [{key}] and its keys below."
+        )
+    return UsageError(f"{where}: {key} = {shown(given[name])}, but it must be {_expected(known[name])}.")
 
 
 def _nearest_key(key: str, known: list[str]) -> str:
-    """The nearest of the keys that may stand there; else the one of that name in any section: lr -> optim.lr."""
-    hints = typing.get_type_hints(Preset)
-    sections = {name: _options(hint)[0] for name, hint in hints.items()}
-    everywhere = [f"{s}.{f.name}" for s, kind in sections.items() if dataclasses.is_dataclass(kind)
-                  for f in dataclasses.fields(kind)]  # fmt: skip
+    """The nearest key of this section; else the one of that name in any section: lr -> optim.lr."""
+    everywhere = [f"{section}.{name}" for section, names in sections().items() if section for name in names]
     last = key.rpartition(".")[2]
     same = [each for each in everywhere if each.rpartition(".")[2] == last]
     return f" Did you mean {same[0]!r}?" if same else nearest(key, known) or nearest(key, everywhere)
 
 
-def _is_required(f: dataclasses.Field) -> bool:
-    return f.default is dataclasses.MISSING
+_WORDS = {
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "a text",
+    "boolean": "true or false",
+    "null": "absent",
+}
 
 
-def _convert(value: Any, hint: Any, f: dataclasses.Field, where: str, key: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        if not isinstance(value, dict):
-            raise UsageError(
-                f"{where}: {key} = {shown(value)}, but it is a section.", f"Write [{key}] and its keys below."
-            )
-        return _build(typing.cast(type, hint), value, where, key + ".")
-    for option in _options(hint):
-        if dataclasses.is_dataclass(option) and isinstance(value, dict):
-            return _build(typing.cast(type, option), value, where, key + ".")
-        try:
-            return _as(value, option, *f.metadata.get("range", (-math.inf, math.inf)))
-        except ValueError:
-            continue
-    raise UsageError(f"{where}: {key} = {shown(value)}, but it must be {_expected(hint, f)}.")
-
-
-def _options(hint: Any) -> tuple[Any, ...]:
-    return typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
-
-
-def _as(value: Any, kind: Any, low: float, high: float) -> Any:
-    """`value` as `kind`, or ValueError."""
-    if typing.get_origin(kind) is Literal:
-        if value in typing.get_args(kind):
-            return value
-    elif kind is type(None):
-        if value is None:
-            return None
-    elif typing.get_origin(kind) is tuple:
-        if isinstance(value, list | tuple):
-            return tuple(_as(v, typing.get_args(kind)[0], low, high) for v in value)
-    elif kind is float:
-        if (
-            isinstance(value, int | float)
-            and not isinstance(value, bool)
-            and math.isfinite(value)
-            and low <= value <= high
-        ):
-            return float(value)
-    elif kind is int:
-        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
-            return value
-    elif isinstance(value, kind):
-        return value
-    raise ValueError
-
-
-def _expected(hint: Any, f: dataclasses.Field) -> str:
-    low, high = f.metadata.get("range", (-math.inf, math.inf))
-    words = " or ".join(_word(kind) for kind in _options(hint))
-    if high < math.inf:
-        return f"{words} from {_number(low)} to {_number(high)}"
-    return words + (f" of at least {_number(low)}" if low > -math.inf else "")
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:g}"
-
-
-def _word(kind: Any) -> str:
-    if typing.get_origin(kind) is Literal:
-        return "one of " + ", ".join(map(repr, typing.get_args(kind)))
-    if typing.get_origin(kind) is tuple:
-        return f"a list, each {_word(typing.get_args(kind)[0])}"
-    if dataclasses.is_dataclass(kind):
-        return "a section"
-    return {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "absent"}[kind]
-
-
-# What a preset's values must be beside each other, and beside what the program knows.
+def _expected(schema: Mapping[str, Any]) -> str:
+    """What a JSON schema allows, in words."""
+    if "anyOf" in schema:
+        return " or ".join(_expected(each) for each in schema["anyOf"])
+    if "enum" in schema or "const" in schema:
+        return "one of " + ", ".join(map(repr, schema.get("enum", [schema.get("const")])))
+    if schema.get("type") == "array":
+        return f"a list, each {_expected(schema['items'])}"
+    low, high = schema.get("minimum"), schema.get("maximum")
+    words = _WORDS[schema["type"]]
+    if high is not None:
+        return f"{words} from {low:,} to {high:,}"
+    return words + (f" of at least {low:,}" if low is not None else "")
 
 
 def check_together(preset: Preset, where: str) -> None:
