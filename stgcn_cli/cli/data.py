@@ -174,7 +174,9 @@ def validate(
     from stgcn_cli.data.convert import validate as validating
     from stgcn_cli.data.convert.labels import read_names
 
-    wishes = validating.ValidateOptions(file, preset, tuple(settings or ()), read_names(classes) if classes else None)
+    wishes = validating.ValidateOptions(
+        file=file, preset=preset, settings=tuple(settings or ()), names=read_names(classes) if classes else None
+    )
     found = validating.validate(wishes, console.reporter())
     following = validating.next_command(wishes, found)
     if as_json:

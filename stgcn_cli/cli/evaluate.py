@@ -79,16 +79,18 @@ def evaluate(
         "--gpu-collect": gpu_collect, "--tmpdir": tmpdir,
     })  # fmt: skip
     wanted = _metrics(metrics)
+    from stgcn_cli.runs import resolve
+
+    resolve.require(checkpoint)
     from stgcn_cli.evaluation import evaluate as evaluating
     from stgcn_cli.evaluation import results
-    from stgcn_cli.runs import resolve
     from stgcn_cli.viz import report as reporting
 
     if out:
         results.writer_for(out)  # an impossible name is refused before the work
     wishes = resolve.EvalOptions(
-        checkpoint, tuple(data or ()), split, preset, tuple(settings or ()), wanted, batch_size, gpus, device, precision,
-        base_url,
+        checkpoint=checkpoint, data=tuple(data or ()), split=split, preset=preset, settings=tuple(settings or ()), metrics=wanted, batch_size=batch_size, gpus=gpus, device=device, precision=precision,
+        base_url=base_url,
     )  # fmt: skip
     reporter = console.reporter()
     result = evaluating.evaluate(wishes, reporter)

@@ -58,15 +58,19 @@ def predict(
         raise UsageError(
             "--json, --csv and --out exclude each other.", "--out FILE.json and --out FILE.csv write files."
         )
+    from stgcn_cli.data.readers.inputs import expand
+    from stgcn_cli.runs.resolve import EvalOptions, require
+
+    expand(inputs)  # missing files are refused before torch is imported
+    require(checkpoint)
     from stgcn_cli.evaluation import results
-    from stgcn_cli.runs.resolve import EvalOptions
 
     if out:
         results.check_name(out)  # before the work
     from stgcn_cli.evaluation.predict import predict
 
     wishes = EvalOptions(
-        checkpoint, preset=preset, settings=tuple(settings or ()), batch_size=batch_size, device=device,
+        checkpoint=checkpoint, preset=preset, settings=tuple(settings or ()), batch_size=batch_size, device=device,
         precision=precision, base_url=base_url,
     )  # fmt: skip
     said = predict(inputs, wishes, console.reporter())

@@ -1,5 +1,6 @@
 """`stgcn train`: a preset on data, in one process or many."""
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -100,22 +101,27 @@ def train(
     """
     console.set_quiet(quiet)
     console.note_unused({"--launcher": launcher, "--gpu-ids": gpu_ids})
+
+    _check_together(resume, resume_from, load_from, nnodes, rdzv_endpoint)
+    _check_possible(freeze, test_best, validate)
     from stgcn_cli.config import presets
+    from stgcn_cli.data.locations import find_pickles
+
+    recipe = presets.load(preset, [*(settings or []), *([f"train.epochs={epochs}"] if epochs else [])])
+    if any(not path.exists() for path in data or ()) and "RANK" not in os.environ and "SLURM_PROCID" not in os.environ:
+        find_pickles(recipe.data.dataset, (recipe.data.train,), data or ())  # refused before torch is imported
     from stgcn_cli.runtime.distributed import LaunchConfig, resolve_device
     from stgcn_cli.runtime.precision import resolve_precision
     from stgcn_cli.training.options import RunOptions
     from stgcn_cli.training.run import run
 
-    _check_together(resume, resume_from, load_from, nnodes, rdzv_endpoint)
-    _check_possible(freeze, test_best, validate)
-    recipe = presets.load(preset, [*(settings or []), *([f"train.epochs={epochs}"] if epochs else [])])
     where = resolve_device(device, gpus)
     place = LaunchConfig(where, gpus, nnodes, node_rank, rdzv_endpoint, max_restarts)
     wishes = RunOptions(
-        tuple(data or ()), work_dir, resume, resume_from, load_from, validate, seed, diff_seed, deterministic,
-        resolve_precision(precision, where, training=True),
-        tuple(name for name, wanted in (("best", test_best), ("last", test_last)) if wanted),
-        freeze, skip_nonfinite, checkpoint_minutes, report, tensorboard,
+        data=tuple(data or ()), work_dir=work_dir, resume=resume, resume_from=resume_from, load_from=load_from, validate=validate, seed=seed, diff_seed=diff_seed, deterministic=deterministic,
+        precision=resolve_precision(precision, where, training=True),
+        test=tuple(name for name, wanted in (("best", test_best), ("last", test_last)) if wanted),
+        freeze=freeze, skip_nonfinite=skip_nonfinite, save_minutes=checkpoint_minutes, report=report, tensorboard=tensorboard,
     )  # fmt: skip
     if dry_run:
         _show_plan(recipe, place, wishes, as_json)

@@ -60,9 +60,24 @@ def view(
 
         made = view_layout(layout, out, edge_importance, block, console.reporter())
     else:
+        from stgcn_cli.data.readers.inputs import expand
+        from stgcn_cli.runs.resolve import require
+
+        expand([source])  # missing files are refused before torch is imported
+        if checkpoint:
+            require(checkpoint)
         from stgcn_cli.viz import view as viewing
 
-        wishes = viewing.ViewOptions(source, clip, out, checkpoint, layout, frames, fps, device)
+        wishes = viewing.ViewOptions(
+            source=source,
+            clip=clip,
+            out=out,
+            checkpoint=checkpoint,
+            layout=layout,
+            frames=frames,
+            rate=fps,
+            device=device,
+        )
         made = viewing.view(wishes, console.reporter())
     console.say(str(made))
     if open_it:

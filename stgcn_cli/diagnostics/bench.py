@@ -215,7 +215,9 @@ def train_step(preset: Preset, device: torch.device, precision: str) -> Step:
     preset = with_counts(preset)
     model = _model(preset, device, precision).train()
     state = State(model, train.build_optimizer(preset, model))
-    return step_function(TrainPlan(preset, (), Path(), precision=precision), World(0, 1, device), state, model)
+    return step_function(
+        TrainPlan(preset=preset, pickles=(), folder=Path(), precision=precision), World(0, 1, device), state, model
+    )
 
 
 def eval_step(preset: Preset, device: torch.device, precision: str) -> Callable[[Tensor, Tensor], Tensor]:

@@ -50,14 +50,19 @@ def show(folder: Path, epochs: int | None, seed: int, device: str, reporter: Rep
     reporter.note("3/4  train (about a minute on two cores)")
     preset = presets.load("demo", [f"train.epochs={epochs}"] if epochs else [])
     wishes = RunOptions(
-        (annotations,), _free(folder), seed=seed, precision=resolve_precision("auto", device, training=True)
+        data=(annotations,),
+        work_dir=_free(folder),
+        seed=seed,
+        precision=resolve_precision("auto", device, training=True),
     )
     outcome = run(preset, LaunchConfig(device), wishes, reporter)
     if outcome is None:
         raise RunError("The demonstration is one process; it does not run under torchrun.")
     reporter.note("4/4  evaluate on subjects never trained on")
     best = outcome.folder / "best.pth"
-    measured = evaluate.evaluate(resolve.EvalOptions(str(best), (annotations,), device=device), reporter)
+    measured = evaluate.evaluate(
+        resolve.EvalOptions(checkpoint=str(best), data=(annotations,), device=device), reporter
+    )
     assert measured is not None  # one process
     results.write(measured, outcome.folder / "result.pkl")
     _, confusion = report.write_class_files(measured, outcome.folder / "result")

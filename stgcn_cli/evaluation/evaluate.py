@@ -31,7 +31,15 @@ def evaluate(wishes: EvalOptions, reporter: Reporter) -> EvalResult | None:
             split = find_split(open_stores(pickles, advance), wanted, whole_lists=wishes.split is None)
         for warning in preflight.check(preset, split, training=False):
             reporter.warn(warning)
-        plan = EvalPlan(preset, read.path, pickles, wanted, precision, wishes.batch_size, reporter)
+        plan = EvalPlan(
+            preset=preset,
+            checkpoint=read.path,
+            pickles=pickles,
+            split=wanted,
+            precision=precision,
+            batch_size=wishes.batch_size,
+            reporter=reporter,
+        )
     return score.evaluate(plan, place)
 
 

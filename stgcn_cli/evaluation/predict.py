@@ -90,7 +90,7 @@ def load(
     Raises StgcnError where there is none, or it cannot be used.
     """
     wishes = dataclasses.replace(
-        wishes or resolve.EvalOptions(checkpoint_word), checkpoint=checkpoint_word, device=device
+        wishes or resolve.EvalOptions(checkpoint=checkpoint_word), checkpoint=checkpoint_word, device=device
     )
     where = resolve_device(device, 1)
     precision = resolve_precision(wishes.precision, where, training=False)

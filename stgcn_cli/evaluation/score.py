@@ -71,7 +71,7 @@ def default_batch_size(clips: Clips) -> int:
     return max(1, FRAMES_IN_BATCH.get(clips.device.type, 4800) // length)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EvalPlan:
     """What a worker needs to evaluate; everything in it crosses process borders."""
 

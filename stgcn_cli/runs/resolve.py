@@ -3,18 +3,20 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stgcn_cli.config import catalog, presets, published_files
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.errors import CheckpointError
 from stgcn_cli.io.files import cache_folder
-from stgcn_cli.io.reporter import Reporter
+from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.io.text import nearest, nearest_file
-from stgcn_cli.runs import identify
-from stgcn_cli.runs.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from stgcn_cli.runs.checkpoint import Checkpoint
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EvalOptions:
     """What the user asked for. Absent values come from the checkpoint."""
 
@@ -49,7 +51,7 @@ def locate(wishes: EvalOptions, reporter: Reporter) -> Path:
     )
 
 
-def preset_of(read: Checkpoint, wishes: EvalOptions, reporter: Reporter) -> Preset:
+def preset_of(read: "Checkpoint", wishes: EvalOptions, reporter: Reporter) -> Preset:
     """The preset asked for, else the one in the checkpoint, else the published one it belongs to; settings applied."""
     if wishes.preset:
         preset = presets.load(wishes.preset, wishes.settings)
@@ -57,6 +59,8 @@ def preset_of(read: Checkpoint, wishes: EvalOptions, reporter: Reporter) -> Pres
         preset = presets.from_text(read.preset_text.encode(), str(read.path), "checkpoint", wishes.settings)
     else:
         asked = "" if Path(wishes.checkpoint).is_file() else wishes.checkpoint
+        from stgcn_cli.runs import identify  # late: it needs torch, and a missing file should be refused without
+
         found = identify.the_preset(read, asked)
         preset = presets.load(found.presets[0], wishes.settings)
         reporter.note(f"Preset {preset.name}, told by {found.told_by}. Another is chosen with --preset.")
@@ -66,10 +70,18 @@ def preset_of(read: Checkpoint, wishes: EvalOptions, reporter: Reporter) -> Pres
     return preset
 
 
-def _warn_of_length(read: Checkpoint, preset: Preset, reporter: Reporter) -> None:
+def _warn_of_length(read: "Checkpoint", preset: Preset, reporter: Reporter) -> None:
+    from stgcn_cli.runs import identify
+
     length = identify.clip_len_in(read)
     if length and preset.data.clip_len and length != preset.data.clip_len:
         reporter.warn(
             f"It was trained on clips of {length} frames, the preset takes {preset.data.clip_len}. "
             f"To evaluate as it was trained: --set data.clip_len={length}"
         )
+
+
+def require(word: str) -> None:
+    """Raise CheckpointError, without torch, when `word` is neither a file nor the name of published weights."""
+    if not catalog.find(word):
+        locate(EvalOptions(checkpoint=word), SILENT)

@@ -112,7 +112,7 @@ def _timed(work: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - began
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunPlan:
     """What `train` would do with these words. Bytes, seconds, operations."""
 
@@ -189,7 +189,7 @@ def plan_run(preset: Preset, place: LaunchConfig, wishes: RunOptions, reporter: 
     read = history.newest(folder) if wishes.resume and folder.is_dir() else None
     model = build_model(preset).to(dtype_of(wishes.precision))
     return RunPlan(
-        preset, place, pickles, folder, wishes.precision, clips, _frames(preset, split),
+        preset=preset, place=place, pickles=pickles, folder=folder, precision=wishes.precision, clips=clips, frames=_frames(preset, split),
         done=history.progress_of(read)[0] if read else 0,
         parameters=sum(p.numel() for p in model.parameters()), weights=_bytes(model.state_dict()),
         momenta=_bytes(dict(model.named_parameters())) if preset.optim.momentum else 0,
@@ -211,7 +211,7 @@ def _folder(preset: Preset, wishes: RunOptions) -> Path:
 
 def _measure(preset: Preset, place: LaunchConfig, wishes: RunOptions, split: Split) -> Measured:
     plan = TrainPlan(
-        preset, (), Path(), seed=wishes.seed, precision=wishes.precision, deterministic=wishes.deterministic,
+        preset=preset, pickles=(), folder=Path(), seed=wishes.seed, precision=wishes.precision, deterministic=wishes.deterministic,
         freeze=wishes.freeze, skip_nonfinite=wishes.skip_nonfinite,
     )  # fmt: skip
     return measure(plan, split, torch.device(place.device), place.world)

@@ -10,7 +10,7 @@ from stgcn_cli.config.schema import Preset
 from stgcn_cli.io.reporter import SILENT, Reporter
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainPlan:
     """What a worker needs to train; everything in it crosses process borders."""
 
@@ -44,7 +44,7 @@ class State:
     best: dict[str, float] | None = None  # {"top1_acc", "epoch"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunOptions:
     """What the user asked for, beside the preset and the place."""
 

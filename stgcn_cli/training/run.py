@@ -129,9 +129,9 @@ def _train(
         if wishes.tensorboard:
             reporter.note(f"To watch it: tensorboard --logdir {shlex.quote(str(folder))}")
     plan = TrainPlan(
-        preset, pickles, folder, wishes.validate, wishes.seed, wishes.diff_seed, wishes.deterministic, wishes.precision,
-        wishes.resume_from, wishes.load_from, wishes.freeze, wishes.skip_nonfinite, 60 * wishes.save_minutes, reporter,
-        wishes.tensorboard,
+        preset=preset, pickles=pickles, folder=folder, validate=wishes.validate, seed=wishes.seed, diff_seed=wishes.diff_seed, deterministic=wishes.deterministic, precision=wishes.precision,
+        resume_from=wishes.resume_from, load_from=wishes.load_from, freeze=wishes.freeze, skip_nonfinite=wishes.skip_nonfinite, save_every=60 * wishes.save_minutes, reporter=reporter,
+        tensorboard=wishes.tensorboard,
     )  # fmt: skip
     return launch(train, plan, place)
 
@@ -264,7 +264,14 @@ def _test(
     reporter: Reporter,
 ) -> EvalResult:
     """Evaluate best.pth or last.pth on the validation split and write the result beside it."""
-    plan = EvalPlan(preset, folder / f"{which}.pth", pickles, preset.data.val, wishes.precision, reporter=reporter)
+    plan = EvalPlan(
+        preset=preset,
+        checkpoint=folder / f"{which}.pth",
+        pickles=pickles,
+        split=preset.data.val,
+        precision=wishes.precision,
+        reporter=reporter,
+    )
     result = evaluate_in_world(plan, World(0, 1, torch.device(place.device)))  # alone: other ranks may be gone
     results.write(result, folder / f"{which}.result.pkl")
     results.write(result, folder / f"{which}.result.npz")

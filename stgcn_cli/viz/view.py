@@ -29,7 +29,7 @@ FORMATS = (".html", ".gif", ".png")
 _LIKELIEST, _CAPTIONED = 5, 2  # classes shown in a page, in a picture
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ViewOptions:
     """How to show a clip. `clip` is a name or an index; `frames` those drawn in a GIF or PNG; `rate` frames a second."""
 
@@ -176,7 +176,7 @@ def view_layout(word: str | None, out: Path | None, learned: str | None, block: 
 
 def _learned(word: str, layout: Layout | None, block: int | None, reporter: Reporter) -> tuple[Layout, Importance]:
     """The layout, else the checkpoint's own, and the learned factors of one block or of all."""
-    wishes = resolve.EvalOptions(word)
+    wishes = resolve.EvalOptions(checkpoint=word)
     read = checkpoint.read(resolve.locate(wishes, reporter))
     layout = layout or presets.layout_of(resolve.preset_of(read, wishes, reporter))
     a, learned = _arrays(read, len(layout.joints))

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from stgcn_cli import __version__
 from stgcn_cli.cli import console
 from stgcn_cli.cli.app import app
-from tests.cli.runner import ROOT
+from tests.cli.runner import ROOT, environment
 from tests.reliability.writing import COMMANDS, WRITE_NOTHING
 
 HEAVY = {"torch", "numpy", "pandas", "matplotlib"}
@@ -157,3 +157,21 @@ def test_no_command_that_writes_is_left_out_of_the_tests_of_disks():
     known = {command.words[0] for command in COMMANDS.values()} | set(WRITE_NOTHING)
     there = {each.name for each in (*app.registered_commands, *app.registered_groups)}
     assert there == known, "new commands: a line in tests/reliability/writing.py"
+
+
+@pytest.mark.parametrize("words", [
+    ("--help",), ("train", "--preset", "nope"), ("train", "--preset", "demo", "--set", "optim.lrr=3"),
+    ("train", "--preset", "demo", "--data", "nowhere.pkl"), ("eval", "nowhere.pth"), ("predict", "nowhere.pth", "nowhere.npy"),
+    ("view", "nowhere.npy"), ("presets", "show", "nope"), ("data", "convert", "nowhere", "--out", "x.pkl"),
+])  # fmt: skip
+def test_mistakes_are_answered_without_torch(tmp_path, words):
+    code = (
+        "import sys; sys.argv = ['stgcn', *sys.argv[1:]]\n"
+        "from stgcn_cli.cli.app import main\n"
+        "try: main()\n"
+        "finally: print('imported' if 'torch' in sys.modules else 'spared', file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=tmp_path, env=environment(tmp_path)
+    )
+    assert done.stderr.splitlines()[-1] == "spared", done.stderr

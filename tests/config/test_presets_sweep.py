@@ -22,10 +22,10 @@ def test_a_preset_builds_steps_and_its_checkpoint_comes_back(name, tmp_path):
     loss.backward()
     assert torch.isfinite(loss) and all(p.grad is not None for p in model.parameters())
     state.optimizer.step()
-    train.save_epoch(options.TrainPlan(preset, (), tmp_path), state, {}, is_best=True)
+    train.save_epoch(options.TrainPlan(preset=preset, pickles=(), folder=tmp_path), state, {}, is_best=True)
 
     read = checkpoint.read(tmp_path / "last.pth")
-    assert resolve.preset_of(read, resolve.EvalOptions(str(read.path)), SILENT) == preset
+    assert resolve.preset_of(read, resolve.EvalOptions(checkpoint=str(read.path)), SILENT) == preset
     again = build_model(preset)
     checkpoint.load_into(again, read)
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))

@@ -38,12 +38,14 @@ def made(path, preset="ntu60-xsub-3d", settings=SMALL, trained_on=None):
 
 def evaluated(path, data):
     """Logits of an evaluation, clip by clip in file order."""
-    result = evaluate.evaluate(resolve.EvalOptions(str(path), data=(data,), device="cpu"), SILENT)
+    result = evaluate.evaluate(resolve.EvalOptions(checkpoint=str(path), data=(data,), device="cpu"), SILENT)
     return result.scores
 
 
 def predicted(path, *words):
-    said = predict.predict([str(word) for word in words], resolve.EvalOptions(str(path), device="cpu"), SILENT)
+    said = predict.predict(
+        [str(word) for word in words], resolve.EvalOptions(checkpoint=str(path), device="cpu"), SILENT
+    )
     return said
 
 

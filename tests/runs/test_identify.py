@@ -114,7 +114,7 @@ def test_the_references_checkpoint_gives_the_references_result(shared, stgcn, tm
 def test_a_clip_length_against_the_preset_is_told(tmp_path):
     preset, said = presets.load("ntu60-xsub-3d"), []
     path = save(tmp_path / "x.pth", preset, {"config": config_of(preset) + "dict(type='PaddingWithLoop', clip_len=30)"})
-    resolve.preset_of(checkpoint.read(path), resolve.EvalOptions(str(path)), Reporter(warn=said.append))
+    resolve.preset_of(checkpoint.read(path), resolve.EvalOptions(checkpoint=str(path)), Reporter(warn=said.append))
     assert len(said) == 1 and "--set data.clip_len=30" in said[0]
 
 
@@ -141,7 +141,9 @@ def test_published_weights_are_downloaded_once_and_evaluated(published):
     mirror, data = published
     for name in ("babel60", "stgcn_80e_babel60"):
         notes = []
-        wishes = resolve.EvalOptions(name, (data,), device="cpu", base_url=mirror.base, settings=("data.clip_len=8",))
+        wishes = resolve.EvalOptions(
+            checkpoint=name, data=(data,), device="cpu", base_url=mirror.base, settings=("data.clip_len=8",)
+        )
         result = evaluate.evaluate(wishes, Reporter(note=notes.append))
         assert result.scores.shape == (6, 60) and "its name in the catalogue" in notes[0]
     assert len(mirror.asked) == 1
@@ -150,9 +152,11 @@ def test_published_weights_are_downloaded_once_and_evaluated(published):
 def test_a_file_goes_before_a_published_name(published, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save(tmp_path / "babel60", presets.load("babel120"), {"preset": presets.to_toml(presets.load("babel120"))})
-    assert resolve.locate(resolve.EvalOptions("babel60"), SILENT).name == "babel60" and not published[0].asked
+    assert (
+        resolve.locate(resolve.EvalOptions(checkpoint="babel60"), SILENT).name == "babel60" and not published[0].asked
+    )
 
 
 def test_a_name_that_is_nothing_is_answered_with_the_nearest():
     with pytest.raises(CheckpointError, match="babel60-wfl"):
-        resolve.locate(resolve.EvalOptions("babel60-wlf"), SILENT)
+        resolve.locate(resolve.EvalOptions(checkpoint="babel60-wlf"), SILENT)

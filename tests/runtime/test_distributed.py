@@ -33,7 +33,7 @@ def gradients(pickle_path, world: World) -> dict[str, torch.Tensor]:
     preset = presets.load("ntu60-xsub-3d", SETTINGS)
     split = find_split(open_stores([pickle_path]), "xsub_train")
     clips = Clips.of(split, preset.data, world.device, torch.float64)
-    plan = options.TrainPlan(preset, (pickle_path,), pickle_path.parent)
+    plan = options.TrainPlan(preset=preset, pickles=(pickle_path,), folder=pickle_path.parent)
     model = build_model(preset)
     weights.fill(model, "B")
     net = train._parallel(model.double().eval(), world)
@@ -54,7 +54,7 @@ def validated(pickle_path, world: World) -> list[dict]:
     """Worker: a validation in a world whose other ranks have other BatchNorm statistics, as after training."""
     preset = presets.load("ntu60-xsub-3d", SETTINGS)
     split = find_split(open_stores([pickle_path]), "xsub_val")
-    plan = options.TrainPlan(preset, (pickle_path,), pickle_path.parent)
+    plan = options.TrainPlan(preset=preset, pickles=(pickle_path,), folder=pickle_path.parent)
     state = train.start(plan, world)
     for name, buffer in state.model.named_buffers():
         if name.endswith("running_mean") and world.rank > 0:

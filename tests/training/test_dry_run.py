@@ -86,7 +86,7 @@ def test_memory_of_a_batch_is_told_from_a_part_of_it(place, monkeypatch):
     """The part is measured, the rest is added: near to what the whole batch takes."""
     preset = presets.load("ntu60-xsub-3d", ["data.clip_len=32", "model.num_classes=3", "train.batch_size=8"])
     split = find_split(open_stores([place / "data" / "ntu60.pkl"]), "xsub_train")
-    plan, device = TrainPlan(preset, (), place), torch.device("cpu")
+    plan, device = TrainPlan(preset=preset, pickles=(), folder=place), torch.device("cpu")
     monkeypatch.setattr(dry_run, "_SECONDS", 0)
     part = dry_run.measure(plan, split, device, 1)
     assert not part.is_whole and part.clips == 2 and part.batch == 8

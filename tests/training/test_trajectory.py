@@ -49,7 +49,7 @@ def trained(monkeypatch, pickle_path, preset_name, tag, epochs, steps=None):
     weights.fill(model, variant)
     model.to(dtype_of(precision))
     state, log = options.State(model, train.build_optimizer(preset, model)), Rows()
-    plan = options.TrainPlan(preset, (), pickle_path.parent, precision=precision)
+    plan = options.TrainPlan(preset=preset, pickles=(), folder=pickle_path.parent, precision=precision)
     for epoch in range(epochs):
         epochs_module.train_epoch(plan, ALONE, state, model, clips, split, log, epoch)
     scores = score.score_clips(model, clips, world=ALONE, precision=precision, batch_size=8, advance=lambda n: None)

@@ -168,7 +168,7 @@ def test_edge_importance_of_a_checkpoint(weights):
 
 
 def test_a_model_says_in_the_page_what_it_scores(weights, here):
-    path = view.view(view.ViewOptions("wave.skeleton", checkpoint="w.pth", device="cpu"), SILENT)
+    path = view.view(view.ViewOptions(source="wave.skeleton", checkpoint="w.pth", device="cpu"), SILENT)
     page = path.read_text("utf-8")
     from stgcn_cli.data.readers.inputs import read_inputs
     from stgcn_cli.evaluation import predict
@@ -181,7 +181,7 @@ def test_a_model_says_in_the_page_what_it_scores(weights, here):
 
 def test_a_clip_is_chosen_by_name_or_index_and_the_others_are_told(here):
     told: list[str] = []
-    view.view(view.ViewOptions("three.pkl", out=here / "x.png"), Reporter(note=told.append))
+    view.view(view.ViewOptions(source="three.pkl", out=here / "x.png"), Reporter(note=told.append))
     assert "3 clips; this is clip000" in told[0]
     for wanted in ("clip002", "2"):
         assert select.choose("three.pkl", wanted, Options(), SILENT).clip.record["frame_dir"] == "clip002"
@@ -198,12 +198,12 @@ def test_a_clip_is_chosen_by_name_or_index_and_the_others_are_told(here):
 def test_a_skeleton_that_is_not_known_is_drawn_without_bones(here):
     np.save("own.npy", np.random.default_rng(0).normal(size=(6, 5, 3)).astype(np.float32))
     warned: list[str] = []
-    page = view.view(view.ViewOptions("own.npy"), Reporter(warn=warned.append)).read_text()
+    page = view.view(view.ViewOptions(source="own.npy"), Reporter(warn=warned.append)).read_text()
     assert "--layout" in warned[0] and json.loads(outline(page).scripts[0])["clips"]["clip"]["bones"] == []
     with pytest.raises(DataError, match="has 5 joints, the skeleton ntu has 25"):
-        view.view(view.ViewOptions("own.npy", layout="ntu"), SILENT)
+        view.view(view.ViewOptions(source="own.npy", layout="ntu"), SILENT)
     with pytest.raises(UsageError, match=r"\.html, \.gif, \.png"):
-        view.view(view.ViewOptions("own.npy", out=here / "x.mp4"), SILENT)
+        view.view(view.ViewOptions(source="own.npy", out=here / "x.mp4"), SILENT)
 
 
 def test_names_of_clips_do_not_lead_out_of_the_folder():

@@ -34,7 +34,7 @@ def validate_pickle(path: Path, names: Sequence[str] | None = None, reporter: Re
     return checking.finish(beside(path).classes if names is None else names, read.splits)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ValidateOptions:
     """What the user asked for."""
 

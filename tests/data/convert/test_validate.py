@@ -173,5 +173,5 @@ def test_raw_files_can_be_inspected(tmp_path):
     ],
 )
 def test_what_comes_next_follows_from_the_name_that_prepare_gives(tmp_path, name, told):
-    wishes = validating.ValidateOptions(tmp_path / f"{name}.pkl")
+    wishes = validating.ValidateOptions(file=tmp_path / f"{name}.pkl")
     assert validating.next_command(wishes, Findings(name)).startswith(told)
