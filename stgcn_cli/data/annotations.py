@@ -18,7 +18,7 @@ from stgcn_cli.data.locations import split_in_name
 from stgcn_cli.data.ntu.names import BENCHMARKS, benchmark_name
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io import safe_pickle
-from stgcn_cli.io.safe_pickle import HeldArray, Refused
+from stgcn_cli.io.pickle_values import HeldArray, Refused
 from stgcn_cli.io.text import nearest, nearest_file, one_line, printable, shown
 
 _CONVERSIONS = {  # what users have in their pickles, and the line that converts it

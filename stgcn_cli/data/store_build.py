@@ -143,7 +143,7 @@ class _Columns:
 
     def _append(self, person: np.ndarray) -> int:
         """Write a person's frames (T, V, C) and return their first row; an empty person takes no rows."""
-        if not person.any():
+        if not (person[0].any() or person.any()):  # the first frame decides for nearly all
             return 0
         start, self.rows = self.rows, self.rows + len(person)
         self.stream.write(person.tobytes())

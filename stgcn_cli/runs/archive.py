@@ -17,7 +17,8 @@ from typing import IO, Any
 
 from stgcn_cli.errors import CheckpointError
 from stgcn_cli.io import safe_pickle
-from stgcn_cli.io.safe_pickle import DataUnpickler, Maker, Refused
+from stgcn_cli.io.pickle_values import Maker, Refused
+from stgcn_cli.io.safe_pickle import DataUnpickler
 from stgcn_cli.io.text import nearest_file, one_line, printable, shown
 
 MAX_PICKLE = 256 << 20  # bytes; ours have some ten thousand

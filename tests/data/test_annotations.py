@@ -16,7 +16,7 @@ from stgcn_cli.data import annotations
 from stgcn_cli.data.output import list_item, one_pickle
 from stgcn_cli.data.store_build import build
 from stgcn_cli.errors import DataError
-from stgcn_cli.io.safe_pickle import HeldArray
+from stgcn_cli.io.pickle_values import HeldArray
 from tests.cli.runner import ROOT, environment
 from tests.conftest import make_records
 

@@ -116,6 +116,6 @@ TARGET = Target(
     _seeds,
     _mutate,
     _attempt,
-    ("checkpoint.py", "inspect.py", "_weights_only_unpickler.py"),
+    ("archive.py", "checkpoint.py", "inspect.py", "_weights_only_unpickler.py"),
     memory_mb=1500,
 )

@@ -112,12 +112,29 @@ def refused_pickle(tmp_path: Path, content: bytes) -> str:
     (b"\x97", "a buffer outside the file"), (named("numpy", "ndarray") + b"K\x02\x85R", "a call of numpy.ndarray"),
     (named("numpy", "dtype") + b"]" + text("a") + text("O") + b"\x86a\x85R", "the array type a list"),
     (named("numpy", "dtype") + text("V8") + b"\x89\x88\x87R", "the array type 'V8'"),
-    (named("_codecs", "encode") + b"}b", "attributes of _codecs.encode"), (named("builtins", "set"), "builtins.set itself"), (named("builtins", "getattr"), "builtins.getattr"), (named("\x1b[31m", "x"), r"'\x1b[31m'.x"),
+    (named("_codecs", "encode") + b"}b", "attributes of _codecs.encode"), (named("builtins", "set"), "builtins.set itself"), (named("numpy.core.multiarray", "_reconstruct") + named("numpy", "load") + b"\x85R", "numpy.load"), (named("builtins", "getattr"), "builtins.getattr"), (named("\x1b[31m", "x"), r"'\x1b[31m'.x"),
 ])  # fmt: skip
 def test_what_calls_nothing_is_refused_all_the_same(tmp_path, steps, wanted):
     assert f"it references {wanted}, which an annotation file may not contain" in refused_pickle(
         tmp_path, hostile.in_record(steps)
     )
+
+
+@pytest.mark.parametrize(("steps", "wrong"), [
+    (named("fractions", "Fraction") + text("1e999999999") + b"\x85R", "a Fraction from"),  # a number of 400 MB
+    (named("builtins", "set") + named("builtins", "range") + b"J\xff\xff\xff\x7f\x85R\x85R", "from a range"),
+    (named("numpy.core.multiarray", "_reconstruct") + named("numpy", "ndarray") + b"\x85R", "put together wrongly"),
+    (b"]" + b"K\x00K\x01s", "sets items of []"),
+], ids=range(4))  # fmt: skip
+def test_arguments_that_would_take_forever_or_make_no_sense_are_refused(tmp_path, steps, wrong):
+    assert wrong in refused_pickle(tmp_path, hostile.in_record(steps))
+
+
+def test_the_limit_of_the_address_space_is_restored(tmp_path):
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    assert "more memory" in refused_pickle(tmp_path, b"\x80\x02B\xff\xff\xff\xff")
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
 
 
 def test_a_forged_array_type_cannot_reach_memory(tmp_path):
