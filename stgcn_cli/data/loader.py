@@ -22,7 +22,7 @@ class Clips:
     """The clips of a split as the network sees them. `frames` may lie on the device or in memory-mapped files."""
 
     frames: Tensor  # (R, V, C), row 0 zeros
-    starts: Tensor  # (N, M) row of each person's first frame, 0 = nobody
+    starts: Tensor  # (N, M) row of each person's first frame, 0 = no person
     lengths: Tensor  # (N,) frames stored
     labels: Tensor  # (N,)
     clip_len: int | None  # T; None: as long as stored, so all of a batch must be of one length
@@ -36,7 +36,7 @@ class Clips:
         store, index = split.store, split.indices
         sizes = torch.from_numpy(_image_sizes(store.image_sizes[index], data)) if data.normalize == "image" else None
         lengths = store.lengths[index]
-        same = int(lengths[0]) if (lengths == lengths[0]).all() else None  # known here, a batch need not look
+        same = int(lengths[0]) if (lengths == lengths[0]).all() else None  # known here, so that a batch need not check
         clips = cls(
             torch.from_numpy(store.frames),
             torch.from_numpy(_persons(store.starts[index], data.num_person)),
@@ -76,12 +76,12 @@ class Clips:
 
 
 def _persons(starts: np.ndarray, persons: int) -> np.ndarray:
-    """(N, persons): the first persons of each clip, nobody where there are fewer."""
+    """(N, persons): the first persons of each clip, row 0 (zeros) where there are fewer."""
     return np.pad(starts[:, :persons], ((0, 0), (0, max(0, persons - starts.shape[1]))))
 
 
 def _image_sizes(sizes: np.ndarray, data: DataConfig) -> np.ndarray:
-    """(N, 2) height, width to normalise by; a record that does not tell its size counts as the reference's."""
+    """(N, 2) height, width to normalise by; the reference's for a record without a size."""
     reference = np.broadcast_to(np.array(REFERENCE_SIZE), sizes.shape)
     return reference.copy() if data.image_size == "reference" else np.where(sizes > 0, sizes, reference)
 

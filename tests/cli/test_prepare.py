@@ -99,11 +99,11 @@ def test_workers_end_with_their_parent(running):
 def test_the_command_finds_the_official_archive_and_says_what_it_did(stgcn, tmp_path):
     (tmp_path / "data").mkdir()
     write_zip(tmp_path / "data" / "nturgbd_skeletons_s001_to_s017.zip", clips(24) | {"S002C001P001R001A001": b""})
-    said = stgcn("prepare", "ntu60", "--workers", 2)
-    assert said.code == 0, said.err
+    result = stgcn("prepare", "ntu60", "--workers", 2)
+    assert result.code == 0, result.err
     for word in ("xsub_train", "40,091", "it is empty", "data/ntu60.pkl", "data/ntu60.report.json"):
-        assert word in said.out
-    assert "not the official ones" in said.err
+        assert word in result.out
+    assert "not the official ones" in result.err
     assert len(read_pickle(tmp_path / "data" / "ntu60.pkl")["annotations"]) == 24
     as_json = json.loads(stgcn("prepare", "ntu60", "--json", env={"STGCN_DATA": "data"}).out)
     assert as_json["clips"] == 24 and as_json["official"]["xsub_val"] == 16_487 and len(as_json["set_aside"]) == 1
@@ -111,8 +111,8 @@ def test_the_command_finds_the_official_archive_and_says_what_it_did(stgcn, tmp_
 
 def test_the_command_finds_the_unpacked_folder_and_writes_lists(stgcn, tmp_path):
     write_folder(tmp_path / "d" / "nturgb+d_skeletons", clips(12))
-    said = stgcn("prepare", "ntu60", "--data", "d", "--format", "list", "--splits", "xview")
-    assert said.code == 0, said.err
+    result = stgcn("prepare", "ntu60", "--data", "d", "--format", "list", "--splits", "xview")
+    assert result.code == 0, result.err
     files = sorted(str(path.relative_to(tmp_path / "d" / "ntu60")) for path in (tmp_path / "d" / "ntu60").rglob("*.*"))
     assert files == ["ntu60.report.json", "xview/train.pkl", "xview/val.pkl"]
 
@@ -120,9 +120,9 @@ def test_the_command_finds_the_unpacked_folder_and_writes_lists(stgcn, tmp_path)
 def test_many_set_aside_files_are_cut_short(stgcn, tmp_path):
     bad = {f"S002C001P001R001A0{number}": b"" for number in range(10, 25)}
     write_folder(tmp_path / "data" / "nturgb+d_skeletons", clips(20) | bad)
-    said = stgcn("prepare", "ntu60", "--workers", 1)
-    assert said.out.count("it is empty") == 10
-    assert "and 5 more " in said.out and said.out.endswith("see data/ntu60.report.json\n")
+    result = stgcn("prepare", "ntu60", "--workers", 1)
+    assert result.out.count("it is empty") == 10
+    assert "and 5 more " in result.out and result.out.endswith("see data/ntu60.report.json\n")
 
 
 @pytest.mark.parametrize(("words", "code", "cause"), [
@@ -136,6 +136,6 @@ def test_many_set_aside_files_are_cut_short(stgcn, tmp_path):
     (["ntu60", "--source", "data.zip", "--workers", "0"], 2, "--workers"),
     (["ntu60", "--source", "data.zip", "--max-bad", "2"], 2, "--max-bad"),
 ])  # fmt: skip
-def test_what_cannot_work_is_said(stgcn, words, code, cause):
-    said = stgcn("prepare", *words)
-    assert said.code == code and cause in said.err, said.err
+def test_invalid_calls_are_refused(stgcn, words, code, cause):
+    result = stgcn("prepare", *words)
+    assert result.code == code and cause in result.err, result.err

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stgcn_cli.data.ntu.parser import _bodies, read_regular
+from stgcn_cli.data.ntu.parser import read_regular, stack_bodies
 from stgcn_cli.data.ntu.strict_parser import read_lines
 from stgcn_cli.errors import DataError
 from tests.factories.skeletons import golden_texts, text
@@ -58,7 +58,7 @@ def _attempt(data: bytes, folder: Path) -> str:
     if quick is not None:
         assert np.array_equal(quick.places, careful.places) and quick.frames == careful.frames
         assert quick.xyz.tobytes() == np.ascontiguousarray(careful.xyz).tobytes(), "the readers disagree"
-    bodies = _bodies(quick or careful)
+    bodies = stack_bodies(quick or careful)
     assert bodies.shape[0] <= _SHORT and bodies.shape[2:] == (25, 3) and np.isfinite(bodies).all()
     return "read by both" if quick is not None else "read by the careful one only"
 

@@ -1,4 +1,4 @@
-"""What the name of an NTU RGB+D sample says, and the official splits. Pure functions and literal tables.
+"""Sample names of NTU RGB+D and the official splits. Pure functions and literal tables.
 
 Source: Shahroudy et al. 2016 (NTU RGB+D), Liu et al. 2019 (NTU RGB+D 120), rose1.ntu.edu.sg/dataset/actionRecognition.
 """
@@ -36,7 +36,7 @@ def benchmark_folder(benchmark: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NtuName:
-    """SsssCcccPpppRrrrAaaa taken apart; every number counts from 1, as in the name."""
+    """The parts of SsssCcccPpppRrrrAaaa; every number counts from 1, as in the name."""
 
     setup: int
     camera: int
@@ -47,7 +47,7 @@ class NtuName:
 
 @dataclass(frozen=True)
 class NtuDataset:
-    """One of the two releases: its archives, who trains in which benchmark, and the official counts."""
+    """One of the two releases: its archives, the training samples of each benchmark, and the official counts."""
 
     name: str
     last_setup: int

@@ -19,10 +19,10 @@ _CANDIDATES = 4  # the reference always ranks four bodies, absent ones with moti
 
 
 def choose_two(bodies_MTVC: np.ndarray) -> np.ndarray:
-    """(2, T, V, 3) float32: the two of at most four bodies (M, T, V, 3) with the most motion, the livelier first.
+    """(2, T, V, 3) float32: the two of at most four bodies (M, T, V, 3) with the most motion, the one with more motion first.
 
     Motion is the sum over x, y, z of the standard deviation over the frames where the body is not empty, in the
-    precision given. Of equals, the one that stands later in the frame comes first. A missing body is zeros.
+    precision given. Of equals, the one later in the frame is first. A missing body is zeros.
     """
     bodies_MCTV = bodies_MTVC.transpose(0, 3, 1, 2)
     motion = np.zeros(_CANDIDATES)
@@ -43,7 +43,7 @@ def _motion(body_CTV: np.ndarray) -> float:
 def pre_normalise(bodies_MTVC: np.ndarray) -> np.ndarray:
     """(M, T, V, 3) float32, contiguous: gaps closed, centred on the first body's mid spine, spine up, shoulders level.
 
-    Takes any number of bodies (M, T, V, 3); the first one rules where the others go. A clip without anybody stays zeros.
+    Takes any number of bodies (M, T, V, 3); the first one determines the transform of the others. A clip without persons stays zeros.
     """
     bodies_MCTV = bodies_MTVC.transpose(0, 3, 1, 2).astype(np.float32, order="C")  # a copy
     bodies = [body for body in bodies_MCTV if body.any()]  # zeros would stay zeros
@@ -70,7 +70,7 @@ def _sum_frames(body_CTV: np.ndarray) -> np.ndarray:
 
 
 def _close_gaps(body_CTV: np.ndarray) -> None:
-    """A body that comes late is moved to the start of the clip; from where it leaves for good, it is repeated."""
+    """Move a body that appears late to the start of the clip; repeat it from where it disappears for good."""
     sums, frames = _sum_frames(body_CTV), body_CTV.shape[1]
     if sums.sum() == 0:
         return
@@ -86,7 +86,7 @@ def _close_gaps(body_CTV: np.ndarray) -> None:
 
 
 def _centre(body_CTV: np.ndarray, centre_CT1: np.ndarray) -> None:
-    """Every joint but those whose coordinates add up to 0, which stand for "not seen", is moved by the frame's centre."""
+    """Subtract the frame's centre from every joint, except where the coordinates sum to 0, which means "not seen"."""
     sums = _sum_joints(body_CTV)
     if sums.sum() != 0:
         body_CTV -= centre_CT1

@@ -1,8 +1,8 @@
-"""One NTU `.skeleton` text -> joint coordinates. Bodies are told apart by their place in the frame; only x y z are kept.
+"""One NTU `.skeleton` text -> joint coordinates. Bodies are identified by their place in the frame; only x y z are kept.
 
-Two readers agree on every text. The one here treats all characters of a regular text at once, as arrays, which takes half
-the time of splitting it into words. `ntu_lines` goes line by line, takes over ten times as long, and knows what is wrong
-where; it reads whatever the first has any doubt about.
+Two readers agree on every text. The one here processes all characters of a regular text at once, as arrays, in half the
+time of splitting it into words. `strict_parser` reads line by line, takes over ten times as long, and locates errors; it
+reads every text that the first does not recognise as regular.
 
 Shapes: M bodies, T frames, V = 25 joints, C = 3 (x y z in metres, in the camera's coordinates).
 """
@@ -33,22 +33,23 @@ _EXPONENT = re.compile(rb"(?<=[0-9])[eE][-+]?[0-9]{1,4}(?=\s)")
 def read_skeleton(text: bytes) -> np.ndarray:
     """(M, T, 25, 3) float64 coordinates; M is the most bodies in any frame, at most 4; absent bodies are zeros.
 
-    Raises DataError with the line and the cause: empty, truncated, a count that lies, a word that is not a number,
+    Raises DataError with the line and the cause: empty, truncated, a wrong count, a word that is not a number,
     coordinates that are not finite, no frames, text after the last frame.
     """
     blocks = read_regular(text) if 0 < len(text) <= _REGULAR_BYTES else None
-    return _bodies(blocks or read_lines(text))
+    return stack_bodies(blocks or read_lines(text))
 
 
-def _bodies(blocks: Blocks) -> np.ndarray:
+def stack_bodies(blocks: Blocks) -> np.ndarray:
+    """(M, T, 25, 3) float64; absent bodies are zeros."""
     body, frame = blocks.places
     bodies_CMTV = np.zeros((3, body.max(initial=-1) + 1, blocks.frames, JOINTS))
     bodies_CMTV[:, body, frame] = blocks.xyz
-    return bodies_CMTV.transpose(1, 2, 3, 0)  # channels stay first in memory, as normalising wants them
+    return bodies_CMTV.transpose(1, 2, 3, 0)  # channels stay first in memory, as `normalize` needs them
 
 
 def read_regular(text: bytes) -> Blocks | None:
-    """The coordinates in a text of plain numbers in regular lines, or None when there is any doubt."""
+    """The coordinates in a text of plain numbers in regular lines; None for any other text."""
     char = np.frombuffer(text, np.uint8)
     words = _find_words(_without_exponents(text, char))
     walk = None if words is None else _find_bodies(text, words)
@@ -69,7 +70,7 @@ def read_regular(text: bytes) -> Blocks | None:
 
 
 def _without_exponents(text: bytes, char: np.ndarray) -> np.ndarray:
-    """The characters with each e-05 written 0005: as good for telling plain numbers from others, and simpler."""
+    """The characters with each e-05 written 0005: equivalent for recognising plain numbers, and simpler."""
     if b"e" not in text and b"E" not in text:
         return char
     char = char.copy()
@@ -82,7 +83,7 @@ def _without_exponents(text: bytes, char: np.ndarray) -> np.ndarray:
 def _find_words(char: np.ndarray) -> np.ndarray | None:
     """Where each word starts, and the end of the text; None unless each word surely is minus? digits (point digits)?
 
-    So nan, tabs, `.5`, `+5`, letters and junk are in doubt.
+    So nan, tabs, `.5`, `+5`, letters and junk give None.
     """
     digit, blank, point, minus = char - _ZERO <= 9, char <= _SPACE, char == _POINT, char == _MINUS
     if not (digit | blank | point | minus).all() or not (digit[0] and (digit | blank)[-1]):
@@ -125,7 +126,7 @@ def _find_bodies(text: bytes, words: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def _have_25_joints(char: np.ndarray, count: np.ndarray) -> bool:
-    """Whether "25" stands at each of these places."""
+    """Whether each of these places holds "25"."""
     return bool(((char[count] == ord("2")) & (char[count + 1] == ord("5")) & (char[count + 2] <= _SPACE)).all())
 
 
@@ -147,7 +148,7 @@ def _to_numbers(text: bytes, char: np.ndarray, start: np.ndarray, end: np.ndarra
     scale = _TEN_TO[decimals]
     # Not a matrix product: BLAS would start threads for it, here in each of many processes.
     whole = (_TEN_TO[:width, None] * (digits * digit)).sum(0)
-    # The point took a place among the digits: what stands left of it counts ten times too much.
+    # The point took a place among the digits: the digits left of it count ten times too much.
     whole -= np.where(decimals > 0, np.floor(whole / (10 * scale)) * 9 * scale, 0)
     values = np.where(negative, -whole, whole) / scale
     for word in np.flatnonzero((digit | point).sum(0, dtype=np.uint8) + negative != length):  # those with an exponent

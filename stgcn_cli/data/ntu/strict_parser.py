@@ -1,4 +1,4 @@
-"""The careful reader of NTU `.skeleton` texts: line by line, and it says what is wrong where.
+"""The strict reader of NTU `.skeleton` texts: line by line, with the line and cause of every error.
 
 The text: a frame count; per frame a body count; per body a line of 10 numbers (id, flags, lean, state), a joint count,
 and per joint 12 numbers (x y z, depth x y, colour x y, orientation w x y z, state).
@@ -48,7 +48,7 @@ def read_lines(text: bytes) -> Blocks:
 
 
 def _read_body(lines: "_Lines", kept: bool) -> list[float]:
-    """The 75 coordinates of the body that comes next, joint by joint; finite ones, if they are kept."""
+    """The 75 coordinates of the next body, joint by joint; checked to be finite if they are kept."""
     lines.numbers(BODY_WORDS, "the line of a body")
     joints = lines.count("the number of joints")
     if joints != JOINTS:
@@ -63,7 +63,7 @@ def _read_body(lines: "_Lines", kept: bool) -> list[float]:
 
 
 class _Lines:
-    """The lines of a text, one after the other, with what is wrong said by line number."""
+    """The lines of a text, one after the other; errors name the line."""
 
     def __init__(self, text: bytes) -> None:
         if not text.strip():
@@ -83,14 +83,14 @@ class _Lines:
         return line.split()
 
     def count(self, wanted: str) -> int:
-        """The whole number that stands alone on the next line."""
+        """The next line, which is expected to hold one whole number."""
         words = self._words(wanted)
         if len(words) != 1 or not words[0].isdigit() or len(words[0]) > 9:
             raise self.error(f"{wanted} should be here, found {_shown(b' '.join(words))}")
         return int(words[0])
 
     def numbers(self, wanted: int, what: str) -> list[float]:
-        """The next line, which is to hold `wanted` numbers."""
+        """The next line, which is expected to hold `wanted` numbers."""
         words = self._words(what)
         if len(words) != wanted:
             raise self.error(f"{what} has {len(words)} words instead of {wanted}: {_shown(b' '.join(words))}")
@@ -98,7 +98,7 @@ class _Lines:
 
     def _float(self, word: bytes) -> float:
         try:
-            if b"_" in word:  # Python reads 1_000 as a number, nobody else does
+            if b"_" in word:  # only Python reads 1_000 as a number
                 raise ValueError
             return float(word)
         except ValueError:

@@ -180,10 +180,8 @@ def prepare_babel(options: PrepareOptions, reporter: Reporter = SILENT) -> Prepa
         parts = [part for part in found if part.split in splits]
         summary = options.summary(splits, official, found_sizes=dict.fromkeys(splits, 0), began=began)
         renamed = _tell_apart(parts, summary) if options.format == "single" else {}
-        with (
-            options.writer(summary) as writer,
-            reporter.progress(f"prepare {options.dataset}", sum(part.count for part in parts)) as advance,
-        ):
+        total = sum(part.count for part in parts)
+        with options.writer(summary) as writer, reporter.progress(f"prepare {options.dataset}", total) as advance:
             for part in parts:
                 _write(part, official["classes"], renamed, summary, writer, advance)
     return summary

@@ -77,7 +77,7 @@ def bodies_of(entry: AnnotatedEntry) -> np.ndarray:
     if bodies.shape[2:] != _JOINTS:
         raise DataError(f"it has {bodies.shape[2]} joints with {bodies.shape[3]} values, expected 25 with x, y and z")
     if label not in (-1, int(entry.name[-3:]) - 1):
-        raise DataError(f"its label is {label}, but its name says {int(entry.name[-3:]) - 1}")
+        raise DataError(f"its label is {label}, expected {int(entry.name[-3:]) - 1} by its name")
     with np.errstate(over="ignore"):  # a value too large becomes infinite, which is reported
         two = np.zeros((_BODIES, *bodies.shape[1:]), np.float32)
         two[: len(bodies)] = bodies

@@ -15,7 +15,7 @@ from stgcn_cli.io.files import atomic_write
 
 Array = np.ndarray
 
-# Rest pose: joint -> (parent, offset from it). The order lets a parent stand before its children.
+# Rest pose: joint -> (parent, offset from it). A parent is before its children.
 _POSE = {
     0: (0, (0.0, 0.0, 0.0)), 1: (0, (0.0, 0.28, 0.0)), 20: (1, (0.0, 0.24, 0.0)), 2: (20, (0.0, 0.08, 0.0)),
     3: (2, (0.0, 0.16, 0.0)), 4: (20, (-0.18, -0.03, 0.0)), 5: (4, (-0.04, -0.27, 0.0)), 6: (5, (-0.02, -0.25, 0.0)),

@@ -111,8 +111,8 @@ def test_clips_that_cannot_be_used_are_set_aside_and_named(tmp_path):
 
 def test_the_counts_are_compared_with_the_official_ones_bad_clips_included(tmp_path):
     write_split(tmp_path / "in", "train", made_up(3))
-    (said,) = prepare("babel60", [tmp_path / "in"], tmp_path / "x.pkl").warnings
-    assert "not the official ones (train has 3 clips, officially 45,473)" in said
+    (result,) = prepare("babel60", [tmp_path / "in"], tmp_path / "x.pkl").warnings
+    assert "not the official ones (train has 3 clips, officially 45,473)" in result
     whole = np.lib.format.open_memmap(
         tmp_path / "in" / "train_ntu_sk_60.npy", "w+", np.float16, (45_473, 3, 1, 25, 1)
     )  # all zeros
@@ -165,8 +165,8 @@ def test_the_command_finds_the_release_and_says_what_it_did(stgcn, tmp_path, pla
         write_split(folder, split, release | {"segments": [f"{split}{i}" for i in range(8)]})
     if place == "tar":
         write_archive(tmp_path / "data" / "babel_feats_labels.tar.gz", folder)
-    said = stgcn("prepare", "babel60")
-    assert said.code == 0, said.err
+    result = stgcn("prepare", "babel60")
+    assert result.code == 0, result.err
     for word in (
         "train",
         "45,473",
@@ -174,8 +174,10 @@ def test_the_command_finds_the_release_and_says_what_it_did(stgcn, tmp_path, pla
         "data/babel60.report.json",
         "1e+06, beyond what float16 can hold",
     ):
-        assert word in said.out
-    assert "officially 45,473" in said.err and len(read_pickle(tmp_path / "data" / "babel60.pkl")["annotations"]) == 14
+        assert word in result.out
+    assert (
+        "officially 45,473" in result.err and len(read_pickle(tmp_path / "data" / "babel60.pkl")["annotations"]) == 14
+    )
     as_json = json.loads(stgcn("prepare", "babel60", "--json", "--format", "list").out)
     assert as_json["outputs"] == ["data/babel60/train.pkl", "data/babel60/val.pkl"] and as_json["clips"] == 14
 
@@ -192,8 +194,8 @@ def test_the_command_finds_the_release_and_says_what_it_did(stgcn, tmp_path, pla
     (["babel60", "--download"], 2, ["babel60 cannot be downloaded", "https://babel.is.tue.mpg.de"]),
     (["babel61"], 2, ["Did you mean 'babel60'?"]),
 ])  # fmt: skip
-def test_what_cannot_work_is_said(stgcn, tmp_path, words, code, causes):
+def test_invalid_calls_are_refused(stgcn, tmp_path, words, code, causes):
     write_split(tmp_path / "in", "train", made_up(3))
     write_split(tmp_path / "half", "train", made_up(3), labels=False)
-    said = stgcn("prepare", *words)
-    assert said.code == code and all(cause in said.err for cause in causes), said.err
+    result = stgcn("prepare", *words)
+    assert result.code == code and all(cause in result.err for cause in causes), result.err

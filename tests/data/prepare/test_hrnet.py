@@ -149,9 +149,9 @@ def test_a_split_never_becomes_a_path_out_of_the_folder(tmp_path):
 @pytest.mark.parametrize("folder", ["data", "data/posec3d"])
 def test_the_command_finds_the_published_lists(stgcn, tmp_path, folder):
     lists(tmp_path / folder)
-    said = stgcn("prepare", "ntu60-2d")
-    assert said.code == 0, said.err
-    assert "40,091" in said.out and "data/ntu60-2d.pkl" in said.out and "officially 40,091" in said.err
+    result = stgcn("prepare", "ntu60-2d")
+    assert result.code == 0, result.err
+    assert "40,091" in result.out and "data/ntu60-2d.pkl" in result.out and "officially 40,091" in result.err
     assert len(read_pickle(tmp_path / "data" / "ntu60-2d.pkl")["annotations"]) == 10
 
 
@@ -160,9 +160,9 @@ def test_what_is_not_there_is_downloaded_on_request(stgcn, tmp_path):
         for path in lists(tmp_path / "there"):
             mirror.files[f"/posec3d/{path.name}"] = Served(path.read_bytes())
         words = ("prepare", "ntu60-2d", "--download", "--base-url", mirror.base, "--json")
-        said = stgcn(*words, env={"no_proxy": "127.0.0.1"})
-        assert said.code == 0, said.err
-        assert json.loads(said.out)["split_sizes"] == {"xsub_train": 6, "xsub_val": 4}
+        result = stgcn(*words, env={"no_proxy": "127.0.0.1"})
+        assert result.code == 0, result.err
+        assert json.loads(result.out)["split_sizes"] == {"xsub_train": 6, "xsub_val": 4}
     assert stgcn("prepare", "ntu60-2d", "--source", "there/ntu60_xsub_train.pkl", "--out", "y.pkl").code == 0
 
 
@@ -177,8 +177,8 @@ def test_what_is_not_there_is_downloaded_on_request(stgcn, tmp_path):
     (["ntu60", "--download"], 2, ["ntu60 cannot be downloaded", "rose1.ntu.edu.sg"]),
     (["ntu60-3d"], 2, ["Did you mean 'ntu60-2d'?"]),
 ])  # fmt: skip
-def test_what_cannot_work_is_said(stgcn, tmp_path, words, code, causes):
+def test_invalid_calls_are_refused(stgcn, tmp_path, words, code, causes):
     write_pickle(tmp_path / "train.pkl", records_2d(3))
     write_pickle(tmp_path / "own.pkl", records_2d(3))
-    said = stgcn("prepare", *words)
-    assert said.code == code and all(cause in said.err for cause in causes), said.err
+    result = stgcn("prepare", *words)
+    assert result.code == code and all(cause in result.err for cause in causes), result.err

@@ -51,7 +51,7 @@ def test_raw_annotations_become_what_the_texts_become(golden, tmp_path, dialect,
 @pytest.mark.parametrize(("change", "cause"), [
     (lambda r: r.update(keypoint=r["keypoint"][:, :, :17, :2]), "it has 17 joints with 2 values"),
     (lambda r: r["keypoint"].__setitem__((0, 0, 0, 0), np.inf), "NaN or infinite"),
-    (lambda r: r.update(label=59), "its label is 59, but its name says"),
+    (lambda r: r.update(label=59), "its label is 59, expected"),
     (lambda r: r.update(total_frames=1000), "total_frames is 1000"),
     (lambda r: r.update(frame_dir=None), "not a record with a frame_dir"),
     (lambda r: r.update(frame_dir="walking"), "its name is not an NTU sample name"),
@@ -68,8 +68,8 @@ def test_a_bad_raw_annotation_is_set_aside_and_named(tmp_path, change, cause):
 
 def test_the_command_says_that_other_bodies_were_chosen(stgcn, tmp_path):
     write(tmp_path / "ntu120_3danno.pkl", raw_records())
-    said = stgcn("prepare", "ntu120", "--source", "ntu120_3danno.pkl")
-    assert said.code == 0 and said.err.count("another rule") == 1, said.err
+    result = stgcn("prepare", "ntu120", "--source", "ntu120_3danno.pkl")
+    assert result.code == 0 and result.err.count("another rule") == 1, result.err
     assert list(read_pickle(tmp_path / "data" / "ntu120.pkl")["split"]) == [
         "xsub_train",
         "xsub_val",
@@ -77,5 +77,5 @@ def test_the_command_says_that_other_bodies_were_chosen(stgcn, tmp_path):
         "xset_val",
     ]
     write_zip(tmp_path / "x.zip", golden_texts())
-    said = stgcn("prepare", "ntu60", "--source", "ntu120_3danno.pkl", "--source", "x.zip")
-    assert said.code == 2 and "x.zip is not" in said.err
+    result = stgcn("prepare", "ntu60", "--source", "ntu120_3danno.pkl", "--source", "x.zip")
+    assert result.code == 2 and "x.zip is not" in result.err
