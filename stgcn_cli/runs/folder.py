@@ -1,4 +1,4 @@
-"""Run folders: their names, the lock of a running training, and what their environment was."""
+"""Run folders: names, the lock of a running training, and the record of its environment."""
 
 import contextlib
 import glob
@@ -19,9 +19,9 @@ NAME = "run.lock"
 
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold the run in `folder` while the block runs.
+    """Hold the lock of the run in `folder` while the block runs.
 
-    Raises UsageError naming the process that trains there, RunError when the folder cannot be written.
+    Raises UsageError naming the process that holds it, RunError when the folder cannot be written.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -35,27 +35,30 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a run has begun in `folder`."""
+    """Whether `folder` contains a run, finished or not."""
     return any((folder / name).exists() for name in ("preset.toml", "log.jsonl", "last.pth"))
 
 
 def ensure_empty(folder: Path) -> None:
-    """Raises UsageError when `folder` holds a run already."""
+    """Raise UsageError when `folder` contains a run."""
     if is_run(folder):
         raise UsageError(
-            f"{folder} holds a run already; it is not overwritten.",
-            "Add --resume to go on with it, or choose another --work-dir.",
+            f"{folder} already contains a run, which is not overwritten.",
+            "Add --resume to continue it, or choose another --work-dir.",
         )
 
 
 def new_folder(work_dir: Path | None, preset: str) -> Path:
-    """Make the folder of a new run: `work_dir`, else ./runs/<preset> with the first free counting suffix.
+    """Create the folder of a new run: `work_dir`, else ./runs/<preset> with the first free number as suffix.
 
-    Raises UsageError when `work_dir` holds a run already.
+    Raises UsageError when `work_dir` contains a run, RunError when it cannot be created.
     """
     if work_dir is not None:
         ensure_empty(work_dir)
-        return _make_dirs(work_dir)
+        try:
+            return make_dirs(work_dir)
+        except OSError as error:
+            raise disk_error(error, work_dir) from error
     for count in range(1, 100_000):
         folder = Path("runs") / (preset if count == 1 else f"{preset}-{count}")
         try:
@@ -70,15 +73,8 @@ def new_folder(work_dir: Path | None, preset: str) -> Path:
     raise UsageError("There are 100,000 runs of this preset in ./runs.", "Choose a --work-dir.")
 
 
-def _make_dirs(folder: Path) -> Path:
-    try:
-        return make_dirs(folder)
-    except OSError as error:
-        raise disk_error(error, folder) from error
-
-
 def newest_folder(preset: str) -> Path | None:
-    """The preset's run in ./runs with the highest suffix, or None."""
+    """Return the preset's run in ./runs with the highest suffix, or None."""
     runs = {1: Path("runs") / preset} if is_run(Path("runs") / preset) else {}
     for folder in Path("runs").glob(f"{glob.escape(preset)}-*"):
         suffix = folder.name[len(preset) + 1 :]
@@ -88,7 +84,7 @@ def newest_folder(preset: str) -> Path | None:
 
 
 def environment(settings: dict[str, Any]) -> dict[str, Any]:
-    """Versions, machine and settings of a run, for environment.json."""
+    """Return versions, machine and settings of a run, for environment.json."""
     import numpy
     import torch
 
@@ -103,6 +99,6 @@ def environment(settings: dict[str, Any]) -> dict[str, Any]:
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "command": ["stgcn", *sys.argv[1:]],  # whatever way it was started, this is how it is typed
+        "command": ["stgcn", *sys.argv[1:]],  # however it was started (python -m, torchrun), this is what to type
         **settings,
     }

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder beside checkpoints: log.jsonl, results.csv, preset.toml, environment.json."""
+"""Training logs: log.jsonl and results.csv of a run, and the published logs of MMAction2 0.x."""
 
 import contextlib
 import json
@@ -16,25 +16,32 @@ _EPOCH_COLUMNS = ("epoch", "lr", "loss", "top1_acc", "top5_acc")
 _NEEDED = {"epoch": (*_EPOCH_COLUMNS, "time"), "train": ("iter",), "skipped": ("iter",)}
 _LINE, _MOST_LINES = 1 << 16, 2_000_000  # characters; a year of training
 
+# in published logs
+_MOST_BYTES, _MOST_EPOCHS = 64 << 20, 100_000
+_TRAIN = re.compile(r"Epoch \[(\d+)\]\[\d+/\d+\]\s+(.*)")
+_VAL = re.compile(r"Epoch ?\(val\) \[(\d+)\](?:\[\d+\])?\s+(.*)")
+_PAIR = re.compile(r"([A-Za-z]\w*): (-?\d+(?:\.\d+)?(?:e[-+]?\d+)?)")
+_MEANS = ("lr", "loss", "top1_acc", "top5_acc")
+
 
 class NullLog:
-    """The log of a rank that does not speak."""
+    """The log of ranks other than the first: it discards everything."""
 
     def write(self, record: dict[str, Any]) -> None:
-        """Nothing."""
+        """Discard the record."""
 
     def results(self) -> None:
-        """Nothing."""
+        """Write nothing."""
 
 
 class RunLog(NullLog):
-    """Appends to log.jsonl and keeps results.csv in step with it."""
+    """The log of a run folder: log.jsonl, and results.csv computed from it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.path = folder, folder / "log.jsonl"
 
     def write(self, record: dict[str, Any]) -> None:
-        """Append one record and bring it to the disk, so that no checkpoint outlives the log that leads to it.
+        """Append one record and flush it to disk, so that no checkpoint is newer than the log that leads to it.
 
         Raises RunError when it cannot be written.
         """
@@ -50,7 +57,7 @@ class RunLog(NullLog):
             raise disk_error(error, self.path) from error
 
     def results(self) -> None:
-        """Write results.csv, one line an epoch, out of log.jsonl."""
+        """Write results.csv with one line per epoch."""
         import pandas
 
         rows: dict[int, dict[str, Any]] = {}
@@ -67,7 +74,7 @@ class RunLog(NullLog):
             frame.to_csv(stream, index=False, lineterminator="\n")
 
     def cut_back(self, epochs: int, step: int = 0) -> None:
-        """Drop what was logged after `epochs` epochs and `step` steps of the next: a resumed run writes it again."""
+        """Drop the records after `epochs` epochs and `step` steps of the next: a resumed run writes them again."""
         kept = [record for record in read_log(self.path) if _is_before(record, epochs, step)]
         if self.path.exists():
             with atomic_write(self.path, "w") as stream:
@@ -80,7 +87,7 @@ def _is_before(record: dict[str, Any], epochs: int, step: int) -> bool:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The records of a log.jsonl; lines that are none, such as the last one before a crash, are left out."""
+    """Return the records of a log.jsonl, without damaged lines such as the last one before a crash."""
     if not path.is_file():
         return []
     records = []
@@ -96,26 +103,17 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def _is_record(record: Any) -> bool:
-    """Whether it has the epoch and the mode, and the numbers that a record of this mode has."""
+    """Whether it has an epoch, a mode, and the numbers that records of this mode have."""
     if not isinstance(record, dict) or not isinstance(record.get("mode"), str):
         return False
     needed = ("epoch", *_NEEDED.get(record["mode"], ()))
     return type(record.get("epoch")) is int and all(type(record.get(key)) in (int, float) for key in needed)
 
 
-# The training logs of MMAction2 0.x, in both forms: JSON lines, and lines for people.
-
-_MOST_BYTES, _MOST_EPOCHS = 64 << 20, 100_000
-_TRAIN = re.compile(r"Epoch \[(\d+)\]\[\d+/\d+\]\s+(.*)")
-_VAL = re.compile(r"Epoch ?\(val\) \[(\d+)\](?:\[\d+\])?\s+(.*)")
-_PAIR = re.compile(r"([A-Za-z]\w*): (-?\d+(?:\.\d+)?(?:e[-+]?\d+)?)")
-_MEANS = ("lr", "loss", "top1_acc", "top5_acc")
-
-
 def read_published(path: Path) -> list[dict[str, Any]]:
-    """The records of a published log in our own form: one "epoch" record an epoch (means), and its "val" records.
+    """Return the records of a published log (JSON lines or text) in our form: "epoch" records with means, "val" records.
 
-    Empty when there is nothing of the kind in the file, or it cannot be read.
+    Empty when the file contains no such records or cannot be read.
     """
     try:
         with open(path, "rb") as stream:
@@ -140,12 +138,12 @@ def _means(rows: list[dict[str, float]]) -> dict[str, float]:
 
 def _records(text: str) -> Iterator[tuple[str, int, dict[str, float]]]:
     for line in text.splitlines():
-        mode, epoch, values = _of_json(line) if line.startswith("{") else _of_words(line)
+        mode, epoch, values = _parse_json(line) if line.startswith("{") else _parse_text(line)
         if mode in ("train", "val") and 0 < epoch <= _MOST_EPOCHS:
             yield mode, epoch, {key: value for key, value in values.items() if math.isfinite(value)}
 
 
-def _of_json(line: str) -> tuple[str, int, dict[str, float]]:
+def _parse_json(line: str) -> tuple[str, int, dict[str, float]]:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
@@ -156,7 +154,7 @@ def _of_json(line: str) -> tuple[str, int, dict[str, float]]:
     return mode, epoch, {k: float(v) for k, v in record.items() if type(v) in (int, float) and abs(v) < 1e30}
 
 
-def _of_words(line: str) -> tuple[str, int, dict[str, float]]:
+def _parse_text(line: str) -> tuple[str, int, dict[str, float]]:
     for mode, pattern in (("train", _TRAIN), ("val", _VAL)):
         if found := pattern.search(line[:2000]):
             return mode, int(found[1][:9]), {key: float(value) for key, value in _PAIR.findall(found[2])}

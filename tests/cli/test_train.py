@@ -98,7 +98,7 @@ def test_runs_are_counted_and_never_overwritten(run, stgcn, tmp_path):
     assert stgcn(*TRAIN, "--no-validate").code == 0
     assert (tmp_path / "runs" / "ntu60-xsub-3d-2" / "last.pth").exists()
     said = stgcn(*TRAIN, "--work-dir", run)
-    assert said.code == 2 and "holds a run already" in said.err and "--resume" in said.err
+    assert said.code == 2 and "already contains a run" in said.err and "--resume" in said.err
     assert (run / "log.jsonl").read_bytes() == before
 
 

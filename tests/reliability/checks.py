@@ -22,7 +22,6 @@ _VARIES = (
     ".png",
     ".html",
     "last-1.pth",
-    "last-2.pth",
 )  # time, place, history
 
 

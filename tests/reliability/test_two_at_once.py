@@ -21,7 +21,7 @@ from tests.reliability.disks import Disk, plain_folder
 from tests.reliability.writing import RAW, RECIPE, annotations, checkpoint, raw_clips
 
 MANY = pytest.param(25, id="many rounds", marks=pytest.mark.slow)
-TRAINED = re.compile(r"is being trained by process \d+ on \S+|holds a run already|nothing to do")
+TRAINED = re.compile(r"is being trained by process \d+ on \S+|already contains a run|nothing to do")
 
 pytestmark = pytest.mark.slow  # they mount disks and start many processes
 

@@ -73,7 +73,7 @@ def test_what_the_first_cannot_do_ends_all_of_them_at_once(small_data, tmp_path,
     began = time.monotonic()
     said = launcher(tmp_path, *TRAIN, "--work-dir", "run")
     assert time.monotonic() - began < 60
-    assert "".join(each.err for each in said).count("holds a run already") == 1, said
+    assert "".join(each.err for each in said).count("already contains a run") == 1, said
     if launcher is srun:
         assert [each.code for each in said] == [2, 2]
 

@@ -69,7 +69,7 @@ def test_epochs_that_a_run_has_are_not_planned_again(place):
 
 def test_what_training_refuses_is_refused(place, monkeypatch):
     said = run_stgcn(place, *TRAIN, "--dry-run", "--work-dir", "runs/ntu60-xsub-3d")
-    assert said.code == 2 and "holds a run already" in said.err, said.err
+    assert said.code == 2 and "already contains a run" in said.err, said.err
     monkeypatch.chdir(place)
     with pytest.raises(DataError, match="the model has 2 classes"):
         dry_run.plan_run(
