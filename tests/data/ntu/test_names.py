@@ -2,7 +2,15 @@ from collections import Counter
 
 import pytest
 
-from stgcn_cli.data.ntu.names import NTU, NtuName, missing_samples, parse_name, split_of
+from stgcn_cli.data.ntu.names import (
+    NTU,
+    NtuName,
+    benchmark_folder,
+    benchmark_name,
+    missing_samples,
+    parse_name,
+    split_of,
+)
 
 BEFORE_DROPPING = {
     "ntu60": {"xsub_train": 40_320, "xsub_val": 16_560, "xview_train": 37_920, "xview_val": 18_960},
@@ -42,3 +50,11 @@ def test_the_splits_are_the_published_ones():
     name = NtuName(setup=2, camera=1, person=45, replication=1, action=1)
     assert [split_of(ntu120, benchmark, name) for benchmark in ntu120.benchmarks] == ["xsub_train", "xset_train"]
     assert [split_of(ntu60, benchmark, name) for benchmark in ntu60.benchmarks] == ["xsub_val", "xview_val"]
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"), [("xsetup", "xset"), ("cross-view", "xview"), ("xsub", "xsub"), ("x", "x")]
+)
+def test_benchmarks_are_known_by_their_other_names(name, wanted):
+    assert benchmark_name(name) == wanted
+    assert benchmark_name(benchmark_folder(wanted)) == wanted
