@@ -4,11 +4,12 @@ A record is a dict: frame_dir str, label int, total_frames int, keypoint (M T V 
 Dialects: a list of records (one file a split, MMAction2 0.x), or {"split": {name: [frame_dir]}, "annotations": [records]}.
 """
 
+import functools
 import io
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,7 +20,7 @@ from stgcn_cli.data.ntu.names import BENCHMARKS, benchmark_name
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io import safe_pickle
 from stgcn_cli.io.pickle_values import HeldArray, Refused
-from stgcn_cli.io.text import nearest, nearest_file, one_line, printable, shown
+from stgcn_cli.io.text import nearest, nearest_file, printable, shown
 
 _CONVERSIONS = {  # what users have in their pickles, and the line that converts it
     "torch": "Convert tensors before pickling: record['keypoint'] = record['keypoint'].numpy()",
@@ -47,10 +48,39 @@ class Records(Sequence[Any]):
 
 @dataclass(frozen=True)
 class Annotations:
-    """What a pickle holds. `splits` is None for the list dialect, whose split is in the file's name."""
+    """Contents of a pickle. `splits` is None for the list dialect, whose single split is `own`, found in the file's name."""
 
+    path: Path
     records: Records
     splits: dict[str, list[str]] | None
+    own: str | None
+
+    @functools.cached_property
+    def members(self) -> dict[str, list[str]]:
+        """Splits by clip name, of the dialect with splits."""
+        members: dict[str, list[str]] = {}
+        for split, names in (self.splits or {}).items():
+            for name in dict.fromkeys(names):
+                members.setdefault(name, []).append(split)
+        return members
+
+    @property
+    def split_names(self) -> list[str]:
+        """The splits of the file."""
+        return list(self.splits) if self.splits is not None else [self.own] if self.own else []
+
+    def splits_of(self, record: Any) -> list[str]:
+        """Return the splits of a record; none for one that no split names."""
+        if self.splits is None:
+            return self.split_names
+        name = record.get("frame_dir") if isinstance(record, dict) else None
+        return self.members.get(name, []) if isinstance(name, str) else []
+
+    def names_without_record(self) -> list[str]:
+        """Return the names in the splits for which there is no record."""
+        named = (record.get("frame_dir") for record in self.records.bare if isinstance(record, dict))
+        there = {name for name in named if isinstance(name, str)}
+        return [name for name in self.members if name not in there]
 
 
 def read(path: Path) -> Annotations:
@@ -59,18 +89,36 @@ def read(path: Path) -> Annotations:
     stream = _open(path)
     value = _load(path, stream, hold=True)
     if isinstance(value, list):
-        return Annotations(Records(value, path, stream), None)
+        return Annotations(path, Records(value, path, stream), None, split_in_name(path))
     if isinstance(value, dict) and isinstance(value.get("annotations"), list) and isinstance(value.get("split"), dict):
         named = _filled(value["split"], path, stream)
         splits = {str(split): _names_in(path, split, names) for split, names in named.items()}
-        return Annotations(Records(value["annotations"], path, stream), splits)
+        return Annotations(path, Records(value["annotations"], path, stream), splits, None)
     found = "an array" if isinstance(value, HeldArray) else shown(value)
     if isinstance(value, dict):
         found += f" with the keys {', '.join(map(str, value))[:80]}"
     raise DataError(
-        f"{path} holds {printable(found)}, not annotations.",
+        f"{path} contains {printable(found)}, not annotations.",
         'Expected a list of records, or {"split": {...}, "annotations": [...]}.',
     )
+
+
+def read_with_benchmark(path: Path) -> Annotations:
+    """Return the annotations as `read` does; the split of a list is named with its benchmark, such as "xsub_train".
+
+    Raises DataError when a list has no split in its name.
+    """
+    found = read(path)
+    if found.splits is not None:
+        return found
+    if found.own is None:
+        raise DataError(
+            f"{path} is a list of records without the name of a split in its file name.",
+            "Rename it with train or val, for example ntu60_xsub_train.pkl.",
+        )
+    words = path.stem.lower().replace("-", "_").replace(".", "_").split("_")
+    benchmark = next((name for name in map(benchmark_name, words) if name in BENCHMARKS), "xsub")
+    return replace(found, own=f"{benchmark}_{found.own}")
 
 
 def read_pickle(path: Path) -> Any:
@@ -133,77 +181,21 @@ def _names_in(path: Path, split: object, names: Any) -> list[str]:
     plain = names.ravel().tolist() if isinstance(names, np.ndarray) else list(names)
     for name in plain:
         if not isinstance(name, str | int):
-            raise DataError(f"{where} holds {shown(name)}, which is no name.")
+            raise DataError(f"{where} contains {shown(name)}; expected names.")
     return list(map(str, plain))
 
 
-# Annotation pickles of either dialect with the splits each record belongs to, by the names NTU's benchmarks have here.
-
-_USUAL = "xsub"  # of a list whose name says no benchmark
-
-
-@dataclass(frozen=True)
-class SplitRecords:
-    """A pickle's records, the splits it has, and which of them a record is in."""
-
-    path: Path
-    records: Sequence[Any]
-    splits: list[str]
-    members: dict[str, list[str]] | None  # name -> splits; None: every record is in every split
-    notes: list[str] = field(default_factory=list)
-
-    def splits_of(self, record: Any) -> list[str]:
-        """The splits the record is in; none for one that no split names."""
-        if self.members is None:
-            return self.splits
-        name = record.get("frame_dir") if isinstance(record, dict) else None
-        return self.members.get(name, []) if isinstance(name, str) else []
-
-
-def read_with_splits(path: Path) -> SplitRecords:
-    """Either dialect. A list's split is in the file's name: ntu60_xsub_train.pkl. Raises DataError."""
-    found = read(path)
-    if found.splits is None:
-        return SplitRecords(path, found.records, [_split_in_name(path)], None)
-    members: dict[str, list[str]] = {}
-    for split, names in found.splits.items():
-        for name in dict.fromkeys(names):
-            members.setdefault(name, []).append(split)
-    return SplitRecords(path, found.records, list(found.splits), members, _lost(path, found.records.bare, members))
-
-
-def choose_splits(dataset: str, there: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
-    """The splits of `there`, each once, that `wanted` names or whose benchmark it names (None: all). Raises UsageError."""
-    there = list(dict.fromkeys(there))
+def choose_splits(dataset: str, available: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
+    """Return the available splits, each once, whose name or benchmark is in `wanted` (None: all). Raises UsageError."""
+    available = list(dict.fromkeys(available))
     if wanted is None:
-        return there
-    known = list(dict.fromkeys([*(split.rpartition("_")[0] or split for split in there), *there]))
+        return available
+    known = list(dict.fromkeys([*(split.rpartition("_")[0] or split for split in available), *available]))
     chosen = [benchmark_name(name) for name in wanted]
     for name in chosen:
         if name not in known:
-            said = f"{dataset} has no split {name!r} here.{nearest(name, known)}"
-            raise UsageError(said, f"It has {', '.join(known)}.")
+            message = f"{dataset} has no split {name!r} here.{nearest(name, known)}"
+            raise UsageError(message, f"It has {', '.join(known)}.")
     if not chosen:
         raise UsageError("--splits names no split.", f"{dataset} has {', '.join(known)}.")
-    return [split for split in there if split in chosen or split.rpartition("_")[0] in chosen]
-
-
-def _split_in_name(path: Path) -> str:
-    part = split_in_name(path)
-    if part is None:
-        raise DataError(
-            f"{path} is a list of records, and its name does not say of which split.",
-            "Give it a name with train or val in it, such as ntu60_xsub_train.pkl.",
-        )
-    words = path.stem.lower().replace("-", "_").replace(".", "_").split("_")
-    benchmark = next((name for name in map(benchmark_name, words) if name in BENCHMARKS), _USUAL)
-    return f"{benchmark}_{part}"
-
-
-def _lost(path: Path, records: Sequence[Any], members: dict[str, list[str]]) -> list[str]:
-    named = (record.get("frame_dir") for record in records if isinstance(record, dict))
-    there = {name for name in named if isinstance(name, str)}
-    lost = [name for name in members if name not in there]
-    if not lost:
-        return []
-    return [f"{len(lost):,} names in the splits of {path} have no record, the first is {one_line(lost[0])}."]
+    return [split for split in available if split in chosen or split.rpartition("_")[0] in chosen]

@@ -13,27 +13,23 @@ from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from stgcn_cli.errors import DataError
+from stgcn_cli.io.text import one_line
 
-# Packed files looked at before they are unpacked: a few kilobytes can claim, or hold, any number of bytes.
-
-_TIMES, _FREE = 200, 256 << 20  # a packed skeleton is some ten times smaller; as much as this needs no thought
+MAX_BYTES = 64 << 20  # of one text; NTU's longest have a few million
+_RATIO, _FREE = 200, 256 << 20  # largest ratio of unpacked to packed bytes (skeletons have about 10); always allowed
+_ENCRYPTED = 1  # the flag bit
+_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature; lengths of the name and of the extra field
 
 
 def check_packed(path: Path) -> None:
-    """Raise ValueError when what is in the zip (or .npz) at `path` unpacks to far more than such files hold.
+    """Raise ValueError when the zip (or .npz) at `path` unpacks to far more bytes than plausible (a zip bomb).
 
-    zipfile itself reads no more of a member than its directory declares. Raises OSError and zipfile.BadZipFile, too.
+    zipfile itself reads no more of a member than its directory declares. Also raises OSError and zipfile.BadZipFile.
     """
     with zipfile.ZipFile(path) as archive:
         total = sum(member.file_size for member in archive.infolist())
-    if total > max(_FREE, _TIMES * path.stat().st_size):
-        raise ValueError(f"it claims to hold {total:,} bytes, over {_TIMES} times its own size")
-
-
-MAX_BYTES = 64 << 20  # of one text; NTU's longest have a few million
-_ENCRYPTED = 1  # the flag bit
-_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature; lengths of the name and of the extra field
-_SHOWN_NAME = 200
+    if total > max(_FREE, _RATIO * path.stat().st_size):
+        raise ValueError(f"it claims to hold {total:,} bytes, over {_RATIO} times its own size")
 
 
 class Packed(NamedTuple):
@@ -51,7 +47,7 @@ class Entry:
     """One text: its name without folders and suffix, where it lies, and its size in bytes as declared."""
 
     name: str
-    place: str  # for people: "archive.zip: folder/NAME.skeleton" or the path
+    place: str  # for messages: "archive.zip: folder/NAME.skeleton" or the path
     path: str  # the file itself, or the zip it lies in
     size: int
     packed: Packed | None = None
@@ -59,7 +55,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """Entries sorted by name, each name once, and (place, reason) of the files that are none."""
+    """Entries sorted by name, each name once, and (place, reason) of the other files."""
 
     entries: list[Entry]
     duplicates: list[tuple[str, str]]
@@ -67,8 +63,10 @@ class Listing:
 
 
 def list_texts(sources: Sequence[Path], suffix: str = ".skeleton") -> Listing:
-    """Every file `NAME<suffix>` in the sources. Of a name that occurs twice the first is kept: sources in the order
-    given, then by path. Raises DataError when a source does not exist or cannot be listed."""
+    """List every file `NAME<suffix>` in the sources. Of duplicate names the first is kept: by source, then by path.
+
+    Raises DataError when a source does not exist or cannot be listed.
+    """
     entries: dict[str, Entry] = {}
     duplicates, foreign = [], []
     for source in sources:
@@ -81,27 +79,27 @@ def list_texts(sources: Sequence[Path], suffix: str = ".skeleton") -> Listing:
 
 
 def read_text(entry: Entry) -> bytes:
-    """The bytes of an entry; raises DataError when they are damaged, encrypted, too many, or have changed since."""
+    """Return the bytes of an entry. Raises DataError when they are damaged, encrypted, too many, or have changed."""
     size = max(entry.size, entry.packed.size if entry.packed else 0)
     if size > MAX_BYTES:
-        raise DataError(f"it has {size:,} bytes; more than {MAX_BYTES:,} are not read")
+        raise DataError(f"it has {size:,} bytes, more than the limit of {MAX_BYTES:,}")
     try:
         with open(entry.path, "rb") as stream:
             text = _read_member(stream, entry.packed, entry.size) if entry.packed else stream.read(entry.size + 1)
     except OSError as error:
         raise DataError(f"it cannot be read: {error.strerror or error}") from error
     if len(text) != entry.size:
-        raise DataError(f"it does not have the {entry.size:,} bytes it should have")
+        raise DataError(f"it does not have the expected {entry.size:,} bytes")
     return text
 
 
 def list_source(source: Path, suffix: str) -> Iterator[tuple[Entry, str]]:
-    """The entries of one source with, for those that are no texts, the reason."""
+    """List the entries of one source, with the reason for those that are not texts. Raises DataError."""
     try:
         found = list(_walk(source) if source.is_dir() else _list_file(source, suffix))
     except zipfile.BadZipFile as error:
-        hint = "Is the download complete? A zip, a folder, or one text can be a source."
-        raise DataError(f"{source} cannot be read as a zip: {_shown(str(error))}.", hint) from error
+        hint = "Is the download complete? Expected a zip, a folder, or one text."
+        raise DataError(f"{source} cannot be read as a zip: {_shown(error)}.", hint) from error
     except OSError as error:
         raise DataError(f"{source} cannot be read: {error.strerror or error}.") from error
     for entry, reason in sorted(found, key=lambda pair: pair[0].place):
@@ -112,7 +110,7 @@ def list_source(source: Path, suffix: str) -> Iterator[tuple[Entry, str]]:
 
 def _list_file(source: Path, suffix: str) -> Iterator[tuple[Entry, str]]:
     if source.suffix == suffix:
-        yield Entry(source.name, _shown(str(source)), str(source), source.stat().st_size), ""
+        yield Entry(source.name, _shown(source), str(source), source.stat().st_size), ""
     else:
         yield from _list_zip(source)
 
@@ -126,11 +124,11 @@ def _list_zip(source: Path) -> Iterator[tuple[Entry, str]]:
     for m in members:
         packed = Packed(m.header_offset, m.compress_size, m.compress_type, m.flag_bits, m.CRC)
         name = PurePosixPath(m.filename).name
-        yield Entry(name, f"{_shown(str(source))}: {_shown(m.filename)}", str(source), m.file_size, packed), ""
+        yield Entry(name, f"{_shown(source)}: {_shown(m.filename)}", str(source), m.file_size, packed), ""
 
 
 def _walk(folder: Path) -> Iterator[tuple[Entry, str]]:
-    """Every file below `folder`. Linked folders are not entered, and a linked file must lie in the folder."""
+    """List every file below `folder`. Linked folders are not entered, and a linked file must lie in the folder."""
     root = os.path.realpath(folder)
     unread: list[OSError] = []
     for parent, folders, files in os.walk(folder, onerror=unread.append):
@@ -138,13 +136,14 @@ def _walk(folder: Path) -> Iterator[tuple[Entry, str]]:
         linked = [name for name in folders if os.path.islink(os.path.join(parent, name))]
         for name in sorted(files) + linked:
             path = os.path.join(parent, name)
-            reason = _why_not(path, root)
+            reason = _unusable(path, root)
             yield Entry(name, _shown(path), path, 0 if reason else os.stat(path).st_size), reason
     for error in unread:
         yield Entry("", _shown(error.filename), str(error.filename), 0), f"the folder cannot be read: {error.strerror}"
 
 
-def _why_not(path: str, root: str) -> str:
+def _unusable(path: str, root: str) -> str:
+    """Return why a file is not read, or an empty string."""
     if os.path.islink(path):
         target = os.path.realpath(path)
         if os.path.isdir(target) or os.path.commonpath([root, target]) != root:
@@ -157,7 +156,7 @@ def _why_not(path: str, root: str) -> str:
 
 
 def _read_member(stream: IO[bytes], packed: Packed, size: int) -> bytes:
-    """A zip member's bytes, straight from its place: opening the archive again would parse its whole directory."""
+    """Return a zip member's bytes, read at its offset: opening the archive again would parse its whole directory."""
     if packed.flags & _ENCRYPTED:
         raise DataError("it is encrypted")
     stream.seek(packed.offset)
@@ -176,15 +175,14 @@ def _unpack(data: bytes, method: int, limit: int) -> bytes:
     if method == zipfile.ZIP_STORED:
         return data
     if method != zipfile.ZIP_DEFLATED:
-        raise DataError(f"it is packed by method {method}, which is not read")
+        raise DataError(f"unsupported compression method {method}")
     try:
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, limit)
     except zlib.error as error:
         raise DataError(f"it is damaged: {error}") from error
 
 
-def _shown(name: str) -> str:
-    """A file name fit for messages and reports: no control characters, no bytes that are not text, not endless."""
-    if not name.isprintable():
-        name = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name)
-    return name if len(name) <= _SHOWN_NAME else f"{name[:_SHOWN_NAME]}..."
+def _shown(name: object) -> str:
+    """Return a file name fit for messages and reports: one line, at most 200 characters."""
+    text = one_line(name)
+    return text if len(text) <= 200 else f"{text[:200]}..."

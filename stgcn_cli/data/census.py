@@ -10,7 +10,7 @@ import numpy as np
 
 from stgcn_cli.config.skeletons import Shape, layout_for, words
 from stgcn_cli.data import annotations, records
-from stgcn_cli.data.locations import beside, split_in_name
+from stgcn_cli.data.locations import beside
 from stgcn_cli.data.readers.inputs import read_inputs
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.reporter import SILENT, Reporter
@@ -138,18 +138,13 @@ def survey(word: str, names: Sequence[str] | None = None, reporter: Reporter = S
 
 def _of_pickle(path: Path, tally: Tally, reporter: Reporter) -> dict[str, Any]:
     read = annotations.read(path)
-    own = split_in_name(path)
-    members: dict[str, list[str]] = {}
-    for split, listed in (read.splits or {}).items():
-        for name in dict.fromkeys(listed):
-            members.setdefault(name, []).append(split)
     there: set[str] = set()
     with reporter.progress(f"inspect {path.name}", len(read.records)) as advance:
         for record in read.records:
             said = record.get("frame_dir") if isinstance(record, dict) else None
             known = said if isinstance(said, str) else ""
             there.add(known)
-            tally.add(record, ([own] if own else []) if read.splits is None else members.get(known, []))
+            tally.add(record, read.splits_of(record))
             advance()
     lost = {split: len(set(listed) - there) for split, listed in (read.splits or {}).items()}
     kind = "a list of one split" if read.splits is None else "one file with its splits"

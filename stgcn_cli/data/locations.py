@@ -1,4 +1,4 @@
-"""Where data and working copies lie: one data folder, one cache folder."""
+"""Locations of data: the data folder, the annotation pickles in it, and the preset beside a pickle."""
 
 import os
 from collections.abc import Sequence
@@ -11,27 +11,19 @@ from stgcn_cli.data.ntu.names import benchmark_folder
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io.text import nearest_file
 
-_HOW = {
-    "ntu60": "Make it: stgcn prepare ntu60",
-    "ntu120": "Make it: stgcn prepare ntu120",
-    "ntu60-2d": "Make it: stgcn prepare ntu60-2d",
-    "ntu120-2d": "Make it: stgcn prepare ntu120-2d",
-    "babel60": "Make it: stgcn prepare babel60 (the release is at https://babel.is.tue.mpg.de)",
-    "babel120": "Make it: stgcn prepare babel120 (the release is at https://babel.is.tue.mpg.de)",
-    "demo": "Make it: stgcn demo",
-}
+_PREPARED = ("ntu60", "ntu120", "ntu60-2d", "ntu120-2d", "babel60", "babel120")
 
 
 def data_folder() -> Path:
-    """$STGCN_DATA, else ./data"""
+    """Return $STGCN_DATA, else ./data."""
     return Path(os.environ.get("STGCN_DATA") or "data")
 
 
 def find_pickles(dataset: str, splits: Sequence[str], given: Sequence[Path]) -> list[Path]:
-    """The annotation pickles for `dataset`: those given, or those a given folder (else the data folder) holds.
+    """Return the annotation pickles for `dataset`: the given files, or those in the given folders or the data folder.
 
     In a folder: <dataset>.pkl, else train.pkl and val.pkl of the benchmark of `splits`, in <dataset>/<benchmark>,
-    <benchmark>, or directly. Raises DataError naming what is missing and what makes it.
+    <benchmark>, or directly. Raises DataError naming the missing file and the command that creates it.
     """
     found: list[Path] = []
     for place in given or [data_folder()]:
@@ -40,10 +32,10 @@ def find_pickles(dataset: str, splits: Sequence[str], given: Sequence[Path]) -> 
         elif place.is_dir() or not given:
             found += _in_folder(place, dataset, splits)
         else:
-            raise DataError(f"There is no {place}.{nearest_file(place)}", _hint(dataset, given))
+            raise DataError(f"{place} not found.{nearest_file(place)}", _hint(dataset, given))
     if not found:
         folders = " and ".join(str(place) for place in given or [data_folder()])
-        raise DataError(f"There is no {dataset}.pkl in {folders}.", _hint(dataset, given))
+        raise DataError(f"{dataset}.pkl not found in {folders}.", _hint(dataset, given))
     return found
 
 
@@ -60,20 +52,23 @@ def _in_folder(folder: Path, dataset: str, splits: Sequence[str]) -> list[Path]:
 
 
 def _hint(dataset: str, given: Sequence[Path]) -> str:
-    if how := _HOW.get(dataset):
-        return how + ("" if given else "\nOr give the file, or its folder, with --data (or set STGCN_DATA).")
-    return f"Give the file, or its folder: --data {dataset}.pkl"
+    if dataset != "demo" and dataset not in _PREPARED:
+        return f"Give the file, or its folder: --data {dataset}.pkl"
+    command = "stgcn demo" if dataset == "demo" else f"stgcn prepare {dataset}"
+    source = " (the release is at https://babel.is.tue.mpg.de)" if dataset.startswith("babel") else ""
+    other = "" if given else "\nOr give the file, or its folder, with --data (or set STGCN_DATA)."
+    return f"Create it: {command}{source}{other}"
 
 
 def split_in_name(path: Path) -> str | None:
-    """ "train", "val" or "test" when the file's name says so (list dialect), else None."""
+    """Return the split in the name of a file of the list dialect: "train", "val" or "test", else None."""
     words = path.stem.lower().replace("-", "_").replace(".", "_").split("_")
     return next((word for word in ("train", "val", "test") if word in words), None)
 
 
 @dataclass(frozen=True)
 class Beside:
-    """What the preset beside a pickle says of it: class names, skeleton, pre-normalisation; nothing without a preset."""
+    """Class names, skeleton and pre-normalisation of a pickle, from the preset beside it; all empty without one."""
 
     classes: tuple[str, ...] = ()
     layout: Layout | None = None
@@ -81,7 +76,7 @@ class Beside:
 
 
 def beside(file: Path) -> Beside:
-    """Read FILE.toml, which `convert` writes beside FILE.pkl."""
+    """Return the settings in FILE.toml, which `convert` writes beside FILE.pkl."""
     path = file.with_suffix(".toml")
     try:
         preset = presets.load(str(path)) if path.is_file() else None

@@ -15,7 +15,7 @@ from stgcn_cli.io.text import nearest
 
 @dataclass(frozen=True)
 class Split:
-    """A split's name, the store it lies in, and its clips there in file order."""
+    """The clips of a named split: indices into a store, in file order."""
 
     name: str
     store: Store
@@ -27,19 +27,19 @@ class Split:
         return self.store.labels[self.indices]
 
     def names(self, clips: Sequence[int]) -> list[str]:
-        """The frame_dir of some clips of this split, by place in it."""
+        """Return the frame_dir of clips, given by their positions in the split."""
         return [self.store.names[self.indices[clip]] for clip in clips]
 
 
 def open_stores(pickles: Sequence[Path], progress: Callable[[int], Any] = lambda n: None) -> list[Store]:
-    """The stores of the pickles; built first where they are new."""
+    """Return the stores of the pickles, building those that do not exist. Raises DataError, RunError."""
     return [open_store(path, cache_folder(), progress) for path in pickles]
 
 
 def find_split(stores: Sequence[Store], name: str, whole_lists: bool = False) -> Split:
-    """The clips of split `name`; with `whole_lists`, a single file of the list dialect is taken whole.
+    """Return the split `name`; with `whole_lists`, all clips of a single file of the list dialect.
 
-    Raises DataError naming the splits that are there, or when the split is empty.
+    Raises DataError when the split is missing or empty.
     """
     for store in stores:
         indices = store.indices(name)
@@ -56,9 +56,12 @@ def _no_split(stores: Sequence[Store], name: str) -> DataError:
     files = ", ".join(str(store.source) for store in stores)
     known = [split for store in stores for split in store.splits]
     if known:
-        hint = f"It has {', '.join(known)}.{nearest(name, known)} Choose one with --set data.train=NAME --set data.val=NAME; for eval: --split NAME"
-        return DataError(f"{files}: there is no split {name!r}.", hint)
+        hint = (
+            f"It has {', '.join(known)}.{nearest(name, known)} Choose one with --set data.train=NAME --set data.val=NAME; "
+            "for eval: --split NAME"
+        )
+        return DataError(f"{files}: split {name!r} not found.", hint)
     hint = (
-        "In lists of records the split comes from the file's name: give a file with train and one with val in its name."
+        "A list of records is one split, named in the file's name: give a file with train and one with val in its name."
     )
-    return DataError(f"{files}: which clips are the split {name!r} cannot be told.", hint)
+    return DataError(f"{files}: split {name!r} cannot be identified.", hint)

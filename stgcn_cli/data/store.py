@@ -1,9 +1,9 @@
-"""The working copy of an annotation pickle: flat memory-mapped arrays, built once, shared by all ranks.
+"""The working copy of an annotation pickle: flat memory-mapped arrays, built once, shared by all ranks; or in memory.
 
-frames.bin   (R, V, C)  all frames of all persons of all clips, one behind the other; row 0 is zeros: nobody
-starts.npy   (N, M)     the row where a person of a clip begins; 0 = nobody there
+frames.bin   (R, V, C)  all frames of all persons of all clips, concatenated; row 0 is zeros: an absent person
+starts.npy   (N, M)     first row of each person of a clip; 0 = absent
 lengths.npy  (N,)       frames T of a clip      labels.npy (N,)       image_sizes.npy (N, 2) height, width
-names.json   [N]        splits.npz  name -> clip indices           meta.json, written last, makes it whole
+names.json   [N]        splits.npz  name -> clip indices           meta.json, written last: the store is complete
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from stgcn_cli.io.text import one_line, printable
 
 VERSION = 2
 _DTYPES = {name: np.dtype(name) for name in ("float16", "float32")}
-_DAMAGE = (  # the last three: what numpy raises for headers that are no Python, and for archives
+_DAMAGE = (  # the last three: numpy's errors for headers that are not Python, and for archives
     OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, OverflowError, RecursionError,
     SyntaxError, tokenize.TokenError, zipfile.BadZipFile,
 )  # fmt: skip
@@ -56,9 +56,9 @@ class Store:
         return len(self.lengths)
 
     def indices(self, split: str) -> np.ndarray | None:
-        """The clips of `split` in file order, or None when this file has no such split.
+        """Return the clips of `split` in file order, or None when the file has no such split.
 
-        A file of the list dialect is one split, found in its name; "xsub_train" is then just "train".
+        A file of the list dialect is one split, named in its file name; "xsub_train" then means "train".
         """
         if self.has_splits:
             return self.splits.get(split)
@@ -67,7 +67,7 @@ class Store:
 
 
 def fingerprint(path: Path) -> str:
-    """A short name for this state of the file: size, time, and a sample of its bytes."""
+    """Return a hash of the state of the file: size, time, and a sample of its bytes. Raises OSError."""
     stat = path.stat()
     digest = hashlib.sha256(f"{VERSION} {stat.st_size} {stat.st_mtime_ns}".encode())
     with open(path, "rb") as stream:
@@ -78,9 +78,9 @@ def fingerprint(path: Path) -> str:
 
 
 def open_store(pickle_path: Path, cache: Path, progress: Callable[[int], Any] = lambda n: None) -> Store:
-    """The store of the pickle, built first when there is none for its present state.
+    """Return the store of the pickle, building it when there is none for its present state.
 
-    It lies beside the pickle where `prepare` made it (its report is there), else in `cache`.
+    It is placed beside a pickle that `prepare` wrote (recognised by its report), else in `cache`.
     Raises DataError for a pickle that cannot be used, RunError when the store cannot be written.
     """
     pickle_path = Path(pickle_path)
@@ -91,7 +91,7 @@ def open_store(pickle_path: Path, cache: Path, progress: Callable[[int], Any] = 
     ours = pickle_path.with_suffix(".report.json").is_file() and os.access(pickle_path.parent, os.W_OK)
     folder = pickle_path.with_suffix(".store") if ours else cache / "stores" / key
     if key_of(folder) == key:
-        with contextlib.suppress(DataError):  # damaged, or just being replaced: looked at again when nobody builds
+        with contextlib.suppress(DataError):  # damaged, or being replaced: opened again under the lock
             return _open(folder, pickle_path)
     with locked(folder.with_name(f"{folder.name}.lock")):  # of several ranks one builds, the others wait
         if key_of(folder) != key:
@@ -116,7 +116,7 @@ def _open(folder: Path, source: Path) -> Store:
         _check(store)
     except _DAMAGE as error:
         raise DataError(
-            f"The store {folder} is damaged: {_cause(error)}.", f"Delete it; it is made again from {source}."
+            f"The store {folder} is damaged: {_cause(error)}.", f"Delete it; it is rebuilt from {source}."
         ) from error
     return store
 
@@ -124,10 +124,8 @@ def _open(folder: Path, source: Path) -> Store:
 def _cause(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{Path(error.filename).name} cannot be read: {error.strerror}"
-    said = (
-        str(error) if type(error) is ValueError and str(error).startswith("its ") else "its files do not fit together"
-    )
-    return printable(said)[:200]
+    is_ours = type(error) is ValueError and str(error).startswith("its ")
+    return printable(error)[:200] if is_ours else "its files do not fit together"
 
 
 def _json(path: Path) -> Any:
@@ -137,12 +135,12 @@ def _json(path: Path) -> Any:
 
 
 def _array(path: Path) -> np.ndarray:
-    """A column. What its header claims and the file does not hold is never made room for."""
+    """Return a column, memory-mapped first: a header that claims more than the file holds allocates nothing."""
     return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 def _check(store: Store) -> None:
-    """Raise ValueError when the files do not belong together: no index may lead out of the arrays."""
+    """Raise ValueError when the files do not fit together: every index must lie inside the arrays."""
     clips, columns = len(store.lengths), (store.starts, store.labels, store.image_sizes, store.names)
     if any(len(column) != clips for column in columns) or not all(isinstance(name, str) for name in store.names):
         raise ValueError("its columns are of different lengths")
@@ -157,13 +155,10 @@ def _check(store: Store) -> None:
             raise ValueError(f"its split {one_line(name)} names clips that are not there")
 
 
-# A store in memory, for a few clips that are used once: the same arrays as `store_build` writes to a disk.
-
-
 def store_of(records: Sequence[dict[str, Any]], source: Path) -> Store:
-    """The store of `records`, at least one, of one skeleton; labels count as hidden. Nothing is written.
+    """Return a store in memory of `records`, at least one, of one skeleton; labels count as hidden.
 
-    `source` is what messages name. Raises DataError naming the record that cannot be used.
+    `source` is the name for messages. Raises DataError naming a record that cannot be used.
     """
     clips = [_frames(record, name_of(record, index)) for index, record in enumerate(records)]
     dtype = np.dtype(np.float16 if all(clip.dtype == np.float16 for clip in clips) else np.float32)
@@ -174,9 +169,9 @@ def store_of(records: Sequence[dict[str, Any]], source: Path) -> Store:
                 starts[index, place] = rows
                 persons.append(person.astype(dtype, copy=False))
                 rows += len(person)
-    nobody = np.zeros((1, *clips[0].shape[2:]), dtype)
+    absent = np.zeros((1, *clips[0].shape[2:]), dtype)
     return Store(
-        source, source, np.concatenate([nobody, *persons]), starts,
+        source, source, np.concatenate([absent, *persons]), starts,
         lengths=np.array([clip.shape[1] for clip in clips], np.int64), labels=np.full(len(clips), -1, np.int64),
         image_sizes=np.array([image_size_of(record) for record in records], np.int64),
         names=[name_of(record, index) for index, record in enumerate(records)],
@@ -185,7 +180,7 @@ def store_of(records: Sequence[dict[str, Any]], source: Path) -> Store:
 
 
 def _frames(record: dict[str, Any], name: str) -> np.ndarray:
-    """(M, T, V, C) as a store keeps them. Raises DataError."""
+    """Return the frames (M, T, V, C) in the precision of a store. Raises DataError."""
     try:
         frames = frames_of(record)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Building a store out of an annotation pickle: frames appended one person after the other, `meta.json` last.
+"""Builds a store from an annotation pickle: frames appended person by person, `meta.json` last.
 
 Layout of the files: see `store.py`.
 """
@@ -17,11 +17,11 @@ from stgcn_cli.errors import DataError
 from stgcn_cli.io.files import disk_error, make_dirs, part_folder, sync_folder
 
 MOST_JSON = 1 << 30  # bytes of names
-_SHOWN = 5  # bad records named in a message
+_NAMED = 5  # bad records in a message
 
 
 def key_of(folder: Path) -> str | None:
-    """The fingerprint a whole store was built from; None where there is none."""
+    """Return the fingerprint of the pickle that a complete store was built from; None without one."""
     try:
         with open(folder / "meta.json", "rb") as stream:
             return json.loads(stream.read(MOST_JSON))["key"]
@@ -30,10 +30,13 @@ def key_of(folder: Path) -> str | None:
 
 
 def build(source: Path, folder: Path, key: str, progress: Callable[[int], Any]) -> None:
-    """Write the store under a name of our own, then rename; of two builders at once one wins, both have it."""
+    """Write the store under a temporary name, then rename it; of two concurrent builders either result is used.
+
+    Raises DataError for records that cannot be used, RunError when the store cannot be written.
+    """
     read = annotations.read(source)
     if not read.records:
-        raise DataError(f"{source} holds no records.")
+        raise DataError(f"{source} contains no records.")
     try:
         with part_folder(make_dirs(folder.parent) / folder.name) as part:
             _write(part, source, read, key, progress)
@@ -48,7 +51,7 @@ def _take_place(part: Path, folder: Path, key: str) -> None:
     try:
         part.rename(folder)
     except OSError:
-        if key_of(folder) != key:  # another builder was not faster: a real error
+        if key_of(folder) != key:  # else another builder was faster
             raise
     sync_folder(folder.parent)
 
@@ -75,7 +78,7 @@ def _write(part: Path, source: Path, read: annotations.Annotations, key: str, pr
 
 
 def _sync(part: Path, names: Sequence[str]) -> None:
-    """Bring these files and their folder to the disk."""
+    """Flush these files and their folder to disk."""
     for name in names:
         with open(part / name, "rb") as stream:
             os.fsync(stream.fileno())
@@ -83,7 +86,7 @@ def _sync(part: Path, names: Sequence[str]) -> None:
 
 
 def _all_half(all_records: list[Any]) -> bool:
-    """Whether all keypoints, read or not yet, are of half precision."""
+    """Whether all keypoints are of half precision; their values need not be read."""
     kinds = {getattr(r.get("keypoint"), "dtype", None) if isinstance(r, dict) else None for r in all_records}
     return kinds == {np.dtype(np.float16)}
 
@@ -91,9 +94,9 @@ def _all_half(all_records: list[Any]) -> bool:
 def _write_frames(
     stream: IO[bytes], source: Path, all_records: Sequence[Any], dtype: np.dtype, progress: Callable[[int], Any]
 ) -> "_Columns":
-    """Append every person's frames to `stream`; returns the columns. Raises DataError naming the bad records."""
+    """Append every person's frames to `stream` and return the columns. Raises DataError naming the bad records."""
     columns, bad = _Columns(stream, dtype), []
-    with np.errstate(all="ignore"):  # a value too large becomes infinite, and that is refused by name
+    with np.errstate(all="ignore"):  # a value too large becomes infinite, which is refused
         for index, record in enumerate(all_records):
             name = records.name_of(record, index)
             try:
@@ -102,7 +105,7 @@ def _write_frames(
                 bad.append(f"{name}: {error}")
             progress(1)
     if bad:
-        shown = bad[:_SHOWN] + ([f"and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else [])
+        shown = bad[:_NAMED] + ([f"and {len(bad) - _NAMED} more"] if len(bad) > _NAMED else [])
         raise DataError(
             f"{source}: {len(bad)} of {len(all_records)} records cannot be used:\n  " + "\n  ".join(shown),
             "Correct these records, or leave them out of the file.",
@@ -111,7 +114,7 @@ def _write_frames(
 
 
 class _Columns:
-    """What a store keeps of each clip, and the rows written so far; row 0 is nobody."""
+    """The columns of a store, and the rows written so far; row 0 stands for an absent person."""
 
     def __init__(self, stream: IO[bytes], dtype: np.dtype) -> None:
         self.stream, self.dtype = stream, dtype
@@ -124,7 +127,7 @@ class _Columns:
         self.has_score, self.rows = False, 1
 
     def add(self, record: Any, name: str) -> None:
-        """Take in one record. Raises ValueError with the cause when it cannot be used."""
+        """Add one record. Raises ValueError with the cause when it cannot be used."""
         frames = records.frames_of(record).astype(self.dtype, copy=False)
         if not np.isfinite(frames).all():
             raise ValueError(f"it holds NaN or infinite values (as {self.dtype})")
@@ -150,7 +153,7 @@ class _Columns:
         return start
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The columns by the name of their file."""
+        """Return the columns by file name."""
         return {
             "starts": _padded(self.starts), "lengths": np.array(self.lengths, np.int64),
             "labels": np.array(self.labels, np.int64), "image_sizes": np.array(self.sizes, np.int64),
@@ -162,7 +165,7 @@ def _words(joints: tuple[int, ...]) -> str:
 
 
 def _padded(rows: list[list[int]]) -> np.ndarray:
-    """(N, M) with 0 = nobody, M the most persons of any clip."""
+    """Return (N, M) rows padded with 0 (absent), M the most persons of any clip."""
     array = np.zeros((len(rows), max(1, max(map(len, rows)))), np.int64)
     for index, row in enumerate(rows):
         array[index, : len(row)] = row
@@ -172,7 +175,7 @@ def _padded(rows: list[list[int]]) -> np.ndarray:
 def _split_indices(
     splits: dict[str, list[str]], names: list[str]
 ) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
-    """Clip indices of each split in file order, and those of its names that have no record."""
+    """Return the clip indices of each split in file order, and its names without a record."""
     places: dict[str, list[int]] = {}
     for index, name in enumerate(names):
         places.setdefault(name, []).append(index)  # BABEL: one name may stand under several labels

@@ -17,7 +17,7 @@ TRAIN = ("train", "--preset", "ntu60-xsub-3d", *SMALL)
         (("--gpus", "0"), 2, "--gpus 1"),
         (("--device", "tpu"), 2, "auto, cpu or cuda"),
         (("--precision", "int8"), 2, "bf16"),
-        (("--data", "nowhere.pkl"), 3, "There is no nowhere.pkl"),
+        (("--data", "nowhere.pkl"), 3, "nowhere.pkl not found"),
         (("--set", "data.train=xview_train"), 3, "It has xsub_train, xsub_val"),
         (("--set", "model.num_classes=2"), 3, "--set model.num_classes=3"),
         (("--set", "data.clip_len=none"), 3, "--set data.clip_len="),
@@ -50,7 +50,7 @@ def test_eight_gpus_that_are_not_there_are_refused_with_the_command_that_works(s
 
 def test_a_missing_file_is_named_with_the_command_that_makes_it(stgcn):
     said = stgcn("train", "--preset", "ntu60-xsub-3d")
-    assert said.code == 3 and "no ntu60.pkl in data" in said.err and "stgcn prepare ntu60" in said.err
+    assert said.code == 3 and "ntu60.pkl not found in data" in said.err and "stgcn prepare ntu60" in said.err
     said = stgcn("train", "--preset", "babel60-wfl", "--gpus", "8", "--device", "cpu")
     assert said.code == 3 and "babel60.pkl" in said.err and "babel.is.tue.mpg.de" in said.err
 

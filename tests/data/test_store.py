@@ -48,12 +48,12 @@ def test_both_dialects_give_their_splits(tmp_path):
 
 def test_a_missing_split_is_told_with_those_that_are_there(tmp_path):
     path = write(tmp_path / "x.pkl", {"split": {"xsub_train": ["clip000"], "none": []}, "annotations": make_records(2)})
-    with pytest.raises(DataError, match="no split 'xsub_val'") as refused:
+    with pytest.raises(DataError, match="split 'xsub_val' not found") as refused:
         find_split(open_stores([path]), "xsub_val")
     assert "xsub_train" in refused.value.hint
     with pytest.raises(DataError, match="has no clips"):
         find_split(open_stores([path]), "none")
-    with pytest.raises(DataError, match="cannot be told"):
+    with pytest.raises(DataError, match="cannot be identified"):
         find_split(open_stores([write(tmp_path / "mine.pkl", make_records(2))]), "val")
     assert len(find_split(open_stores([tmp_path / "mine.pkl"]), "val", whole_lists=True).indices) == 2
 
@@ -181,7 +181,7 @@ def test_what_is_no_annotation_pickle_is_told(tmp_path, content):
 
 def test_data_are_found_in_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=r"no ntu60\.pkl in data") as refused:
+    with pytest.raises(DataError, match=r"ntu60\.pkl not found in data") as refused:
         find_pickles("ntu60", ("xsub_train", "xsub_val"), [])
     assert "stgcn prepare ntu60" in refused.value.hint
     (tmp_path / "old" / "xsub").mkdir(parents=True)

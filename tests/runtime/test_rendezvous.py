@@ -84,7 +84,7 @@ def test_the_one_that_lacks_its_data_is_heard(small_data, tmp_path, failing):
     data[failing] = ("--data", "nowhere")
     said = srun(tmp_path, *TRAIN, "--work-dir", "run", each=data)
     assert [each.code for each in said] == [3, 3], said
-    assert ["There is no nowhere" in each.err for each in said] == [failing == 0, failing == 1]
+    assert ["nowhere not found" in each.err for each in said] == [failing == 0, failing == 1]
     assert not said[1 - failing].err.count("Error")
 
 

@@ -75,7 +75,7 @@ def test_what_training_refuses_is_refused(place, monkeypatch):
         dry_run.plan_run(
             presets.load("ntu60-xsub-3d", ["model.num_classes=2"]), LaunchConfig("cpu"), RunOptions(), SILENT
         )
-    with pytest.raises(DataError, match=r"There is no nowhere\.pkl"):
+    with pytest.raises(DataError, match=r"nowhere\.pkl not found"):
         dry_run.plan_run(
             presets.load("ntu60-xsub-3d"), LaunchConfig("cpu"), RunOptions(data=(Path("nowhere.pkl"),)), SILENT
         )

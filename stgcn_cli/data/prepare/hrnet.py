@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from stgcn_cli.data.annotations import choose_splits, read_with_splits
+from stgcn_cli.data.annotations import choose_splits, read_with_benchmark
 from stgcn_cli.data.ntu.names import NTU
 from stgcn_cli.data.output import RecordWriter, list_item
 from stgcn_cli.data.prepare.options import PrepareOptions
@@ -20,6 +20,7 @@ from stgcn_cli.data.records import frames_of, label_of, name_of
 from stgcn_cli.data.summary import PrepareSummary
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.reporter import SILENT, Reporter
+from stgcn_cli.io.text import one_line
 
 _VALUES = (17, 3)  # joints; x, y and the score
 _SHAPES = ("img_shape", "original_shape")
@@ -65,9 +66,13 @@ def prepare_hrnet(options: PrepareOptions, reporter: Reporter = SILENT) -> Prepa
     """
     began = time.monotonic()
     options.check_place()
-    found = [read_with_splits(source) for source in options.sources]
-    chosen = choose_splits(options.dataset, [split for source in found for split in source.splits], options.splits)
-    notes = [note for source in found for note in source.notes]
+    found = [read_with_benchmark(source) for source in options.sources]
+    chosen = choose_splits(options.dataset, [split for source in found for split in source.split_names], options.splits)
+    notes = [
+        f"{len(lost):,} names in the splits of {source.path} have no record, the first is {one_line(lost[0])}."
+        for source in found
+        if (lost := source.names_without_record())
+    ]
     kind, sizes = NTU[_raw(options.dataset)], dict.fromkeys(chosen, 0)
     summary = options.summary(chosen, kind.official, found_sizes=sizes, notes=notes, began=began)
     with options.writer(summary) as writer:

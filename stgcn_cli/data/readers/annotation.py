@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from stgcn_cli.data import annotations
-from stgcn_cli.data.locations import split_in_name
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.data.records import name_of
 
@@ -19,15 +18,9 @@ def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
 def read_with_splits(path: Path) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
     """Every record with the splits it is in; those of a list are in the one its file's name says, if it says one."""
     read = annotations.read(path)
-    own = split_in_name(path)
-    members: dict[str, list[str]] = {}
-    for split, names in (read.splits or {}).items():
-        for name in dict.fromkeys(names):
-            members.setdefault(name, []).append(split)
     for index, record in enumerate(read.records):
         if not isinstance(record, dict):
             raise ValueError(f"record {index} is a {type(record).__name__}, not a dict")
         if not isinstance(record.get("frame_dir"), str):
             record = record | {"frame_dir": name_of(record, index)}
-        listed = ((own,) if own else ()) if read.splits is None else tuple(members.get(record["frame_dir"], ()))
-        yield record, listed
+        yield record, tuple(read.splits_of(record))

@@ -170,7 +170,7 @@ def test_what_is_not_there_is_downloaded_on_request(stgcn, tmp_path):
     (["ntu60-2d"], 3, ["ntu60_xsub_train.pkl and ntu60_xsub_val.pkl in data", "--download", "/mmaction/posec3d/ntu60_"]),
     (["ntu120-2d"], 3, ["ntu120_hrnet.pkl"]),
     (["ntu60-2d", "--source", "gone.pkl"], 3, ["gone.pkl cannot be read"]),
-    (["ntu60-2d", "--source", "own.pkl"], 3, ["own.pkl is a list of records, and its name does not say of which split"]),
+    (["ntu60-2d", "--source", "own.pkl"], 3, ["own.pkl is a list of records without the name of a split"]),
     (["ntu60-2d", "--source", "train.pkl", "--splits", "xsbu"], 2, ["no split 'xsbu' here. Did you mean 'xsub'?"]),
     (["ntu60-2d", "--source", "train.pkl", "--out", "train.pkl"], 2, ["train.pkl is the source."]),
     (["ntu60-2d", "--source", "train.pkl", "--format", "lists"], 2, ["'lists' is not one of single, list"]),
