@@ -64,7 +64,7 @@ class UnfilledArray:
 
     def __init__(self, kind: Any, *rest: Any) -> None:
         if kind is not NAMES["numpy.ndarray"]:
-            raise ValueError("it holds an array that is put together wrongly")
+            raise ValueError("it contains an inconsistent array")
         self.places: list[int] = []
 
 
@@ -108,7 +108,7 @@ def filled(state: Any) -> np.ndarray | HeldArray:
         case (int(), tuple(shape), np.dtype() as dtype, bool() | int() as columns, values):
             array, native = _array(dtype, shape, "F" if columns else "C", values), dtype.newbyteorder("=")
             return replace(array, dtype=native) if isinstance(array, HeldArray) else array.astype(native, copy=False)
-    raise ValueError("it holds an array that is put together wrongly")
+    raise ValueError("it contains an inconsistent array")
 
 
 def _array(dtype: np.dtype, shape: tuple[Any, ...], order: Any, values: Any) -> Any:
@@ -116,7 +116,7 @@ def _array(dtype: np.dtype, shape: tuple[Any, ...], order: Any, values: Any) -> 
     count = _count(dtype, shape)
     if dtype.hasobject:
         if not isinstance(values, list) or len(values) != count:
-            raise ValueError("it holds an array of objects that is put together wrongly")
+            raise ValueError("it contains an inconsistent array of objects")
         objects = np.empty(count, object)
         for index, value in enumerate(values):
             objects[index] = value
@@ -130,7 +130,7 @@ def _array(dtype: np.dtype, shape: tuple[Any, ...], order: Any, values: Any) -> 
 def _count(dtype: np.dtype, shape: tuple[Any, ...]) -> int:
     numbers = all(type(n) is int and n >= 0 for n in shape) and len(shape) <= 32
     if not numbers or math.prod(n or 1 for n in shape) * dtype.itemsize >= 1 << 62:
-        raise ValueError(f"it holds an array of the shape {shown(shape)}")
+        raise ValueError(f"it contains an array of the shape {shown(shape)}")
     return math.prod(shape)
 
 
@@ -138,19 +138,19 @@ def _raw(dtype: Any, shape: Any, values: Any) -> Any:
     """Return the bytes of an array after checking that there are as many as its type and shape say."""
     values = values.encode("latin1") if isinstance(values, str) else values  # as Python 2 wrote it
     if not isinstance(dtype, np.dtype) or dtype.hasobject or not isinstance(shape, tuple):
-        raise ValueError("it holds an array that is put together wrongly")
+        raise ValueError("it contains an inconsistent array")
     if not isinstance(values, bytes | bytearray) or len(values) != _count(dtype, shape) * dtype.itemsize:
         size = f"{len(values):,} bytes" if isinstance(values, bytes | bytearray) else shown(values)
-        raise ValueError(f"it holds an array of the shape {shown(shape)} and type {dtype} in {size}")
+        raise ValueError(f"it contains an array of the shape {shown(shape)} and type {dtype} in {size}")
     if dtype.kind == "U" and np.frombuffer(values, f"{dtype.str[0]}u4").max(initial=0) >= 0x110000:
-        raise ValueError("it holds texts with characters that do not exist")
+        raise ValueError("it contains text with invalid characters")
     return values
 
 
 def _from_buffer(values: Any, dtype: Any, shape: Any, order: Any, *axes: Any) -> np.ndarray:
     """Return what numpy's `_frombuffer` would (protocol 5), writable."""
     if not isinstance(dtype, np.dtype) or dtype.hasobject or order not in ("C", "F") or any(axes):
-        raise ValueError("it holds an array that is put together wrongly")
+        raise ValueError("it contains an inconsistent array")
     return _array(dtype, (shape,) if isinstance(shape, int) else shape, order, values)
 
 
@@ -161,7 +161,7 @@ def _scalar(dtype: Any, values: Any) -> Any:
 def _latin1(text: Any, encoding: Any = None) -> Any:
     """Return bytes from a text with a character for each, as protocol 2 writes them."""
     if encoding not in ("latin1", "latin-1") or not isinstance(text, str | Place):
-        raise ValueError("it holds bytes that are put together wrongly")
+        raise ValueError("it contains inconsistent bytes")
     return text if isinstance(text, Place) else text.encode("latin1")
 
 
@@ -170,7 +170,7 @@ def plain_keys(values: Any) -> Any:
     if not isinstance(values, list | tuple | set | frozenset):
         raise ValueError(f"it makes a set or a dict from {shown(values)}")
     if not all(isinstance(value, _KEYS) for value in values):
-        raise ValueError("it holds a dict or a set with keys that are not plain values")
+        raise ValueError("it contains a dict or set with keys that are not plain values")
     return values
 
 

@@ -30,8 +30,8 @@ from stgcn_cli.io.pickle_values import (
 from stgcn_cli.io.text import printable, shown, shown_name
 
 MAX_DEPTH = 100  # containers inside each other
-MAX_VALUES = 50_000_000  # counted as often as they are referred to: walking through them all must come to an end
-_BASE_BYTES, _BYTES_A_BYTE = 1 << 30, 8  # address space for a file: so much, and so much for each of its bytes
+MAX_VALUES = 50_000_000  # counted as often as they are referenced: visiting them all must end
+_BASE_BYTES, _BYTES_A_BYTE = 1 << 30, 8  # address space for reading a file: constant, and per byte of the file
 _LARGE = 256  # bytes of an array from which it may stay in the file
 _LIMITED = threading.Lock()  # the limit belongs to the process: threads that read take turns
 
@@ -47,7 +47,7 @@ def load(stream: IO[bytes], size: int, hold: bool = False) -> Any:
 
 
 def cause(error: Exception) -> str:
-    """Say in a line what is wrong with a pickle that could not be read."""
+    """Return a line on why a pickle could not be read, from the exception that reading raised."""
     match error:
         case MemoryError():
             return "it asks for more memory than a file of its size may take"
@@ -238,20 +238,20 @@ class DataUnpickler(pickle._Unpickler):
 
 
 def _weigh(value: Any, depth: int, known: dict[int, int]) -> int:
-    """Return how many values there are inside, each counted as often as it is referred to; `known` has them by id.
+    """Return the number of values inside, each counted as often as it is referenced; `known` caches it by id.
 
     Raises ValueError for containers that contain themselves and for more than MAX_VALUES, Refused for a maker itself.
     """
     if isinstance(value, Maker):
         raise Refused(f"{value.name} itself")
     if isinstance(value, UnfilledArray | Place):
-        raise ValueError("it holds an array that is put together wrongly, or contains itself")
+        raise ValueError("it contains an inconsistent array, or one that contains itself")
     if not (isinstance(value, list | dict | tuple) or (isinstance(value, np.ndarray) and value.dtype.hasobject)):
         return 1
     place = id(value)
     if place in known:
         if not known[place]:
-            raise ValueError("it holds a container that contains itself")
+            raise ValueError("a container in it contains itself")
         return known[place]
     if depth > MAX_DEPTH:
         raise RecursionError
@@ -259,5 +259,5 @@ def _weigh(value: Any, depth: int, known: dict[int, int]) -> int:
     parts = value.values() if isinstance(value, dict) else value.flat if isinstance(value, np.ndarray) else value
     known[place] = weight = 1 + sum(_weigh(part, depth + 1, known) for part in parts)
     if weight > MAX_VALUES:
-        raise ValueError(f"it holds more than {MAX_VALUES:,} values")
+        raise ValueError(f"it contains more than {MAX_VALUES:,} values")
     return weight

@@ -1,7 +1,8 @@
-"""A checkpoint file checked before torch reads it: what it references, how large it claims to be, and whether it is intact.
+"""Checks of a checkpoint file before torch reads it: references, claimed sizes, checksums.
 
-torch loads checkpoints safely (weights_only), but not in bounded time and memory, and without looking at the checksums of
-the zip archive. Here the directory of the archive is checked, then the pickle in it is read as data: tensors are only measured.
+torch loads checkpoints safely (weights_only), but not in bounded time and memory, and without verifying the checksums of
+the zip archive. Here the directory of the archive is checked, then the pickle in it is read as data: tensors are measured,
+not created.
 """
 
 import errno
@@ -33,9 +34,9 @@ _CUT = "Was it cut off in a copy?"
 
 
 def check(path: Path) -> None:
-    """Raise CheckpointError, naming the cause, for a file that must not be given to torch."""
+    """Raise CheckpointError for a file that torch must not load: missing, damaged, hostile, or not a checkpoint."""
     if path.is_dir():
-        raise CheckpointError(f"{path} is a folder.", "Name a checkpoint in it, for instance best.pth of a run folder.")
+        raise CheckpointError(f"{path} is a folder.", "Give a checkpoint in it, for example best.pth of a run folder.")
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would block, reading a device never end
             raise CheckpointError(f"{path} is not a regular file.")
@@ -79,42 +80,42 @@ def _check_zip(stream: IO[bytes], size: int) -> None:
     with _opened(stream) as archive:
         members = {member.filename: member for member in archive.infolist()}
         if len(members) < len(archive.infolist()):
-            raise ValueError("it holds two files of one name")
+            raise ValueError("it contains two files of one name")
         if any(
             m.compress_type != zipfile.ZIP_STORED or m.file_size != m.compress_size or m.flag_bits & 1
             for m in members.values()
         ):
-            raise ValueError("it is compressed in a way that torch never uses")
+            raise ValueError("it is compressed or encrypted, which torch does not support")
         if sum(member.file_size for member in members.values()) > size:
-            raise ValueError("it claims more bytes than it has")
+            raise ValueError("it claims more bytes than it contains")
         found = [name for name in members if name.endswith("/data.pkl")]
         if len(found) != 1:
-            raise ValueError("it holds no data.pkl, which a checkpoint of torch has")
+            raise ValueError("data.pkl, which every checkpoint of torch has, was not found")
         folder = found[0].removesuffix("data.pkl")
         if f"{folder}constants.pkl" in members:
             raise Refused("a TorchScript program")
         if members[found[0]].file_size > MAX_PICKLE:
             raise ValueError(f"its pickle has more than {MAX_PICKLE:,} bytes")
-        if damaged := archive.testzip():  # bits flip on disks, and torch does not look at the checksums
+        if damaged := archive.testzip():  # torch does not verify the checksums
             raise ValueError(f"the checksum of {one_line(damaged)[:60]} does not match")
         content = archive.read(found[0])
     for storage in _storages(io.BytesIO(content), len(content)):
         member = members.get(f"{folder}data/{storage.name}")
         if member is None or member.file_size != storage.bytes:
             raise ValueError(
-                f"it does not hold the {storage.bytes:,} bytes of the storage {one_line(storage.name)[:40]}"
+                f"it does not contain the {storage.bytes:,} bytes of the storage {one_line(storage.name)[:40]}"
             )
 
 
 def _opened(stream: IO[bytes]) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(stream)
-    except (OSError, ValueError, NotImplementedError, struct.error) as error:  # what damaged directories raise besides
+    except (OSError, ValueError, NotImplementedError, struct.error) as error:  # of damaged directories
         raise zipfile.BadZipFile from error
 
 
 def _check_older(stream: IO[bytes], size: int) -> None:
-    """Check torch's format before 2020: several pickles behind each other, then the values."""
+    """Check torch's format before 2020: consecutive pickles, then the values."""
     magic = safe_pickle.load(stream, size)
     if type(magic) is not int or magic != _MAGIC:
         raise ValueError("it is not a file of torch")
@@ -122,19 +123,19 @@ def _check_older(stream: IO[bytes], size: int) -> None:
         safe_pickle.load(stream, size)
     storages = _storages(stream, size)
     if sum({each.name: each.bytes for each in storages}.values()) > size:
-        raise ValueError("it claims more values than it has")
+        raise ValueError("it claims more values than it contains")
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """Type of a storage: bytes of one value."""
+    """The type of a storage: bytes per value."""
 
     size: int
 
 
 @dataclass(frozen=True)
 class _Storage:
-    """Values elsewhere in the file."""
+    """Values stored elsewhere in the file."""
 
     name: str
     values: int
@@ -142,7 +143,7 @@ class _Storage:
 
 
 def _storages(stream: IO[bytes], size: int) -> list[_Storage]:
-    """Return the storages that a pickle of torch refers to, after checking everything in it. Raises Refused, ValueError."""
+    """Return the storages that a pickle of torch references, after checking it all. Raises Refused, ValueError."""
     reader = _Measurer(stream)
     with safe_pickle.address_space(size):
         reader.load()
@@ -150,14 +151,14 @@ def _storages(stream: IO[bytes], size: int) -> list[_Storage]:
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> _Storage:
-    """Check that the tensor lies inside its storage and is not larger than it."""
+    """Check that a tensor lies inside its storage and is not larger. Raises ValueError."""
     numbers = (offset, *shape, *strides)
     if (
         not isinstance(storage, _Storage)
         or len(shape) != len(strides)
         or any(type(n) is not int or n < 0 for n in numbers)
     ):
-        raise ValueError("it holds a tensor that is put together wrongly")
+        raise ValueError("it contains an inconsistent tensor")
     last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
     if prod(shape) > storage.values or (prod(shape) and last >= storage.values):
         raise ValueError(f"it claims a tensor of the shape {shown(tuple(shape))} in {storage.values:,} values")
@@ -176,7 +177,7 @@ _NAMES = {
 
 
 class _Measurer(DataUnpickler):
-    """Reads the pickle of a checkpoint with a `_Storage` in place of each tensor."""
+    """Unpickler that creates a `_Storage` in place of each tensor."""
 
     names = _NAMES
 
@@ -185,7 +186,7 @@ class _Measurer(DataUnpickler):
         self.storages: list[_Storage] = []
 
     def persistent_load(self, pid: Any) -> _Storage:
-        """Return and keep the storage that a persistent id describes. Raises Refused."""
+        """Record and return the storage that a persistent id describes. Raises Refused."""
         match pid:
             case ("storage", _Kind() as kind, str(key), str(), int(values), *_) if 0 <= values < 1 << 48:
                 self.storages.append(_Storage(key, values, values * kind.size))

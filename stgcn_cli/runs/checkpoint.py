@@ -1,5 +1,6 @@
 """Checkpoints {"meta", "state_dict"[, "optimizer"]}: loaded without executing code, written atomically."""
 
+import functools
 import pickle
 import warnings
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from stgcn_cli.errors import CheckpointError
+from stgcn_cli.io.download import sha256_of
 from stgcn_cli.io.files import atomic_write
 from stgcn_cli.io.text import printable
 from stgcn_cli.models import recognise
@@ -19,9 +21,9 @@ from stgcn_cli.models.keys import Keys
 from stgcn_cli.runs import archive
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """What a checkpoint file holds; `state` without any "module." prefix, `keys` those of its network."""
+    """Contents of a checkpoint file: state dict on the CPU without "module." prefixes, and the keys of its network."""
 
     path: Path
     state: dict[str, Tensor]
@@ -31,29 +33,34 @@ class Checkpoint:
 
     @property
     def preset_text(self) -> str | None:
-        """The resolved preset as TOML text, in checkpoints of ours."""
+        """The resolved preset as TOML text; None in checkpoints not written by stgcn."""
         text = self.meta.get("preset")
         return text if isinstance(text, str) else None
 
     @property
     def config_text(self) -> str:
-        """The program text that MMAction2 was configured with, never to be run; empty when there is none."""
+        """The Python config of MMAction2 as text, never executed; empty without one."""
         text = self.meta.get("config", self.meta.get("cfg"))
         return text if isinstance(text, str) else ""
 
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Hash of the file, in hex digits; published names carry the first 8."""
+        return sha256_of(self.path)
+
     @property
     def channels(self) -> int:
-        """Values of a person in a frame: joints times coordinates."""
+        """Values per person and frame: joints times coordinates."""
         return self.keys.input_channels(self.state)
 
     @property
     def num_classes(self) -> int:
-        """Classes of the head."""
+        """Number of classes of the head."""
         return self.keys.num_classes(self.state)
 
 
 def _numpy_scalars() -> list[Any]:
-    """What real runs keep in `meta` (a best score) beside tensors, under the names of numpy 1 and numpy 2."""
+    """Return the types of numpy scalars in `meta` (MMAction2 keeps a best score), named as in numpy 1 and 2."""
     scalar = np._core.multiarray.scalar  # type: ignore[attr-defined]
     dtypes = {type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32", "bool")}
     return [(scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar"), np.dtype, *dtypes]
@@ -68,7 +75,7 @@ def read(path: Path) -> Checkpoint:
     archive.check(path)
     try:
         with torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch's, about files from elsewhere
+            warnings.simplefilter("ignore")  # torch's, about files of other versions
             value = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
@@ -80,22 +87,20 @@ def read(path: Path) -> Checkpoint:
 
 
 def _reason(error: Exception) -> str:
-    said = printable(error).rpartition("WeightsUnpickler error:")[
-        2
-    ]  # what stands before it is advice to trust the file
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    message = printable(error).rpartition("WeightsUnpickler error:")[2]  # torch's advice to trust the file comes first
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
     named = next((line for line in lines if "GLOBAL" in line or "global" in line), lines[0] if lines else "")
     return (named or type(error).__name__)[:200]
 
 
 def _checkpoint(path: Path, value: Any) -> Checkpoint:
     if not isinstance(value, Mapping):
-        raise CheckpointError(f"{path} holds a {type(value).__name__}, not a checkpoint.")
+        raise CheckpointError(f"{path} contains a {type(value).__name__}, not a checkpoint.")
     weights = value.get("state_dict", value)
     if not isinstance(weights, Mapping):
-        raise CheckpointError(f"{path}: its state_dict is a {type(weights).__name__}, not a table of tensors.")
+        raise CheckpointError(f"{path}: its state_dict is a {type(weights).__name__}, not a dict of tensors.")
     state = {
-        str(key).removeprefix("module."): tensor.detach()  # files from elsewhere hold parameters, too
+        str(key).removeprefix("module."): tensor.detach()  # other programs save parameters
         for key, tensor in weights.items()
         if isinstance(tensor, Tensor)
     }
@@ -103,10 +108,12 @@ def _checkpoint(path: Path, value: Any) -> Checkpoint:
     if keys is None or keys.head not in state or state[keys.head].ndim != 4:
         names = ", ".join(printable(key) for key in list(state)[:3]) or "no tensors"
         raise CheckpointError(
-            f"{path} is not a checkpoint of a known network: it holds {names}.", "Expected backbone.* and cls_head.fc.*"
+            f"{path} is not a checkpoint of a known network: it contains {names}.",
+            "Expected backbone.* and cls_head.fc.*",
         )
     meta, optimizer = value.get("meta"), value.get("optimizer")
-    return Checkpoint(path, state, keys, dict(meta) if isinstance(meta, Mapping) else {}, optimizer)
+    meta = dict(meta) if isinstance(meta, Mapping) else {}
+    return Checkpoint(path=path, state=state, keys=keys, meta=meta, optimizer=optimizer)
 
 
 def load_into(model: nn.Module, checkpoint: Checkpoint) -> None:
@@ -129,11 +136,11 @@ def load_into(model: nn.Module, checkpoint: Checkpoint) -> None:
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
-    """Load the momenta. Raises CheckpointError when there are none, or they are of another model."""
+    """Load the optimizer state. Raises CheckpointError when it is missing or belongs to another model."""
     if not isinstance(checkpoint.optimizer, Mapping):
         raise CheckpointError(
-            f"{checkpoint.path} holds no optimizer state, so a run cannot go on from it.",
-            "Start anew with --load-from.",
+            f"{checkpoint.path} has no optimizer state, so a run cannot resume from it.",
+            "Start a new run with --load-from.",
         )
     try:
         optimizer.load_state_dict(dict(checkpoint.optimizer))
@@ -164,10 +171,7 @@ def contents(model: nn.Module, meta: dict[str, Any], optimizer: torch.optim.Opti
 
 
 def save(path: Path, value: dict[str, Any], before_naming: Callable[[], None] = lambda: None) -> None:
-    """Write a checkpoint whole. Raises RunError when it cannot be written.
-
-    `before_naming` runs when everything is written, before it gets its name.
-    """
+    """Write a checkpoint atomically; `before_naming` runs just before the file gets its name. Raises RunError."""
     with atomic_write(path) as stream:
         torch.save(value, stream)
         stream.flush()

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from stgcn_cli.config import catalog, presets
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.errors import CheckpointError
-from stgcn_cli.io.download import sha256_of
 from stgcn_cli.runs.checkpoint import Checkpoint
 
 _LAYOUTS = {"ntu-rgb+d": "ntu", "coco": "coco", "openpose": "openpose-18"}  # the reference's word -> ours
@@ -66,7 +65,7 @@ def _by_file_name(read: Checkpoint, asked: str) -> tuple[str, ...]:
 
 
 def _by_hash(read: Checkpoint, asked: str) -> tuple[str, ...]:
-    found = sha256_of(read.path)
+    found = read.sha256
     return tuple(e.preset for e in catalog.PUBLISHED if found.startswith(e.sha256_prefix))
 
 

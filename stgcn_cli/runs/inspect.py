@@ -7,7 +7,6 @@ import numpy as np
 import torch
 
 from stgcn_cli.config.skeletons import LAYOUTS
-from stgcn_cli.io.download import sha256_of
 from stgcn_cli.io.text import printable, shown
 from stgcn_cli.models.graph import PARTITIONS, adjacency
 from stgcn_cli.runs import identify
@@ -24,8 +23,8 @@ def describe(read: Checkpoint) -> dict[str, Any]:
     return {
         "file": str(read.path),
         "kind": _kind(read),
-        "sha256": sha256_of(read.path),
-        "sha256_prefix": sha256_of(read.path)[:8],
+        "sha256": read.sha256,
+        "sha256_prefix": read.sha256[:8],
         "bytes": read.path.stat().st_size,
         "likely_presets": list(found.presets),
         "told_by": found.told_by,
