@@ -8,6 +8,7 @@ names.json   [N]        splits.npz  name -> clip indices           meta.json, wr
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import tokenize
@@ -20,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from stgcn_cli.data.locations import split_in_name
-from stgcn_cli.data.records import frames_of, image_size_of, name_of
-from stgcn_cli.data.store_build import MOST_JSON, build, key_of
+from stgcn_cli.data.records import name_of
+from stgcn_cli.data.store_build import MOST_JSON, Columns, build, dtype_for, key_of
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.locks import locked
 from stgcn_cli.io.text import one_line, printable
@@ -35,7 +36,7 @@ _DAMAGE = (  # the last three: numpy's errors for headers that are not Python, a
 _SAMPLE = 1 << 20  # bytes hashed at each end of the pickle
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Store:
     """An open store. Arrays are memory-mapped; `frames` is float16 or float32."""
 
@@ -110,8 +111,8 @@ def _open(folder: Path, source: Path) -> Store:
             splits = {name: packed[str(index)] for index, name in enumerate(meta["splits"])}
         names = _json(folder / "names.json")
         store = Store(
-            folder, source, frames, names=names, splits=splits,
-            has_splits=meta["has_splits"], has_score=meta["has_score"], missing_names=meta["missing_names"], **arrays,
+            path=folder, source=source, frames=frames, **arrays, names=names, splits=splits,
+            has_splits=meta["has_splits"], has_score=meta["has_score"], missing_names=meta["missing_names"],
         )  # fmt: skip
         _check(store)
     except _DAMAGE as error:
@@ -160,33 +161,15 @@ def store_of(records: Sequence[dict[str, Any]], source: Path) -> Store:
 
     `source` is the name for messages. Raises DataError naming a record that cannot be used.
     """
-    clips = [_frames(record, name_of(record, index)) for index, record in enumerate(records)]
-    dtype = np.dtype(np.float16 if all(clip.dtype == np.float16 for clip in clips) else np.float32)
-    starts, persons, rows = np.zeros((len(clips), max(1, *map(len, clips))), np.int64), [], 1
-    for index, clip in enumerate(clips):
-        for place, person in enumerate(clip):
-            if person.any():
-                starts[index, place] = rows
-                persons.append(person.astype(dtype, copy=False))
-                rows += len(person)
-    absent = np.zeros((1, *clips[0].shape[2:]), dtype)
+    columns, stream = Columns(dtype_for(records)), io.BytesIO()
+    for index, record in enumerate(records):
+        name = name_of(record, index)
+        try:
+            stream.write(columns.add(record | {"label": None, "frame_dir": None}, name))
+        except ValueError as error:
+            raise DataError(f"{name}: {error}.") from error
+    frames = np.frombuffer(stream.getbuffer(), columns.dtype).reshape(columns.rows, *columns.joints)
     return Store(
-        source, source, np.concatenate([absent, *persons]), starts,
-        lengths=np.array([clip.shape[1] for clip in clips], np.int64), labels=np.full(len(clips), -1, np.int64),
-        image_sizes=np.array([image_size_of(record) for record in records], np.int64),
-        names=[name_of(record, index) for index, record in enumerate(records)],
-        splits={}, has_splits=False, has_score=records[0].get("keypoint_score") is not None, missing_names={},
+        path=source, source=source, frames=frames, **columns.arrays(), names=columns.names, splits={}, has_splits=False,
+        has_score=columns.has_score, missing_names={},
     )  # fmt: skip
-
-
-def _frames(record: dict[str, Any], name: str) -> np.ndarray:
-    """Return the frames (M, T, V, C) in the precision of a store. Raises DataError."""
-    try:
-        frames = frames_of(record)
-    except ValueError as error:
-        raise DataError(f"{name}: {error}.") from error
-    with np.errstate(over="ignore"):
-        frames = frames if frames.dtype == np.float16 else frames.astype(np.float32, copy=False)
-    if not np.isfinite(frames).all():
-        raise DataError(f"{name}: it holds NaN or infinite values (as {frames.dtype}).")
-    return frames

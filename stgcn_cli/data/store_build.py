@@ -12,7 +12,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from stgcn_cli.data import annotations, records
+from stgcn_cli.data import annotations
+from stgcn_cli.data.records import frame_dir_of, frames_of, image_size_of, label_of, name_of
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.files import disk_error, make_dirs, part_folder, sync_folder
 
@@ -57,7 +58,7 @@ def _take_place(part: Path, folder: Path, key: str) -> None:
 
 
 def _write(part: Path, source: Path, read: annotations.Annotations, key: str, progress: Callable[[int], Any]) -> None:
-    dtype = np.dtype(np.float16 if _all_half(read.records.bare) else np.float32)
+    dtype = dtype_for(read.records.bare)
     with open(part / "frames.bin", "wb") as stream:
         columns = _write_frames(stream, source, read.records, dtype, progress)
     for name, array in columns.arrays().items():
@@ -85,72 +86,74 @@ def _sync(part: Path, names: Sequence[str]) -> None:
     sync_folder(part)
 
 
-def _all_half(all_records: list[Any]) -> bool:
-    """Whether all keypoints are of half precision; their values need not be read."""
-    kinds = {getattr(r.get("keypoint"), "dtype", None) if isinstance(r, dict) else None for r in all_records}
-    return kinds == {np.dtype(np.float16)}
+def dtype_for(records: Sequence[Any]) -> np.dtype:
+    """Return float16 when all keypoints, read or still in the file, are of half precision, else float32."""
+    kinds = {getattr(each.get("keypoint"), "dtype", None) if isinstance(each, dict) else None for each in records}
+    return np.dtype(np.float16 if kinds == {np.dtype(np.float16)} else np.float32)
 
 
 def _write_frames(
-    stream: IO[bytes], source: Path, all_records: Sequence[Any], dtype: np.dtype, progress: Callable[[int], Any]
-) -> "_Columns":
+    stream: IO[bytes], source: Path, records: Sequence[Any], dtype: np.dtype, progress: Callable[[int], Any]
+) -> "Columns":
     """Append every person's frames to `stream` and return the columns. Raises DataError naming the bad records."""
-    columns, bad = _Columns(stream, dtype), []
-    with np.errstate(all="ignore"):  # a value too large becomes infinite, which is refused
-        for index, record in enumerate(all_records):
-            name = records.name_of(record, index)
-            try:
-                columns.add(record, name)
-            except ValueError as error:
-                bad.append(f"{name}: {error}")
-            progress(1)
+    columns, bad = Columns(dtype), []
+    for index, record in enumerate(records):
+        name = name_of(record, index)
+        try:
+            stream.write(columns.add(record, name))
+        except ValueError as error:
+            bad.append(f"{name}: {error}")
+        progress(1)
     if bad:
         shown = bad[:_NAMED] + ([f"and {len(bad) - _NAMED} more"] if len(bad) > _NAMED else [])
         raise DataError(
-            f"{source}: {len(bad)} of {len(all_records)} records cannot be used:\n  " + "\n  ".join(shown),
+            f"{source}: {len(bad)} of {len(records)} records cannot be used:\n  " + "\n  ".join(shown),
             "Correct these records, or leave them out of the file.",
         )
     return columns
 
 
-class _Columns:
-    """The columns of a store, and the rows written so far; row 0 stands for an absent person."""
+class Columns:
+    """The columns of a store, and how many rows of frames there are so far; row 0 stands for an absent person."""
 
-    def __init__(self, stream: IO[bytes], dtype: np.dtype) -> None:
-        self.stream, self.dtype = stream, dtype
+    def __init__(self, dtype: np.dtype) -> None:
+        self.dtype = dtype
         self.starts: list[list[int]] = []
         self.lengths: list[int] = []
         self.labels: list[int] = []
         self.sizes: list[tuple[int, int]] = []
         self.names: list[str] = []
         self.joints: tuple[int, ...] = ()
-        self.has_score, self.rows = False, 1
+        self.has_score, self.rows = False, 0
 
-    def add(self, record: Any, name: str) -> None:
-        """Add one record. Raises ValueError with the cause when it cannot be used."""
-        frames = records.frames_of(record).astype(self.dtype, copy=False)
+    def add(self, record: Any, name: str) -> bytes:
+        """Add one record and return its rows. Raises ValueError with the cause when it cannot be used."""
+        with np.errstate(all="ignore"):  # a value too large becomes infinite, which is refused
+            frames = frames_of(record).astype(self.dtype, copy=False)
         if not np.isfinite(frames).all():
             raise ValueError(f"it holds NaN or infinite values (as {self.dtype})")
-        label, has_score = records.label_of(record), record.get("keypoint_score") is not None
-        full_name = records.frame_dir_of(record) or name
+        label, has_score = label_of(record), record.get("keypoint_score") is not None
+        full_name = frame_dir_of(record) or name
+        rows: list[Any] = []
         if not self.joints:
             self.joints, self.has_score = frames.shape[2:], has_score
-            self.stream.write(np.zeros(self.joints, self.dtype).tobytes())
+            rows.append(np.zeros((1, *self.joints), self.dtype))
+            self.rows = 1
         if (frames.shape[2:], has_score) != (self.joints, self.has_score):
             raise ValueError(f"it has {_words(frames.shape[2:])}, the first record {_words(self.joints)}")
-        self.starts.append([self._append(person) for person in frames])
+        starts = []
+        for person in frames:  # the first frame shows for nearly all that they are present
+            present = bool(person[0].any() or person.any())
+            starts.append(self.rows if present else 0)
+            if present:
+                self.rows += len(person)
+                rows.append(person)
+        self.starts.append(starts)
         self.lengths.append(frames.shape[1])
         self.labels.append(label)
-        self.sizes.append(records.image_size_of(record))
+        self.sizes.append(image_size_of(record))
         self.names.append(full_name)
-
-    def _append(self, person: np.ndarray) -> int:
-        """Write a person's frames (T, V, C) and return their first row; an empty person takes no rows."""
-        if not (person[0].any() or person.any()):  # the first frame decides for nearly all
-            return 0
-        start, self.rows = self.rows, self.rows + len(person)
-        self.stream.write(person.tobytes())
-        return start
+        return b"".join(rows)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the columns by file name."""

@@ -88,8 +88,8 @@ def test_fifty_thousand_clips_take_less_than_two_seconds(tmp_path):
     starts = np.stack([np.arange(clips) * 8 + 1, np.zeros(clips, int)], axis=1)
     sizes, lengths = np.zeros((clips, 2), int), np.full(clips, 8)
     store = Store(
-        tmp_path, tmp_path, frames, starts, lengths, lengths * 0, sizes, [], {}, has_splits=False, has_score=False,
-        missing_names={},
+        path=tmp_path, source=tmp_path, frames=frames, starts=starts, lengths=lengths, labels=lengths * 0, image_sizes=sizes,
+        names=[], splits={}, has_splits=False, has_score=False, missing_names={},
     )  # fmt: skip
     began = time.perf_counter()
     told = describe(Split("all", store, np.arange(clips)))
