@@ -147,7 +147,7 @@ def _raw(dtype: Any, shape: Any, values: Any) -> Any:
     return values
 
 
-def _from_buffer(values: Any, dtype: Any, shape: Any, order: Any, *axes: Any) -> np.ndarray:
+def from_buffer(values: Any, dtype: Any, shape: Any, order: Any, *axes: Any) -> np.ndarray:
     """Return what numpy's `_frombuffer` would (protocol 5), writable."""
     if not isinstance(dtype, np.dtype) or dtype.hasobject or order not in ("C", "F") or any(axes):
         raise ValueError("it contains an inconsistent array")
@@ -201,8 +201,8 @@ def _simple(kind: Callable[..., Any], *types: type) -> Callable[..., Any]:
     return make
 
 
-def _fraction(text: Any = "0", *rest: Any) -> fractions.Fraction:
-    if rest or not isinstance(text, str) or not re.fullmatch(r"-?\d{1,4000}(?:/\d{1,4000})?", text):  # "1e999999999"
+def _fraction(text: Any) -> fractions.Fraction:
+    if not isinstance(text, str) or not re.fullmatch(r"-?\d{1,4000}(?:/\d{1,4000})?", text):  # "1e999999999"
         raise ValueError(f"it makes a Fraction from {shown(text)}")
     return fractions.Fraction(text)
 
@@ -212,7 +212,7 @@ def _names() -> dict[str, Maker]:
         "numpy.ndarray": _refuse_array,  # only an argument of _reconstruct
         "numpy.dtype": _dtype,
         "_codecs.encode": _latin1,
-        "collections.OrderedDict": lambda pairs=(): collections.OrderedDict(_pairs(pairs)),
+        "collections.OrderedDict": lambda *pairs: collections.OrderedDict(_pairs(*pairs)),
         "collections.defaultdict": lambda factory=None, pairs=(): _pairs(pairs),
         "collections.Counter": _pairs,
         "collections.deque": lambda values=(), longest=None: list(plain_keys(values)),
@@ -226,7 +226,7 @@ def _names() -> dict[str, Maker]:
     }
     for core in ("numpy.core", "numpy._core"):  # numpy 1 and 2
         made |= {f"{core}.multiarray._reconstruct": UnfilledArray, f"{core}.multiarray.scalar": _scalar}
-        made[f"{core}.numeric._frombuffer"] = _from_buffer
+        made[f"{core}.numeric._frombuffer"] = from_buffer
     for module in ("pathlib", "pathlib._local"):
         posix, windows = _path(pathlib.PurePosixPath), _path(pathlib.PureWindowsPath)
         made |= {f"{module}.{name}": posix for name in ("Path", "PosixPath", "PurePath", "PurePosixPath")}
@@ -248,4 +248,3 @@ def _names() -> dict[str, Maker]:
 
 
 NAMES = _names()
-FROM_BUFFER = [maker for maker in NAMES.values() if maker.make is _from_buffer]

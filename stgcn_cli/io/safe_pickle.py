@@ -1,9 +1,8 @@
 """Untrusted pickles as data: an unpickler that creates only plain values.
 
-A pickle is a program for a stack machine. This one calls nothing but the makers in `NAMES`, which build plain values from
-checked arguments, sets no attributes, and takes only plain values as keys: hashing nested tuples can take forever.
-Python's C unpickler has no hook for the last two; so this is a subclass of the one written in Python. The address space is
-limited relative to the file's size.
+A pickle is a program for a stack machine. This one calls only the makers in `NAMES`, which build plain values from checked
+arguments, sets no attributes, and takes only plain values as keys: hashing nested tuples can take forever. Python's C
+unpickler has no hook for the last two, hence the one in Python. The address space is limited relative to the file's size.
 """
 
 import contextlib
@@ -16,17 +15,8 @@ from typing import IO, Any, ClassVar
 
 import numpy as np
 
-from stgcn_cli.io.pickle_values import (
-    FROM_BUFFER,
-    NAMES,
-    Maker,
-    Place,
-    Refused,
-    UnfilledArray,
-    filled,
-    plain_keys,
-    set_byte_order,
-)
+from stgcn_cli.io import pickle_values
+from stgcn_cli.io.pickle_values import NAMES, Maker, Place, Refused, UnfilledArray
 from stgcn_cli.io.text import printable, shown, shown_name
 
 MAX_DEPTH = 100  # containers inside each other
@@ -134,10 +124,10 @@ class DataUnpickler(pickle._Unpickler):
     def _build(self) -> None:
         state, value = self.stack.pop(), self.stack[-1]
         if isinstance(value, UnfilledArray):
-            self.stack[-1] = array = filled(state)
+            self.stack[-1] = array = pickle_values.filled(state)
             self.memo.update(dict.fromkeys(value.places, array))
         elif isinstance(value, np.dtype):
-            set_byte_order(value, state)
+            pickle_values.set_byte_order(value, state)
         elif not isinstance(value, dict):  # its attributes are ignored: torch has some on a state dict
             raise Refused(f"attributes of {value.name if isinstance(value, Maker) else shown(value)}")
 
@@ -156,25 +146,29 @@ class DataUnpickler(pickle._Unpickler):
     def _update(self, items: list[Any]) -> None:
         if not isinstance(self.stack[-1], dict) or len(items) % 2:
             raise ValueError(f"it sets items of {shown(self.stack[-1])}")
-        self.stack[-1].update(zip(plain_keys(items[::2]), items[1::2], strict=True))
+        self.stack[-1].update(zip(pickle_values.plain_keys(items[::2]), items[1::2], strict=True))
 
     def _add_items(self) -> None:
-        items = plain_keys(self.pop_mark())
+        items = pickle_values.plain_keys(self.pop_mark())
         if not isinstance(self.stack[-1], set):
             raise ValueError(f"it adds items to {shown(self.stack[-1])}")
         self.stack[-1].update(items)
 
     def _frozenset(self) -> None:
-        items = plain_keys(self.pop_mark())
+        items = pickle_values.plain_keys(self.pop_mark())
         self.append(frozenset(items))
 
     def _frame(self) -> None:
         self.read(8)  # the length of a frame, not needed: a stream is buffered
 
-    def _is_array(self) -> bool:
-        """Whether values that come now are those of an array, by what waits for them on the stack."""
-        waiting = self.metastack[-1][-1:] if self.metastack else []
-        return self.hold and any(type(each) is UnfilledArray or each in FROM_BUFFER for each in waiting)
+    def _is_array(self, size: int, after: int = 4) -> bool:
+        """Whether these bytes are an array's: `after` values of its state are on the stack, or its function alone."""
+        if not (self.hold and size >= _LARGE and self.metastack and self.metastack[-1]):
+            return False
+        waiting = self.metastack[-1][-1]
+        if isinstance(waiting, Maker):
+            return waiting.make is pickle_values.from_buffer and not self.stack
+        return isinstance(waiting, UnfilledArray) and len(self.stack) == after
 
     def _values(self, size: int, is_text: bool = False) -> Place:
         place = Place(self.stream.tell(), size, is_text)
@@ -185,33 +179,21 @@ class DataUnpickler(pickle._Unpickler):
 
     def _bytes(self) -> None:
         size = int.from_bytes(self.read(4), "little")
-        self.append(self._values(size) if size >= _LARGE and self._is_array() else self.read(size))
+        self.append(self._values(size) if self._is_array(size) else self.read(size))
 
     def _byte_array(self) -> None:
         size = int.from_bytes(self.read(8), "little")
-        self.append(self._values(size) if size >= _LARGE and self._is_array() else bytearray(self.read(size)))
+        self.append(self._values(size) if self._is_array(size) else bytearray(self.read(size)))
 
     def _text(self) -> None:
         size = int.from_bytes(self.read(4), "little")
-        is_array = self.hold and size >= _LARGE and self.stack and self.stack[-1] is NAMES["_codecs.encode"]
+        is_array = self._is_array(size, 5) and self.stack and self.stack[-1] is NAMES["_codecs.encode"]
         self.append(self._values(size, True) if is_array else self.read(size).decode("utf-8", "surrogatepass"))
 
     def _put(self, place: int) -> None:
         value = self.memo[place] = self.stack[-1]
         if type(value) is UnfilledArray:
             value.places.append(place)
-
-    def _memoize(self) -> None:
-        self._put(len(self.memo))
-
-    def _put_line(self) -> None:
-        self._put(int(self.readline()))
-
-    def _put_byte(self) -> None:
-        self._put(self.read(1)[0])
-
-    def _put_long(self) -> None:
-        self._put(int.from_bytes(self.read(4), "little"))
 
     steps: ClassVar[dict[bytes, Callable[[Any], None]]] = {
         **{bytes([code]): step for code, step in pickle._Unpickler.dispatch.items()},
@@ -230,10 +212,10 @@ class DataUnpickler(pickle._Unpickler):
         pickle.BINUNICODE: _text,
         pickle.BYTEARRAY8: _byte_array,
         pickle.FRAME: _frame,
-        pickle.MEMOIZE: _memoize,
-        pickle.PUT: _put_line,
-        pickle.BINPUT: _put_byte,
-        pickle.LONG_BINPUT: _put_long,
+        pickle.MEMOIZE: lambda self: self._put(len(self.memo)),
+        pickle.PUT: lambda self: self._put(int(self.readline())),
+        pickle.BINPUT: lambda self: self._put(self.read(1)[0]),
+        pickle.LONG_BINPUT: lambda self: self._put(int.from_bytes(self.read(4), "little")),
     }
 
 

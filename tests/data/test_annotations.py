@@ -127,6 +127,21 @@ def test_arrays_stay_in_the_file_until_a_record_is_asked_for(tmp_path):
         assert same(annotations.complete(read.records.bare[3], path), expected[3])
 
 
+def test_long_bytes_that_are_no_array_are_read(tmp_path):
+    made, path = make_records(2), tmp_path / "x.pkl"
+    made[0] |= {
+        "jpeg": bytes(5000),
+        "audio": bytearray(5000),
+        "parts": (np.zeros(3), (bytes(range(256)) * 20, "x" * 5000, 1, 2, 3)),
+    }
+    made[1] |= {"objects": np.array([b"x" * 5000], object), "more": {"deep": [bytes(5000)]}}
+    for protocol in range(6):
+        path.write_bytes(pickle.dumps(made, protocol=protocol))
+        read = list(annotations.read(path).records)
+        assert read[1].pop("objects").tolist() == [b"x" * 5000]
+        assert same(read, [made[0], {key: value for key, value in made[1].items() if key != "objects"}])
+
+
 def test_what_we_write_is_held_as_well(tmp_path):
     made, path = make_records(3), tmp_path / "x.pkl"
     with one_pickle(path, {"a_train": ["clip000"]}) as writer:
