@@ -36,6 +36,8 @@ HOMES = {  # library -> where it may be imported
     "rich": ("cli/",),
     "typer": ("cli/",),
     "matplotlib": ("viz/",),
+    "jinja2": ("viz/",),
+    "markupsafe": ("viz/",),
     "pandas": ("data/readers/table.py", "evaluation/results.py", "runs/log.py", "viz/report.py"),
 }
 NO_TORCH = ("cli/", "config/", "io/", "data/")  # at module level, so that commands answer quickly

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import IO, Any, Literal
 
 from stgcn_cli.io.reporter import Advance, Reporter, no_progress, no_words
@@ -97,6 +98,13 @@ def _stderr() -> Any:
 def say(text: str) -> None:
     """One line of results, on stdout."""
     print(printable(text), flush=True)
+
+
+def open_in_browser(path: Path) -> None:
+    """Show a file in the browser of the user."""
+    import webbrowser
+
+    webbrowser.open(path.resolve().as_uri())
 
 
 def print_json(value: object) -> None:

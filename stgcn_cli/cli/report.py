@@ -18,36 +18,39 @@ def report(
     ] = None,
     data: Annotated[
         list[Path] | None,
-        Option("--data", metavar="PATH", help="Annotations to take example clips from; repeatable. Default: as then."),
+        Option(
+            "--data",
+            metavar="PATH",
+            help="Annotations to take example clips from; repeatable. Default: the data of the run.",
+        ),
     ] = None,
     open_it: Annotated[bool, Option("--open", help="Show it in the browser.")] = False,
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and the page's name.")] = False,
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and the file name.")] = False,
 ) -> None:
-    """Make one page of a run: curves, confusions, clips.
+    """Write a page about a run or results: curves, confusions, clips.
 
     Example: stgcn report stgcn-demo/run
     """
     console.set_quiet(quiet)
     folders = [path for path in sources if path.is_dir()]
     if folders and len(sources) > 1:
-        raise UsageError("A run folder makes a report by itself.", f"Type: stgcn report {folders[0]}")
-    from stgcn_cli.evaluation import results
-    from stgcn_cli.viz import report as reporting
-
+        raise UsageError("Expected one run folder, or result files.", f"Type: stgcn report {folders[0]}")
     target = out or (folders[0] / "report.html" if folders else sources[0].with_suffix(".report.html"))
     if target.suffix not in (".html", ".htm"):
-        raise UsageError(f"--out {target}: a report is a page.", f"For example: --out {target.with_suffix('.html')}")
-    if folders:
-        made = reporting.of_run(folders[0], data or (), console.reporter())
-    else:
-        made = reporting.of_results(
-            [(path.stem, results.read(path)) for path in sources], data or (), console.reporter()
+        raise UsageError(
+            f"Unsupported output format --out {target}; expected .html.",
+            f"For example: --out {target.with_suffix('.html')}",
         )
-    reporting.write(made, target)
-    for remark in made.remarks:
+    from stgcn_cli.evaluation.results import read
+    from stgcn_cli.viz.report import of_results, of_run, write
+
+    if folders:
+        content = of_run(folders[0], data or (), console.reporter())
+    else:
+        content = of_results([(path.stem, read(path)) for path in sources], data or (), console.reporter())
+    write(content, target)
+    for remark in content.remarks:
         console.warn(remark)
     console.say(str(target))
     if open_it:
-        import webbrowser
-
-        webbrowser.open(target.resolve().as_uri())
+        console.open_in_browser(target)

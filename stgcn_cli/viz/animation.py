@@ -1,4 +1,4 @@
-"""Clips as pictures: an animated GIF, and a contact sheet as PNG. Axes are the same for the whole clip, scales equal.
+"""Clips as an animated GIF and as a contact sheet in PNG. All frames share one view, with equal scales of both axes.
 
 Shapes: M persons, T frames, V joints.
 """
@@ -10,32 +10,36 @@ import numpy as np
 
 from stgcn_cli.io.files import atomic_write
 from stgcn_cli.io.reporter import SILENT, Reporter
-from stgcn_cli.viz import skeleton
-from stgcn_cli.viz.skeleton import Motion, bone_sides, picked, projected
+from stgcn_cli.viz.plots import new_figure
+from stgcn_cli.viz.skeleton import Motion, bone_sides, person_colours, picked, projected
 
 GIF_FRAMES, SHEET_FRAMES = 120, 12
 _WIDTH, _DPI = 320, 100  # pixels of a frame of the GIF
-_CENTISECOND = 0.01  # GIFs count in these; browsers slow down what is faster than two
+_TITLE = 0.5  # inches above the panels
+_CENTISECOND = 0.01  # the unit of time in a GIF; browsers slow down frames shorter than two
 _GREY = "#7a7f87"
 
 
 def write_gif(
     motion: Motion, path: Path, caption: str = "", frames: int = GIF_FRAMES, reporter: Reporter = SILENT
 ) -> int:
-    """Write `frames` frames of the motion (all where there are fewer), looping, at its own speed; returns how many."""
+    """Write `frames` frames of the motion (all where there are fewer) as an endless loop at its own speed.
+
+    Returns the number of frames written. Raises RunError.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    shown, places = picked(motion, frames)
-    figure, axis = _figure(motion, 1, 1, _WIDTH / _DPI, room=0.5)
+    shown, indices = picked(motion, frames)
+    figure, axis = _figure(motion, 1, 1, _WIDTH / _DPI)
     figure.suptitle(_title(motion, caption), fontsize=9)
-    canvas, body = FigureCanvasAgg(figure), _Body(axis, shown)
+    canvas, persons = FigureCanvasAgg(figure), _Persons(axis, shown)
     count = figure.text(0.98, 0.02, "", ha="right", fontsize=7, color=_GREY)
     pictures = []
-    with reporter.progress("draw", len(places)) as advance:
-        for index, place in enumerate(places):
-            body.show(index)
-            count.set_text(_when(motion, int(place)))
+    with reporter.progress("draw", len(indices)) as advance:
+        for number, index in enumerate(indices):
+            persons.show(number)
+            count.set_text(_when(motion, int(index)))
             canvas.draw()
             picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
             pictures.append(picture.quantize(64, dither=Image.Dither.NONE))
@@ -47,25 +51,28 @@ def write_gif(
 
 
 def write_sheet(motion: Motion, path: Path, caption: str = "", frames: int = SHEET_FRAMES) -> int:
-    """Write a PNG with `frames` frames (all where there are fewer) side by side in rows; returns how many."""
-    shown, places = picked(motion, frames)
-    columns = min(len(places), 6)
-    rows = -(-len(places) // columns)
-    figure, axes = _figure(motion, rows, columns, 1.7, room=0.5)
+    """Write a PNG of `frames` frames (all where there are fewer), six in a row.
+
+    Returns the number of frames drawn. Raises RunError.
+    """
+    shown, indices = picked(motion, frames)
+    columns = min(len(indices), 6)
+    rows = -(-len(indices) // columns)
+    figure, axes = _figure(motion, rows, columns, 1.7)
     figure.suptitle(_title(motion, caption), fontsize=10)
-    for index, axis in enumerate(np.ravel(axes)):
-        if index >= len(places):
-            axis.remove()
-            continue
-        _Body(axis, shown).show(index)
-        axis.text(0.97, 0.02, _when(motion, int(places[index])), transform=axis.transAxes, ha="right", fontsize=6.5,
+    panels = np.ravel(axes)
+    for number, (axis, index) in enumerate(zip(panels, indices, strict=False)):
+        _Persons(axis, shown).show(number)
+        axis.text(0.97, 0.02, _when(motion, int(index)), transform=axis.transAxes, ha="right", fontsize=6.5,
                   color=_GREY)  # fmt: skip
+    for axis in panels[len(indices) :]:
+        axis.remove()
     with atomic_write(path) as stream:
         figure.savefig(stream, format="png", dpi=130)
-    return len(places)
+    return len(indices)
 
 
-class _Body:
+class _Persons:
     """The lines and dots of all persons on one axis."""
 
     def __init__(self, axis: Any, motion: Motion) -> None:
@@ -76,36 +83,33 @@ class _Body:
         sides = bone_sides(motion.layout) if motion.layout else []
         self.lines, self.dots = [], []
         for person in range(len(self.seen)):
-            colours = skeleton.of_person(person)
+            colours = person_colours(person)
             lines = LineCollection([], colors=[colours[side] for side in sides], linewidths=2.2, capstyle="round")
             self.lines.append(axis.add_collection(lines))
             self.dots.append(axis.plot([], [], "o", color=colours[""], markersize=2.4, zorder=3)[0])
 
     def show(self, frame: int) -> None:
-        """Draw this frame; bones to a joint that was not seen are left out."""
+        """Draw this frame; bones to an unseen joint are left out."""
         for points, lines, dots in zip(self.seen[:, frame], self.lines, self.dots, strict=True):
             lines.set_segments(list(points[self.bones]))  # a bone with NaN at one end is not drawn
             dots.set_data(*points.T)
 
 
-def _figure(motion: Motion, rows: int, columns: int, inches: float, room: float) -> tuple[Any, Any]:
-    """A figure whose panels show the whole clip with equal scales; `room` inches above them are for the title."""
-    from matplotlib.figure import Figure
-
-    (left, right), (low, high) = _limits(motion)
-    height = float(np.clip(inches * (high - low) / (right - left), inches / 2, inches * 1.7))
-    figure = Figure(figsize=(inches * columns, height * rows + room), dpi=_DPI)
-    top = 1 - room / (height * rows + room)
+def _figure(motion: Motion, rows: int, columns: int, inches: float) -> tuple[Any, Any]:
+    """A figure of panels `inches` wide that show the whole clip with equal scales, and their axes."""
+    (left, right), (low, high) = limits(motion)
+    height = float(np.clip(inches * (high - low) / (right - left), inches / 2, inches * 1.7)) * rows + _TITLE
+    figure = new_figure(inches * columns, height, _DPI, layout=None)
     axes = figure.subplots(rows, columns, gridspec_kw={
-        "left": 0, "right": 1, "bottom": 0, "top": top, "wspace": 0.02, "hspace": 0.02})  # fmt: skip
+        "left": 0, "right": 1, "bottom": 0, "top": 1 - _TITLE / height, "wspace": 0.02, "hspace": 0.02})  # fmt: skip
     for axis in np.ravel(axes):
         axis.set(xlim=(left, right), ylim=(low, high), aspect="equal")
         axis.axis("off")
     return figure, axes
 
 
-def _limits(motion: Motion) -> tuple[tuple[float, float], tuple[float, float]]:
-    """What of the plane the whole clip needs, with a margin: (left, right), (low, high)."""
+def limits(motion: Motion) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The part of the plane that holds the whole clip, with a margin: (left, right), (low, high)."""
     seen = projected(motion.points, motion.azimuth)[..., :2]
     if not np.isfinite(seen).any():
         return (-1.0, 1.0), (-1.0, 1.0)
@@ -115,12 +119,12 @@ def _limits(motion: Motion) -> tuple[tuple[float, float], tuple[float, float]]:
     return (left, right), (bottom, top)
 
 
-def _when(motion: Motion, place: int) -> str:
-    frame = place * motion.step
+def _when(motion: Motion, index: int) -> str:
+    frame = index * motion.step
     return f"frame {frame}  {frame / motion.rate:.2f} s"
 
 
 def _title(motion: Motion, caption: str) -> str:
-    nobody = "" if len(motion.points) else " - nobody is in this clip"
     name = motion.name if len(motion.name) <= 44 else motion.name[:43] + "…"
-    return (f"{name}{nobody}" + (f"\n{caption}" if caption else "")).replace("$", r"\$")
+    empty = "" if len(motion.points) else " - no person in this clip"
+    return name + empty + (f"\n{caption}" if caption else "")

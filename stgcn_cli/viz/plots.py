@@ -1,8 +1,8 @@
 """Pictures of a run: learning curves and a confusion matrix."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,15 +11,16 @@ from stgcn_cli.io.text import one_line
 
 _MOST_NAMES = 30  # class names that can still be read along an axis
 _BLUE, _ORANGE, _GREY = "#1f6fb2", "#d9822b", "#8a8a8a"
+SVG_SETTINGS: Any = {"svg.fonttype": "none", "svg.hashsalt": "stgcn"}  # text stays text; equal drawings, equal bytes
 
 
-def _figure(width: float, height: float) -> Any:
-    """A figure without a window; matplotlib is slow to import, so only here."""
+def new_figure(width: float, height: float, dpi: int = 130, layout: Literal["constrained"] | None = "constrained") -> Any:
+    """A figure without a window, of this size in inches. matplotlib is slow to import, so only here."""
     import matplotlib
     from matplotlib.figure import Figure
 
     matplotlib.rcParams["text.parse_math"] = False  # a class may be called $1
-    return Figure(figsize=(width, height), dpi=130, layout="constrained")
+    return Figure(figsize=(width, height), dpi=dpi, layout=layout)
 
 
 def _save(figure: Any, path: Path) -> None:
@@ -28,22 +29,22 @@ def _save(figure: Any, path: Path) -> None:
 
 
 def learning_curve(
-    records: Sequence[dict[str, Any]], path: Path, title: str, published: Sequence[dict[str, Any]] = ()
+    records: Sequence[Mapping[str, Any]], path: Path, title: str, published: Sequence[Mapping[str, Any]] = ()
 ) -> None:
-    """Write `curves` as PNG; nothing before the first epoch."""
+    """Write `curves` as PNG; nothing before the first epoch. Raises RunError."""
     if figure := curves(records, title, published):
         _save(figure, path)
 
 
-def curves(records: Sequence[dict[str, Any]], title: str, published: Sequence[dict[str, Any]] = ()) -> Any | None:
-    """The figure of loss and accuracy over epochs, from the records of log.jsonl; None before the first epoch.
+def curves(records: Sequence[Mapping[str, Any]], title: str, published: Sequence[Mapping[str, Any]] = ()) -> Any | None:
+    """A figure of loss and accuracy over epochs, from the records of log.jsonl; None before the first epoch.
 
-    `published` are the records of the published run (`published_log.read_published`), drawn beside ours in grey.
+    `published` are the records of the published run (`runs.log.read_published`), drawn in grey.
     """
     epochs = [record for record in records if record["mode"] == "epoch"]
     if not epochs:
         return None
-    figure = _figure(11 if published else 9, 3.6)
+    figure = new_figure(11 if published else 9, 3.6)
     left, right = figure.subplots(1, 2)
     x = [record["epoch"] for record in epochs]
     _published_curves(left, right, published)
@@ -60,7 +61,7 @@ def curves(records: Sequence[dict[str, Any]], title: str, published: Sequence[di
         if points:
             right.plot(*zip(*points, strict=True), style, color=_ORANGE, marker="o", markersize=3, label=label)
     right.set(title="accuracy in %", xlabel="epoch", ylim=(0, 102))
-    if published:  # twice the lines: beside the picture
+    if published:  # twice as many lines: the legend is beside the axes
         right.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
         left.legend(loc="upper right", frameon=False, fontsize=8)
     else:
@@ -71,7 +72,7 @@ def curves(records: Sequence[dict[str, Any]], title: str, published: Sequence[di
     return figure
 
 
-def _published_curves(left: Any, right: Any, records: Sequence[dict[str, Any]]) -> None:
+def _published_curves(left: Any, right: Any, records: Sequence[Mapping[str, Any]]) -> None:
     """The published run's loss and accuracies, as far as its log has them."""
     for axis, mode, key, style, scale, label in (
         (left, "epoch", "loss", "-", 1, "published"),
@@ -103,16 +104,16 @@ def _tidy(figure: Any, axes: Sequence[Any], epochs: Sequence[int], rates: Sequen
 
 
 def confusion_matrix(matrix: np.ndarray, names: Sequence[str], path: Path, title: str) -> None:
-    """Rows are labels, columns predictions, each row in % of its clips; classes without a clip are left out.
+    """Write the confusion matrix `matrix` (classes, classes), which holds counts, as PNG. Raises RunError.
 
-    `matrix` (classes, classes) holds counts.
+    Rows are labels, columns predictions, each row in % of its clips; classes without clips and predictions are left out.
     """
     shown = np.flatnonzero(matrix.sum(axis=0) + matrix.sum(axis=1))
     counts = matrix[np.ix_(shown, shown)]
     share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     named = len(shown) <= _MOST_NAMES
     size = 3.2 + 0.32 * min(len(shown), _MOST_NAMES)
-    figure = _figure(size + 1.2, size)
+    figure = new_figure(size + 1.2, size)
     axis = figure.subplots()
     picture = axis.imshow(share, cmap="Blues", vmin=0, vmax=100)
     figure.colorbar(picture, ax=axis, label="% of the class's clips", shrink=0.8)
@@ -130,6 +131,6 @@ def confusion_matrix(matrix: np.ndarray, names: Sequence[str], path: Path, title
 
 
 def _short(name: str, length: int = 28) -> str:
-    """The name, cut where it is long, without what no font has."""
+    """Truncate a label and replace unprintable characters."""
     name = one_line(name)
     return name if len(name) <= length else name[: length - 1] + "…"

@@ -1,4 +1,7 @@
-"""A clip to turn, scrub and play, with what a model says of it beside it; and a page of a skeleton layout."""
+"""Pages of one clip, with a prediction beside it, and of one skeleton layout.
+
+Shapes: M persons, T frames, V joints, D coordinates.
+"""
 
 import base64
 from collections.abc import Sequence
@@ -8,33 +11,26 @@ from typing import Any
 import numpy as np
 
 from stgcn_cli.config.skeletons import Layout
-from stgcn_cli.viz import layout as layout_drawing
-from stgcn_cli.viz import skeleton
-from stgcn_cli.viz import skeleton as palette
-from stgcn_cli.viz.html import page as figures
-from stgcn_cli.viz.html.page import Cell, Column, Section, facts, page, paragraph, table, text
+from stgcn_cli.viz import layout as layouts
+from stgcn_cli.viz.html.page import Cell, Column, Section, Table, drawing, page
 from stgcn_cli.viz.layout import Importance
-from stgcn_cli.viz.skeleton import ELEVATION, Motion, bone_sides, thinned
-
-# A motion for the page's player: coordinates as whole numbers, so that the page stays small.
-#
-# Shapes: M persons, T frames, V joints, D coordinates.
+from stgcn_cli.viz.skeleton import ELEVATION, Motion, bone_sides, colour_legend, person_colours, thinned
 
 PAGE_FRAMES, REPORT_FRAMES = 1500, 150  # at most, in a page of one clip and in a report of many
-_FULL, _UNSEEN = 32_000, -32_768
+_FULL, _UNSEEN = 32_000, -32_768  # whole numbers keep the page small
 
 
-def player(clip: str, plays: bool = False) -> str:
-    """The place of the player for data["clips"][clip]; it begins by itself when it `plays`."""
-    own = " data-plays" if plays else ""
-    return (
-        f'<div class="player" data-clip="{text(clip)}"{own}>'
-        "<noscript>The clip is played by a script, which is switched off here.</noscript></div>"
-    )
+@dataclass(frozen=True)
+class ClipPrediction:
+    """The name of a model, its likeliest classes for a clip with probabilities, and warnings about the clip."""
+
+    model: str
+    likeliest: Sequence[tuple[str, float]]
+    warnings: Sequence[str] = ()
 
 
 def as_clip(motion: Motion, most: int) -> dict[str, Any]:
-    """What the player needs of the motion, at most `most` frames of it. Colours are named by person and side."""
+    """What the player needs to play the motion, at most `most` frames of it. Colours are by person and side."""
     shown = thinned(motion, most)
     persons, frames, joints, coordinates = shown.points.shape
     layout = shown.layout
@@ -45,7 +41,7 @@ def as_clip(motion: Motion, most: int) -> dict[str, Any]:
         "bones": [list(bone) for bone in shown.bones],
         "sides": bone_sides(layout) if layout else [],
         "joints": list(layout.joints) if layout else [],
-        "colours": [skeleton.of_person(person) for person in range(persons)],
+        "colours": [person_colours(person) for person in range(persons)],
         "rate": shown.rate,
         "step": shown.step,
         "azimuth": shown.azimuth,
@@ -64,62 +60,46 @@ def _packed(points: np.ndarray) -> str:
     return base64.b64encode(whole.transpose(1, 0, 2, 3).tobytes()).decode()
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What a model said of the clip: its name, the likeliest classes with probabilities, and what was odd."""
-
-    model: str
-    likeliest: Sequence[tuple[str, float]]
-    warnings: Sequence[str] = ()
-
-
-def clip_page(motion: Motion, about: Sequence[tuple[str, object]], said: Prediction | None = None) -> str:
-    """The page of one clip. `about` are facts to list."""
-    beside = (_prediction(said) if said else "") + facts([*about, *_facts(motion)])
-    hint = "Drag to turn, double-click to turn back. " if motion.points.shape[-1] == 3 else ""
-    note = f'<p class="soft">{hint}Space plays and stops, arrows step. {palette.in_words(len(motion.points))}</p>'
-    shown = f'<div class="beside"><div>{player("clip", plays=True)}{note}</div><div>{beside}</div></div>'
+def clip_page(motion: Motion, about: Sequence[tuple[str, object]], prediction: ClipPrediction | None = None) -> str:
+    """The page of one clip. `about` are names and values to list."""
+    rows = [[Cell(name), Cell.of_share(share)] for name, share in prediction.likeliest] if prediction else []
+    values = {
+        "about": [*about, *_facts(motion)],
+        "prediction": prediction,
+        "likeliest": Table([Column("Likeliest class"), Column("Probability", True)], rows),
+        "turns": motion.points.shape[-1] == 3,
+        "colours": colour_legend(len(motion.points)),
+    }
     data = {"clips": {"clip": as_clip(motion, PAGE_FRAMES)}, "matrices": {}}
-    return page(motion.name, "", [Section("clip", "", shown)], data)
-
-
-def _prediction(said: Prediction) -> str:
-    rows = [[Cell(name), Cell(f"{100 * share:.1f} %", share, share)] for name, share in said.likeliest]
-    odd = "".join(f'<p class="warning">{text(warning)}</p>' for warning in said.warnings)
-    bars = table([Column("Likeliest class"), Column("Probability", True)], rows)
-    return f"<h3>What {text(said.model)} says</h3>{bars}{odd}"
+    return page("clip.html", motion.name, "", [Section("clip", "", "clip", values)], data)
 
 
 def _facts(motion: Motion) -> list[tuple[str, object]]:
     persons, frames, joints, coordinates = motion.points.shape
-    skeleton = motion.layout.name if motion.layout else "not known: no bones are drawn"
-    told = [("frames", frames), ("length", f"{frames / motion.rate:.2f} s at {motion.rate:g} frames a second")]
-    told += [("persons", persons), ("joints", f"{joints} in {coordinates}-D"), ("skeleton", skeleton)]
+    skeleton = motion.layout.name if motion.layout else "unknown: no bones are drawn"
+    facts = [("frames", frames), ("length", f"{frames / motion.rate:.2f} s at {motion.rate:g} frames a second")]
+    facts += [("persons", persons), ("joints", f"{joints} in {coordinates}-D"), ("skeleton", skeleton)]
     if frames > PAGE_FRAMES:
-        told.append(("shown", f"every {-(-frames // PAGE_FRAMES)}th frame"))
-    return told + ([("upwards", motion.up)] if motion.up else [])
+        facts.append(("shown", f"every {-(-frames // PAGE_FRAMES)}th frame"))
+    return facts + ([("upwards", motion.up)] if motion.up else [])
 
 
 def layout_page(layout: Layout, over: Importance | None = None) -> str:
     """The page of a skeleton layout: the drawing, and its joints and bones as a table."""
-    drawing = figures.figure(lambda: layout_drawing.draw(layout, over))
-    inward: dict[int, list[int]] = {}
-    for place, (joint, _) in enumerate(layout.bones):
-        inward.setdefault(joint, []).append(place)
     columns = [Column("Joint", True), Column("Name"), Column("Bones towards the centre")]
     columns += [Column("Learned: itself", True), Column("Learned: its bones", True)] if over else []
     rows = []
     for joint, name in enumerate(layout.joints):
-        bones = inward.get(joint, [])
-        towards = ", ".join(layout.joints[layout.bones[place][1]] for place in bones)
+        bones = [index for index, bone in enumerate(layout.bones) if bone[0] == joint]
+        towards = ", ".join(layout.joints[layout.bones[index][1]] for index in bones)
         cells = [Cell(joint, joint), Cell(name), Cell(towards or ("centre" if joint == layout.centre else ""))]
         rows.append(cells + ([_factor(over.joints[[joint]]), _factor(over.bones[bones])] if over else []))
-    lead = paragraph(f"{len(layout.joints)} joints, {len(layout.bones)} bones, centre {layout.joints[layout.centre]}.")
+    lead = f"{len(layout.joints)} joints, {len(layout.bones)} bones, centre {layout.joints[layout.centre]}."
     sections = [
-        Section("drawing", "", drawing),
-        Section("joints", "Joints and bones", table(columns, rows, sortable=True)),
+        Section("drawing", "", "layout", {"drawing": drawing(lambda: layouts.draw(layout, over))}),
+        Section("joints", "Joints and bones", "joints", {"content": Table(columns, rows, sortable=True)}),
     ]
-    return page(layout.name, lead, sections, {"clips": {}, "matrices": {}})
+    return page("clip.html", layout.name, lead, sections, {"clips": {}, "matrices": {}})
 
 
 def _factor(values: np.ndarray) -> Cell:

@@ -1,177 +1,91 @@
-"""One page out of the template: sections, and what the script needs, as data that no name in them can break out of."""
+"""Render a page from its templates: texts are escaped, data stay data, and a policy lets only the page's own script run."""
 
 import base64
 import hashlib
-import html
 import io
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
 from stgcn_cli import __version__
+from stgcn_cli.io.files import atomic_write
 from stgcn_cli.io.text import printable
+from stgcn_cli.viz import plots
 
-# Small pieces of HTML. Every text from outside goes through `text`.
-
-
-def text(value: object) -> str:
-    """`value` as text in HTML, also inside a quoted attribute."""
-    return html.escape(printable(value), quote=True)
+_INK = "#010203"  # a colour that nothing else has; replaced by the text colour of the page, which may be light or dark
+_TEXT_KEYS = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "legend.labelcolor")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: what is shown, what it is sorted by, and a bar of this share (0 to 1) behind it."""
+    """A cell of a table: text, the value to sort by, and the length of a bar (0 to 1)."""
 
     shown: object
     value: float | None = None
     share: float | None = None
 
+    @classmethod
+    def of_share(cls, share: float | None) -> "Cell":
+        """A share in percent with its bar; empty for None."""
+        return cls("") if share is None else cls(f"{100 * share:.1f} %", share, min(max(share, 0.0), 1.0))
+
 
 @dataclass(frozen=True)
 class Column:
-    """A column's heading; one of numbers stands to the right."""
+    """Heading of a column; numbers are aligned to the right."""
 
     heading: str
     is_number: bool = False
 
 
-def table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], sortable: bool = False) -> str:
+@dataclass(frozen=True)
+class Table:
     """A table; a `sortable` one is sorted by a click on a heading."""
-    kind = "sortable" if sortable else "plain"
-    heads = "".join(_head(column, sortable) for column in columns)
-    body = "\n".join(
-        f"<tr>{''.join(_cell(cell, column) for cell, column in zip(row, columns, strict=True))}</tr>" for row in rows
-    )
-    return f'<div class="scroll"><table class="{kind}"><thead><tr>{heads}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
 
-
-def _head(column: Column, sortable: bool) -> str:
-    shown = f'<button type="button">{text(column.heading)}</button>' if sortable else text(column.heading)
-    return f'<th scope="col"{_class(column)}>{shown}</th>'
-
-
-def _cell(cell: Cell, column: Column) -> str:
-    value = "" if cell.value is None else f' data-value="{cell.value:.6g}"'
-    shown = text(cell.shown)
-    if cell.share is not None:
-        width = 100 * min(max(cell.share, 0.0), 1.0)
-        shown = f'<span class="bar"><span style="width:{width:.1f}%"></span></span><span class="figure">{shown}</span>'
-        return f'<td class="number barred"{value}>{shown}</td>'
-    return f"<td{_class(column)}{value}>{shown}</td>"
-
-
-def _class(column: Column) -> str:
-    return ' class="number"' if column.is_number else ""
-
-
-def tiles(pairs: Sequence[tuple[str, str, str]]) -> str:
-    """Figures to see first: (what, figure, remark)."""
-    return (
-        '<dl class="tiles">'
-        + "".join(
-            f"<div><dt>{text(what)}</dt><dd>{text(figure)}</dd>"
-            + (f"<p>{text(remark)}</p>" if remark else "")
-            + "</div>"
-            for what, figure, remark in pairs
-        )
-        + "</dl>"
-    )
-
-
-def paragraph(value: object) -> str:
-    """A paragraph of text."""
-    return f"<p>{text(value)}</p>"
-
-
-def folded(summary: str, inside: str) -> str:
-    """`inside` (markup) behind a line to click on."""
-    return f"<details><summary>{text(summary)}</summary>{inside}</details>"
-
-
-def verbatim(value: str) -> str:
-    """A text as it stands in a file."""
-    kept = "\n".join(text(line) for line in value.splitlines())
-    return f"<pre>{kept}</pre>"
-
-
-def facts(pairs: Sequence[tuple[str, object]]) -> str:
-    """A list of names and values."""
-    return (
-        '<dl class="facts">'
-        + "".join(f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in pairs)
-        + "</dl>"
-    )
-
-
-# Figures of matplotlib as part of a page: vector graphics in the page's own text colour, light or dark.
-
-_INK = "#010203"  # a colour nothing else has, which becomes the page's
-AS_TEXT: Any = {"svg.fonttype": "none", "svg.hashsalt": "stgcn"}  # words stay words; the same drawing, the same bytes
-_TEXT_KEYS = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "legend.labelcolor")
-
-
-def figure(draw: Callable[[], Any | None]) -> str:
-    """The figure that `draw` makes, as markup; empty when it makes none."""
-    import matplotlib
-
-    settings: Any = {key: _INK for key in _TEXT_KEYS} | AS_TEXT
-    with matplotlib.rc_context(settings):
-        drawn = draw()
-        if drawn is None:
-            return ""
-        stream = io.StringIO()
-        drawn.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
-    return f"<figure>{svg_in_page(stream.getvalue())}</figure>"
-
-
-def svg_in_page(svg: str) -> str:
-    """The drawing without what only a file needs (prologue, metadata, names that would stand twice in the page)."""
-    svg = svg[svg.index("<svg") :].strip()
-    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r' id="[a-z]+[\d._]*_\d+"', "", svg)
-    return svg.replace(_INK, "currentColor")
-
-
-_SLOT = re.compile(r"\{\{(\w+)\}\}")
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+    sortable: bool = False
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page under a heading. `html` is ready markup; `anchor` is its address within the page."""
+    """A part of a page: its address in the page, its heading, and the macro that draws it with its arguments."""
 
     anchor: str
     heading: str
-    html: str
+    macro: str
+    values: Mapping[str, Any]
 
 
-def page(title: str, lead: str, sections: Sequence[Section], data: dict[str, Any]) -> str:
-    """The whole page. `lead` is markup below the title, `data` what the script reads: {"clips": …, "matrices": …}."""
-    script = _script()
-    values = {
-        "title": text(title),
-        "lead": lead,
-        "version": text(__version__),
-        "policy": policy(script),
-        "style": _part("page.css"),
-        "contents": _contents(sections),
-        "sections": "\n".join(map(_section, sections)),
-        "data": as_data(data),
-        "script": script,
-    }
-    return _SLOT.sub(lambda slot: values[slot[1]], _part("template.html"))
+def page(parts: str, title: str, lead: str, sections: Sequence[Section], data: Mapping[str, Any]) -> str:
+    """The whole page. `parts` is the template with the macros of the sections, `lead` a text below the title.
+
+    `data` is what the script reads: {"clips": …, "matrices": …}.
+    """
+    environment = Environment(
+        loader=PackageLoader("stgcn_cli.viz", "html"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, finalize=lambda value: value if isinstance(value, Markup) else printable(value),
+    )  # fmt: skip
+    scripts = "\n".join(map(_part, ("page.js", "matrix.js", "player.js")))
+    script = f'"use strict";\n(() => {{\n{scripts}\nbegin();\n}})();'
+    return environment.get_template("page.html").render(
+        parts=parts, title=title, lead=lead, sections=sections, version=__version__, policy=Markup(policy(script)),
+        style=Markup(_part("page.css")), data=Markup(as_data(data)), script=Markup(script),
+    )  # fmt: skip
 
 
-def _script() -> str:
-    parts = "\n".join(_part(name) for name in ("page.js", "matrix.js", "player.js"))
-    return f'"use strict";\n(() => {{\n{parts}\nbegin();\n}})();'
+def _part(name: str) -> str:
+    return Path(__file__).with_name(name).read_text("utf-8").strip()
 
 
 def policy(script: str) -> str:
-    """What the browser may do: run this one script, show pictures that are in the page, and ask nobody for anything."""
+    """Content security policy: run this script and no other, show pictures that are in the page, load nothing."""
     digest = base64.b64encode(hashlib.sha256(f"\n{script}\n".encode()).digest()).decode()
     return (
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
@@ -185,16 +99,25 @@ def as_data(value: Any) -> str:
     return dumped.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _contents(sections: Sequence[Section]) -> str:
-    named = [section for section in sections if section.heading]
-    links = " ".join(f'<a href="#{section.anchor}">{text(section.heading)}</a>' for section in named)
-    return f'<nav aria-label="On this page">{links}</nav>' if len(named) > 2 else ""
+def write_page(path: Path, content: str) -> None:
+    """Write a page atomically; what UTF-8 cannot hold becomes a question mark. Raises RunError."""
+    with atomic_write(path) as stream:
+        stream.write(content.encode("utf-8", "replace"))
 
 
-def _section(section: Section) -> str:
-    heading = f"<h2>{text(section.heading)}</h2>\n" if section.heading else ""
-    return f'<section id="{section.anchor}">\n{heading}{section.html}\n</section>'
+def drawing(draw: Callable[[], Any | None]) -> Markup:
+    """The matplotlib figure that `draw` returns as SVG in the text colour of the page; empty for None."""
+    import matplotlib
 
-
-def _part(name: str) -> str:
-    return files("stgcn_cli.viz.html").joinpath(name).read_text("utf-8").strip()
+    settings: Any = dict.fromkeys(_TEXT_KEYS, _INK) | plots.SVG_SETTINGS
+    with matplotlib.rc_context(settings):
+        figure = draw()
+        if figure is None:
+            return Markup("")
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+    svg = stream.getvalue()
+    svg = svg[svg.index("<svg") :].strip()
+    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' id="[a-z]+[\d._]*_\d+"', "", svg)  # names that would be in the page twice
+    return Markup(svg.replace(_INK, "currentColor"))
