@@ -13,7 +13,7 @@ import pytest
 from tests.cli.runner import run_stgcn
 
 GOLDEN = Path(__file__).parent / "golden"
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers of two threads each wait for each other most of the time
+os.environ["OMP_NUM_THREADS"] = "1"  # run_stgcn forks, and OpenMP hangs in a fork of a process with several threads
 signal.signal(
     signal.SIGINT, signal.default_int_handler
 )  # a job in the background is started deaf, and its children too

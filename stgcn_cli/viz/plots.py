@@ -14,7 +14,9 @@ _BLUE, _ORANGE, _GREY = "#1f6fb2", "#d9822b", "#8a8a8a"
 SVG_SETTINGS: Any = {"svg.fonttype": "none", "svg.hashsalt": "stgcn"}  # text stays text; equal drawings, equal bytes
 
 
-def new_figure(width: float, height: float, dpi: int = 130, layout: Literal["constrained"] | None = "constrained") -> Any:
+def new_figure(
+    width: float, height: float, dpi: int = 130, layout: Literal["constrained"] | None = "constrained"
+) -> Any:
     """A figure without a window, of this size in inches. matplotlib is slow to import, so only here."""
     import matplotlib
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ from stgcn_cli.config import presets
 from stgcn_cli.config.skeletons import COCO, NTU
 from stgcn_cli.evaluation.metrics import most_confused
 from stgcn_cli.evaluation.score import EvalResult, measured
-from stgcn_cli.viz.html.clip import Prediction, clip_page, layout_page
+from stgcn_cli.viz.html.clip import ClipPrediction, clip_page, layout_page
 from stgcn_cli.viz.html.report import Report, Scored, report_page
 from stgcn_cli.viz.skeleton import motion_of
 from tests.factories import browser as browsers
@@ -52,7 +52,9 @@ def report():
     motion = motion_of(HOSTILE, moving(2, 40), NTU)
     pairs = [(pair, motion) for pair in most_confused(result.scores, result.labels, 8)]
     log = [{"mode": "epoch", "epoch": e, "lr": 0.1, "loss": 1 / e, "top1_acc": 0.5} for e in (1, 2, 3)]
-    return report_page(Report("A report", preset, [Scored("best.pth", result, pairs, np.arange(60) + 1)], log))
+    return report_page(
+        Report(title="A report", preset=preset, scored=[Scored("best.pth", result, pairs, np.arange(60) + 1)], log=log)
+    )
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1100, "light"), (1100, "dark"), (400, "light")])
@@ -139,7 +141,7 @@ def test_the_matrix_tells_the_cell_under_the_pointer(show, report):
 @pytest.mark.parametrize(("layout", "coordinates", "persons"), [(NTU, 3, 2), (COCO, 2, 1), (None, 3, 1), (NTU, 3, 0)])
 def test_a_clip_plays_by_itself(show, layout, coordinates, persons):
     motion = motion_of(HOSTILE, moving(persons, 30, len(layout.joints) if layout else 6, coordinates), layout)
-    page = show(clip_page(motion, [("file", HOSTILE)], Prediction("m", [(HOSTILE, 0.75), ("b", 0.25)])))
+    page = show(clip_page(motion, [("file", HOSTILE)], ClipPrediction("m", [(HOSTILE, 0.75), ("b", 0.25)])))
     page.until("+document.querySelector('.player').dataset.frame > 3")
     assert _ink(page, ".player canvas") > 100
     shown = page.run("document.querySelector('h1').textContent")

@@ -15,7 +15,7 @@ from stgcn_cli.config.skeletons import COCO, NTU
 from stgcn_cli.evaluation.metrics import most_confused
 from stgcn_cli.evaluation.score import EvalResult, measured
 from stgcn_cli.viz import report
-from stgcn_cli.viz.html.clip import Prediction, as_clip, clip_page
+from stgcn_cli.viz.html.clip import ClipPrediction, as_clip, clip_page
 from stgcn_cli.viz.html.page import as_data
 from stgcn_cli.viz.html.report import Report, Scored, report_page
 from stgcn_cli.viz.skeleton import motion_of
@@ -85,7 +85,16 @@ def test_a_report_shows_everything_and_breaks_out_of_nothing():
     pairs = [(pair, motion) for pair in most_confused(wicked.scores, wicked.labels, 8)]
     log = [{"mode": "epoch", "epoch": e, "lr": 0.1, "loss": 1 / e, "top1_acc": 0.5} for e in (1, 2)]
     scored = [Scored(HOSTILE, wicked, pairs, np.array([9, 3, 1]))] * 2
-    page = report_page(Report(HOSTILE, wicked.preset, scored, log, (), {"command": [HOSTILE]}, [HOSTILE]))
+    page = report_page(
+        Report(
+            title=HOSTILE,
+            preset=wicked.preset,
+            scored=scored,
+            log=log,
+            environment={"command": [HOSTILE]},
+            remarks=[HOSTILE],
+        )
+    )
     found = outline(page)
     assert "alert" not in found.scripts[1] and "img" not in found.tags and len(found.ids) == len(set(found.ids))
     data = json.loads(found.scripts[0])
@@ -112,19 +121,21 @@ def test_the_pairs_are_the_worst_with_their_surest_clip(some):
 def test_a_model_that_went_wrong_has_a_report_too():
     broken = result(["a", "b"], [0, 1], np.full((2, 3), np.nan))
     pairs = [(pair, None) for pair in most_confused(broken.scores, broken.labels, 8)]
-    outline(report_page(Report("x", broken.preset, [Scored("x", broken, pairs)])))
+    outline(report_page(Report(title="x", preset=broken.preset, scored=[Scored("x", broken, pairs)])))
 
 
 def test_a_result_without_labels_or_clips_has_no_confusions():
     for names, labels in ((["a"], [-1]), ([], [])):
         hidden = result(names, labels, np.zeros((len(names), 3)))
-        page = report_page(Report("x", hidden.preset, [Scored("x", hidden)]))
+        page = report_page(Report(title="x", preset=hidden.preset, scored=[Scored("x", hidden)]))
         assert 'class="matrix"' not in page and json.loads(outline(page).scripts[0])["matrices"] == {}
 
 
 def test_classes_are_told_in_thirds_where_they_are_uneven(some):
     def page(counts):
-        return report_page(Report("x", some.preset, [Scored("x", some, (), counts and np.array(counts))]))
+        return report_page(
+            Report(title="x", preset=some.preset, scored=[Scored("x", some, (), counts and np.array(counts))])
+        )
 
     assert "<td>tail</td>" not in page([10, 10, 11]) and "<td>tail</td>" not in page(None)
     uneven = page([100, 1, 10])
@@ -138,7 +149,9 @@ def test_classes_are_told_in_thirds_where_they_are_uneven(some):
 def test_a_run_without_scores_says_how_to_get_them():
     preset = presets.load("babel60")
     page = report_page(
-        Report("x", preset, (), [{"mode": "val", "epoch": 3, "top1_acc": 0.25}], remarks=[report._NO_SCORES])
+        Report(
+            title="x", preset=preset, log=[{"mode": "val", "epoch": 3, "top1_acc": 0.25}], remarks=[report.NO_SCORES]
+        )
     )
     assert "25.00 %" in page and "epoch 3" in page and "stgcn eval CHECKPOINT --out best.result.npz" in page
 
@@ -148,7 +161,7 @@ def test_a_clip_is_in_its_page_as_it_was(persons, coordinates, layout):
     keypoint = moving(persons, 5, len(layout.joints) if layout else 7, coordinates)
     keypoint[:1, 2] = 0  # the first person is away for a frame
     motion = motion_of(HOSTILE, keypoint, layout)
-    found = outline(clip_page(motion, [("file", HOSTILE)], Prediction(HOSTILE, [(HOSTILE, 0.9)], [HOSTILE])))
+    found = outline(clip_page(motion, [("file", HOSTILE)], ClipPrediction(HOSTILE, [(HOSTILE, 0.9)], [HOSTILE])))
     clip = json.loads(found.scripts[0])["clips"]["clip"]
     assert clip["shape"] == [5, persons, keypoint.shape[2], coordinates] and len(clip["colours"]) == persons
     points = np.frombuffer(base64.b64decode(clip["points"]), "<i2")
@@ -171,5 +184,14 @@ def test_the_templates_parts_are_in_the_package():
     from importlib.resources import files
 
     names = {part.name for part in files("stgcn_cli.viz.html").iterdir()}
-    assert {"template.html", "page.css", "page.js", "matrix.js", "player.js"} <= names
+    assert {
+        "page.html",
+        "clip.html",
+        "report.html",
+        "macros.html",
+        "page.css",
+        "page.js",
+        "matrix.js",
+        "player.js",
+    } <= names
     assert isinstance(presets.load("demo"), schema.Preset)

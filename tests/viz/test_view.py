@@ -51,7 +51,7 @@ def weights(here):
 
 def person(up, turn=0.0):
     """(1, 1, 25, 3) a standing person who looks at the sensor, with `up` upwards ("y" as Kinect's, "z" as prepared)."""
-    flat = layout_drawing.places(NTU)
+    flat = layout_drawing.positions(NTU)
     x, height = -flat[:, 0], flat[:, 1] - flat[1, 1]  # whose right is at +x
     zero = np.full(25, turn)
     columns = {"y": (x, height, zero), "-y": (-x, -height, zero), "z": (x, zero, height)}[up]
@@ -117,7 +117,7 @@ def test_a_gif_has_the_frames_asked_for_and_a_sheet_its_panels(tmp_path, layout,
 def test_the_view_does_not_jump(tmp_path):
     keypoint = person("y").repeat(6, axis=1) + np.linspace(0.5, 4.5, 6, dtype=np.float32)[:, None, None] * (1, 0, 0)
     motion = skeleton.motion_of("x", keypoint, NTU)
-    (left, right), _ = animation._limits(motion)
+    (left, right), _ = animation.limits(motion)
     seen = skeleton.projected(motion.points, motion.azimuth)[..., 0]
     assert left < seen.min() and seen.max() < right and right - left > 4 * np.cos(np.radians(motion.azimuth))
 
@@ -132,13 +132,13 @@ def test_every_layout_is_drawn(tmp_path, layout, learned):
         layout_drawing.write(layout, tmp_path / f"x{suffix}", over)
     svg = (tmp_path / "x.svg").read_text()
     assert all(f">{index} {name}<" in svg for index, name in enumerate(layout.joints))
-    at = layout_drawing.places(layout)
+    at = layout_drawing.positions(layout)
     apart = np.linalg.norm(at[:, None] - at[None], axis=-1)[~np.eye(count, dtype=bool)]
     assert apart.min() > 0.04 * apart.max()  # no two joints on one spot
 
 
 def test_bones_of_an_own_layout_are_about_as_long_as_each_other():
-    at = layout_drawing.places(CHAIN)
+    at = layout_drawing.positions(CHAIN)
     lengths = [np.linalg.norm(at[i] - at[j]) for i, j in CHAIN.bones]
     assert max(lengths) < 1.2 * min(lengths)
 
@@ -154,17 +154,17 @@ def test_edge_importance_is_the_learned_factor():
 
 
 def test_edge_importance_of_a_checkpoint(weights):
-    layout, over = view._learned("w.pth", None, 4, SILENT)
+    layout, over = view.learned("w.pth", None, 4, SILENT)
     assert layout == NTU and np.allclose(over.bones, 1.4) and np.allclose(over.joints, 1.4)
-    _, over = view._learned("w.pth", NTU, None, SILENT)
+    _, over = view.learned("w.pth", NTU, None, SILENT)
     assert np.allclose(over.bones, 1.45) and "mean of all" in over.what
-    page = view.view_layout(None, None, "w.pth", 2, SILENT)
+    page = view.view(view.ViewOptions(edge_importance="w.pth", block=2), SILENT)
     assert page.name == "ntu.html" and "1.200" in page.read_text()
     outline(page.read_text())
     with pytest.raises(CheckpointError, match="trained on 25 joints, the skeleton has 17"):
-        view.view_layout("coco", None, "w.pth", None, SILENT)
+        view.view(view.ViewOptions(layout="coco", edge_importance="w.pth"), SILENT)
     with pytest.raises(UsageError, match="blocks 0 to 9"):
-        view.view_layout(None, None, "w.pth", 10, SILENT)
+        view.view(view.ViewOptions(edge_importance="w.pth", block=10), SILENT)
 
 
 def test_a_model_says_in_the_page_what_it_scores(weights, here):
