@@ -40,6 +40,7 @@ class DataConfig:
     normalize: Literal["none", "image"] = "none"  # "image": the pixel coordinates over the image size
     image_size: Literal["reference", "record"] = "reference"  # 1920 x 1080 for all, or each record's img_shape
     pre_normalize: Literal["none", "ntu"] = "none"  # what raw skeletons went through before they became records
+    stream: Literal["joint", "bone", "joint-motion", "bone-motion"] = "joint"  # what the network sees of a skeleton
     passes: Annotated[Index, Field(ge=1, le=1000)] = 1  # times every clip is seen in one epoch
     classes: Text | Names | None = None  # a list in class_names/, or the names themselves
 

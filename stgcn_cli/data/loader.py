@@ -9,7 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stgcn_cli.config.schema import DataConfig
+from stgcn_cli.config import presets
+from stgcn_cli.config.schema import DataConfig, Preset
+from stgcn_cli.config.skeletons import LAYOUTS
+from stgcn_cli.data import streams
 from stgcn_cli.data.splits import Split
 
 REFERENCE_SIZE = (1080, 1920)  # height, width the published 2-D models were normalised by
@@ -29,10 +32,17 @@ class Clips:
     image_sizes: Tensor | None = None  # (N, 2) height, width: normalise pixels by them; None: leave as they are
     device: torch.device = _CPU
     dtype: torch.dtype = torch.float32
+    stream: str = "joint"  # one of streams.STREAMS
+    parents: Tensor | None = None  # (V,) on the device: where the bone of each joint comes from
+    has_score: bool = False  # the third channel is the score of a keypoint
 
     @classmethod
-    def of(cls, split: Split, data: DataConfig, device: torch.device, dtype: torch.dtype = torch.float32) -> "Clips":
-        """The clips of `split` as the preset's [data] section wants them; frames go to the device where they fit."""
+    def of(
+        cls, split: Split, preset: Preset | DataConfig, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> "Clips":
+        """The clips of `split` as the preset wants them; frames go to the device where they fit."""
+        data = preset.data if isinstance(preset, Preset) else preset
+        layout = presets.layout_of(preset) if isinstance(preset, Preset) else LAYOUTS[data.layout]
         store, index = split.store, split.indices
         sizes = torch.from_numpy(_image_sizes(store.image_sizes[index], data)) if data.normalize == "image" else None
         lengths = store.lengths[index]
@@ -43,6 +53,7 @@ class Clips:
             torch.from_numpy(lengths),
             torch.from_numpy(store.labels[index]),
             data.clip_len or same, sizes, device, dtype,
+            data.stream, torch.tensor(streams.parents(layout), device=device), data.channels == "xys",
         )  # fmt: skip
         if device.type == "cuda" and store.frames.nbytes < _DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
             return clips.moved(device)
@@ -63,16 +74,32 @@ class Clips:
         Frames shorter than T loop, longer ones are cut; a missing person is zeros, before normalisation.
         """
         index = index.to(self.starts.device)
-        starts, lengths = self.starts[index], self.lengths[index]
+        lengths = self.lengths[index]
         length = self.clip_len or int(lengths[0])
-        time = torch.arange(length, device=lengths.device)
-        offsets = time % lengths[:, None, None]
-        rows = torch.where(starts[..., None] > 0, starts[..., None] + offsets, 0)  # (N, M, T)
+        time = torch.arange(length, device=lengths.device) % lengths[:, None]  # (N, T)
+        return self._network_input(index, time).permute(0, 4, 2, 3, 1).to(self.dtype), self.labels[index].to(
+            self.device
+        )
+
+    def _network_input(self, index: Tensor, time: Tensor) -> Tensor:
+        """(N, M, T, V, C) float32: the frames `time` (N, T) of the clips `index` (N,), as the stream shows them."""
+        x = self._frames(index, time)
+        if self.stream == "joint":
+            return x
+        assert self.parents is not None
+        last = time + 1 == self.lengths[index, None]
+        after = self._frames(index, time + ~last) if streams.moves(self.stream) else x
+        return streams.stream_of(self.stream, x, after, last[:, None].to(self.device), self.parents, self.has_score)
+
+    def _frames(self, index: Tensor, time: Tensor) -> Tensor:
+        """(N, M, T, V, C) float32, normalised: the frames `time` (N, T) of the clips `index` (N,)."""
+        starts = self.starts[index][..., None]
+        rows = torch.where(starts > 0, starts + time[:, None], 0)  # (N, M, T)
         # float32 before any arithmetic: float16 pixels would be rounded once more
-        x = self.frames[rows.to(self.frames.device)].to(self.device, torch.float32)  # (N, M, T, V, C)
+        x = self.frames[rows.to(self.frames.device)].to(self.device, torch.float32)
         if self.image_sizes is not None:
             x = _normalised(x, self.image_sizes[index].to(self.device))
-        return x.permute(0, 4, 2, 3, 1).to(self.dtype), self.labels[index].to(self.device)
+        return x
 
 
 def _persons(starts: np.ndarray, persons: int) -> np.ndarray:

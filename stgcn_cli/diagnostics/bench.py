@@ -67,7 +67,7 @@ def batch_of(
     preset: Preset, count: int, device: torch.device, two_persons: float = TWO_PERSONS
 ) -> tuple[Tensor, Tensor]:
     """x (N, C, T, V, M) and labels (N,) of `count` drawn clips, fetched as training does."""
-    clips = Clips.of(split_of(preset, count, two_persons), preset.data, device)
+    clips = Clips.of(split_of(preset, count, two_persons), preset, device)
     return clips.batch(torch.arange(count))[0], labels_of(preset, count, device)
 
 
@@ -138,7 +138,7 @@ def measure(options: BenchOptions, reporter: Reporter) -> Measured:
     preset, device, precision = options.preset, options.device, options.precision
     with reporter.progress("measure memory", None):
         peak = peak_of_step(preset, options.batch, device, precision)
-    clips = Clips.of(options.split or split_of(preset, options.batch), preset.data, device)
+    clips = Clips.of(options.split or split_of(preset, options.batch), preset, device)
     index, labels = torch.arange(options.batch) % len(clips), labels_of(preset, options.batch, device)
     x = clips.batch(index)[0]
     singles = max(_SINGLES, options.rounds)

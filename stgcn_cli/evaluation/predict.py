@@ -66,7 +66,7 @@ class Predictor:
         ready = [adapted(given, self.preset) for given in inputs]
         store = _store(ready, inputs)
         split = Split("inputs", store, np.arange(len(store)))
-        clips = Clips.of(split, self.preset.data, self.device, dtype_of(self.precision))
+        clips = Clips.of(split, self.preset, self.device, dtype_of(self.precision))
         scores = score_clips(
             self.model, clips, world=World(0, 1, self.device), precision=self.precision,
             batch_size=self.batch_size or default_batch_size(clips), advance=lambda n: None,

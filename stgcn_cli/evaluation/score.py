@@ -123,7 +123,7 @@ def evaluate_in_world(plan: EvalPlan, world: World) -> EvalResult:
     model = build_model(plan.preset)
     checkpoint.load_into(model, checkpoint.read(plan.checkpoint))
     model.to(world.device, dtype_of(plan.precision))
-    clips = Clips.of(split, plan.preset.data, world.device, dtype_of(plan.precision))
+    clips = Clips.of(split, plan.preset, world.device, dtype_of(plan.precision))
     with plan.reporter.progress("evaluate", len(clips), shown=world.is_first) as advance:
         scores = score_clips(
             model, clips, world=world, precision=plan.precision,

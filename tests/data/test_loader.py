@@ -14,7 +14,7 @@ from tests.conftest import make_records
 def clips_of(path, preset, settings=()):
     store = open_stores([path])[0]
     split = Split("all", store, np.arange(len(store)))
-    return Clips.of(split, presets.load(preset, settings).data, torch.device("cpu"))
+    return Clips.of(split, presets.load(preset, settings), torch.device("cpu"))
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def gradients(pickle_path, world: World) -> dict[str, torch.Tensor]:
     """Worker: the gradients of the first step of an epoch, BatchNorm in evaluation mode, in float64."""
     preset = presets.load("ntu60-xsub-3d", SETTINGS)
     split = find_split(open_stores([pickle_path]), "xsub_train")
-    clips = Clips.of(split, preset.data, world.device, torch.float64)
+    clips = Clips.of(split, preset, world.device, torch.float64)
     plan = options.TrainPlan(preset=preset, pickles=(pickle_path,), folder=pickle_path.parent)
     model = build_model(preset)
     weights.fill(model, "B")
@@ -59,7 +59,7 @@ def validated(pickle_path, world: World) -> list[dict]:
     for name, buffer in state.model.named_buffers():
         if name.endswith("running_mean") and world.rank > 0:
             buffer += torch.arange(len(buffer))
-    clips = Clips.of(split, preset.data, world.device)
+    clips = Clips.of(split, preset, world.device)
     train.validate(plan, world, state, split, clips, train.NullLog())
     mine = {name: buffer.double().sum().item() for name, buffer in state.model.named_buffers()}
     everyones = [None] * world.size

@@ -44,7 +44,7 @@ def trained(monkeypatch, pickle_path, preset_name, tag, epochs, steps=None):
     monkeypatch.setattr(epochs_module, "batches_of_epoch", in_order)
     store = open_stores([pickle_path])[0]
     split = Split("train", store, np.arange(len(store)))
-    clips = loader.Clips.of(split, preset.data, ALONE.device, dtype_of(precision))
+    clips = loader.Clips.of(split, preset, ALONE.device, dtype_of(precision))
     model = build_model(preset)
     weights.fill(model, variant)
     model.to(dtype_of(precision))
