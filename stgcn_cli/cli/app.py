@@ -19,6 +19,7 @@ from stgcn_cli.cli.demo import demo
 from stgcn_cli.cli.doctor import doctor
 from stgcn_cli.cli.download import download_command
 from stgcn_cli.cli.evaluate import evaluate
+from stgcn_cli.cli.fuse import fuse
 from stgcn_cli.cli.options import join_values, retyped
 from stgcn_cli.cli.predict import predict
 from stgcn_cli.cli.prepare import prepare
@@ -44,6 +45,7 @@ app.command("prepare")(prepare)
 app.add_typer(data, name="data")
 app.command("train")(train)
 app.command("eval")(evaluate)
+app.command("fuse")(fuse)
 app.command("predict")(predict)
 app.command("view")(view)
 app.command("report")(report)

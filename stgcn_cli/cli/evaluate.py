@@ -10,17 +10,18 @@ from stgcn_cli.cli import console, options
 from stgcn_cli.cli.options import METRICS
 from stgcn_cli.errors import UsageError
 from stgcn_cli.evaluation import compare
-from stgcn_cli.io.text import nearest
 
 if TYPE_CHECKING:
     from stgcn_cli.evaluation.score import EvalResult
+    from stgcn_cli.io.reporter import Reporter
+    from stgcn_cli.runs.resolve import EvalOptions
 
 
 def evaluate(
     checkpoint: Annotated[
         str,
         Argument(
-            help="A checkpoint file, or published weights by name (downloaded once).",
+            help="A checkpoint, published weights by name (downloaded once), or a saved result to measure again.",
             autocompletion=options.checkpoints,
         ),
     ],
@@ -78,10 +79,13 @@ def evaluate(
         "--launcher": launcher, "--fuse-conv-bn": fuse_conv_bn, "--average-clips": average_clips,
         "--gpu-collect": gpu_collect, "--tmpdir": tmpdir,
     })  # fmt: skip
-    wanted = _metrics(metrics)
+    wanted = options.metric_names(metrics)
+    from stgcn_cli.evaluation.saved import is_result
     from stgcn_cli.runs import resolve
 
-    resolve.require(checkpoint)
+    is_saved = is_result(Path(checkpoint))
+    if not is_saved:
+        resolve.require(checkpoint)
     from stgcn_cli.evaluation import evaluate as evaluating
     from stgcn_cli.evaluation import results
     from stgcn_cli.viz import report as reporting
@@ -93,7 +97,7 @@ def evaluate(
         base_url=base_url,
     )  # fmt: skip
     reporter = console.reporter()
-    result = evaluating.evaluate(wishes, reporter)
+    result = _measured_again(wishes, reporter) if is_saved else evaluating.evaluate(wishes, reporter)
     if result is None:
         return
     if out:
@@ -104,13 +108,16 @@ def evaluate(
     _render(result, [*([out] if out else []), *beside], as_json)
 
 
-def _metrics(text: str | None) -> tuple[str, ...]:
-    """The metrics asked for, or () for the preset's."""
-    names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
-    for name in names:
-        if name not in METRICS:
-            raise UsageError(f"There is no metric {name!r}.{nearest(name, METRICS)}", f"Metrics: {', '.join(METRICS)}")
-    return names
+def _measured_again(wishes: "EvalOptions", reporter: "Reporter") -> "EvalResult":
+    """Measure a saved result, without a model. Raises UsageError for settings, which only a model can follow."""
+    from stgcn_cli.evaluation import fuse
+    from stgcn_cli.evaluation.align import LabelSource
+
+    if wishes.settings:
+        raise UsageError("--set has no effect on saved scores.", "Evaluate the checkpoint again.")
+    where = LabelSource(data=wishes.data, split=wishes.split, preset=wishes.preset)
+    options = fuse.FuseOptions(inputs=(Path(wishes.checkpoint),), labels=where, metrics=wishes.metrics)
+    return fuse.rescore(options, reporter)
 
 
 def _render(result: "EvalResult", written: list[Path], as_json: bool) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import typer
 
+from stgcn_cli.errors import UsageError
 from stgcn_cli.io.text import nearest
 from stgcn_cli.runtime import DEVICES, PRECISIONS
 
@@ -59,6 +60,15 @@ def _take(words: list[str], belongs) -> list[str]:
     while words and belongs(words[0]):
         taken.append(words.pop(0))
     return taken
+
+
+def metric_names(text: str | None) -> tuple[str, ...]:
+    """Parse --metrics; () without it. Raises UsageError for an unknown name."""
+    names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
+    for name in names:
+        if name not in METRICS:
+            raise UsageError(f"There is no metric {name!r}.{nearest(name, METRICS)}", f"Metrics: {', '.join(METRICS)}")
+    return names
 
 
 PICKLE_FORMATS = ("single", "list")

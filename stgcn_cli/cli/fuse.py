@@ -1,0 +1,120 @@
+"""`stgcn fuse`: several results added up, and measured."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+from stgcn_cli.cli import console, options
+from stgcn_cli.cli.options import METRICS
+from stgcn_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from stgcn_cli.evaluation.fuse import FuseOptions, Fusion
+
+
+def fuse(
+    results: Annotated[list[Path], Argument(help="Result files (.pkl, .npz, .json, .csv) or run folders.")],
+    weights: Annotated[str | None, Option(help="One number each, for example 2:2:1:1. Default: equal.")] = None,
+    softmax: Annotated[bool, Option("--softmax", help="Turn logits into probabilities first.")] = False,
+    search: Annotated[
+        bool, Option("--search", help="Find the weights on one half of the clips; measure on the other.")
+    ] = False,
+    data: Annotated[
+        list[Path] | None, Option("--data", metavar="PATH", help="Annotations with the labels; repeatable.")
+    ] = None,
+    split: Annotated[str | None, Option(help="Split of the annotations. Default: that of the results.")] = None,
+    metrics: Annotated[
+        str | None,
+        Option("--metrics", "--eval", help=f"Of {', '.join(METRICS)}.", autocompletion=options.one_of(*METRICS)),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        Option("--preset", "-p", help="Class names and metrics for bare lists.", autocompletion=options.presets),
+    ] = None,
+    out: Annotated[
+        Path | None, Option(help="Write the fused scores (.pkl, .npz, .json, .csv), classes and confusions.")
+    ] = None,
+    per_class: Annotated[bool, Option("--per-class", help="Also show the accuracy of each class.")] = False,
+    as_json: Annotated[bool, Option("--json", help="For scripts.")] = False,
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
+) -> None:
+    """Add up the scores of several results, and measure the sum.
+
+    Example: stgcn fuse joint.npz bone.npz --weights 2:1
+    """
+    console.set_quiet(quiet)
+    from stgcn_cli.evaluation import fuse as fusing
+    from stgcn_cli.evaluation import results as files
+    from stgcn_cli.evaluation.align import LabelSource
+
+    if out:
+        files.writer_for(out)  # an impossible name is refused before the work
+    wishes = fusing.FuseOptions(
+        inputs=tuple(results), weights=_weights(weights), softmax=softmax, search=search,
+        labels=LabelSource(data=tuple(data or ()), split=split, preset=preset), metrics=options.metric_names(metrics),
+    )  # fmt: skip
+    fusion = fusing.fuse(wishes, console.reporter())
+    written = _write(fusion, out) if out else []
+    if as_json:
+        _print_json(fusion, wishes, written)
+    else:
+        _show(fusion, wishes, per_class)
+        for path in written:
+            console.note(f"Wrote {path}")
+
+
+def _weights(text: str | None) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, text.split(":"))) if text else ()
+    except ValueError:
+        raise UsageError(f"--weights {text}: expected numbers with colons between, for example 2:1.") from None
+
+
+def _write(fusion: "Fusion", out: Path) -> list[Path]:
+    from stgcn_cli.evaluation import results as files
+    from stgcn_cli.viz import report as reporting
+
+    files.write(fusion.result, out)
+    return [out, *reporting.write_class_files(fusion.result, out.with_suffix(""))]
+
+
+def _print_json(fusion: "Fusion", wishes: "FuseOptions", written: list[Path]) -> None:
+    from stgcn_cli.evaluation import results as files
+
+    singles = [
+        {"result": str(path), "weight": weight, **single.metrics}
+        for path, weight, single in zip(wishes.inputs, fusion.weights, fusion.singles, strict=True)
+    ]
+    equal = {"equal_weights": fusion.equal.metrics} if fusion.equal else {}
+    console.print_json(
+        {"split": fusion.result.split, "clips": len(fusion.result.labels), "measured_on": fusion.measured_on,
+         "weights": fusion.weights, "singles": singles, **equal, "fusion": fusion.result.metrics,
+         "per_class": files.per_class(fusion.result), "files": [str(path) for path in written]}
+    )  # fmt: skip
+
+
+def _show(fusion: "Fusion", wishes: "FuseOptions", per_class: bool) -> None:
+    from stgcn_cli.evaluation import results as files
+    from stgcn_cli.evaluation.metrics import informative
+
+    classes = fusion.result.preset.model.num_classes
+    names = list(informative(fusion.result.metrics, classes))
+    lines = [
+        (str(path), f"{weight:g}", single.metrics)
+        for path, weight, single in zip(wishes.inputs, fusion.weights, fusion.singles, strict=True)
+    ]
+    if fusion.equal:
+        lines.append(("equal weights", "", fusion.equal.metrics))
+    lines.append(("fusion", ":".join(f"{weight:g}" for weight in fusion.weights), fusion.result.metrics))
+    rows = [[name, weight, *(f"{100 * values[key]:.2f} %" for key in names)] for name, weight, values in lines]
+    title = f"{fusion.measured_on:,} clips of {fusion.result.split}"
+    console.table(title, ["result", "weight", *names], rows)
+    if fusion.equal:
+        console.note(
+            f"The weights were found on the other {len(fusion.result.labelled.labels) - fusion.measured_on:,} clips."
+        )
+    if per_class:
+        console.gap()
+        rows = [[row["name"], row["clips"], f"{100 * row['accuracy']:.2f} %"] for row in files.per_class(fusion.result)]
+        console.table("Per class, all clips", ["class", "clips", "accuracy"], rows)
