@@ -25,6 +25,7 @@ from stgcn_cli.data.records import name_of
 from stgcn_cli.data.store_build import MOST_JSON, Columns, build, dtype_for, key_of
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.locks import locked
+from stgcn_cli.io.own_files import check_trusted
 from stgcn_cli.io.text import one_line, printable
 
 VERSION = 2
@@ -90,7 +91,7 @@ def open_store(pickle_path: Path, cache: Path, progress: Callable[[int], Any] = 
     except OSError as error:
         raise DataError(f"{pickle_path} cannot be read: {error.strerror}.") from error
     ours = pickle_path.with_suffix(".report.json").is_file() and os.access(pickle_path.parent, os.W_OK)
-    folder = pickle_path.with_suffix(".store") if ours else cache / "stores" / key
+    folder = pickle_path.with_suffix(".store") if ours else check_trusted(cache / "stores") / key
     if key_of(folder) == key:
         with contextlib.suppress(DataError):  # damaged, or being replaced: opened again under the lock
             return _open(folder, pickle_path)

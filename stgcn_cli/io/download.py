@@ -19,6 +19,7 @@ from stgcn_cli import __version__
 from stgcn_cli.errors import NetworkError, RunError, UsageError
 from stgcn_cli.io.files import disk_error, sync_folder
 from stgcn_cli.io.locks import locked
+from stgcn_cli.io.own_files import check_trusted, open_regular, own_opener
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.io.text import one_line
 
@@ -259,7 +260,7 @@ class Part:
 
     def looks_like_html(self) -> bool:
         """Whether a web page arrived instead of the file."""
-        with contextlib.suppress(OSError), open(self.path, "rb") as stream:
+        with contextlib.suppress(OSError), open(self.path, "rb", opener=open_regular) as stream:
             return stream.read(512).lstrip()[:1] == b"<"
         return False
 
@@ -277,7 +278,7 @@ class Part:
 
     def _read_notes(self) -> tuple[str, int | None]:
         with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
-            with open(self._notes, "rb") as stream:
+            with open(self._notes, "rb", opener=open_regular) as stream:
                 notes = json.loads(stream.read(_NOTES_BYTES))
             if notes.get("url") == self.url:
                 total, validator = notes.get("total"), str(notes.get("validator"))
@@ -289,7 +290,9 @@ class Part:
     def _write_notes(self) -> None:
         notes = {"url": self.url, "validator": self.validator, "total": self.total}
         try:
-            self._notes.write_text(json.dumps(notes), "utf-8")
+            with open(self._notes, "a", encoding="utf-8", opener=own_opener) as stream:
+                stream.truncate(0)
+                stream.write(json.dumps(notes))
         except OSError as error:
             raise disk_error(error, self.target) from error
 
@@ -311,6 +314,7 @@ def fetch(wanted: Wanted, reporter: Reporter, pauses: Sequence[float] = PAUSES_S
     Raises NetworkError (NotThere for a 404) when it cannot be downloaded or is not the file, RunError when it cannot be
     written. What arrived before a failure is kept as `.part`, and the next call continues from there.
     """
+    check_trusted(wanted.target.parent)
     if _is_there(wanted):  # before anything is written: a shared cache may be read-only
         return wanted.target
     lock = wanted.target.with_name(wanted.target.name + ".lock")
@@ -415,7 +419,7 @@ def _verified(part: Part, answer: Answer, wanted: Wanted, advance: Any) -> Itera
 
 def _append(part: Part, chunks: Iterator[bytes], target: Path) -> None:
     try:
-        with open(part.path, "ab") as stream:
+        with open(part.path, "ab", opener=own_opener) as stream:
             try:
                 for chunk in chunks:
                     stream.write(chunk)
@@ -427,6 +431,8 @@ def _append(part: Part, chunks: Iterator[bytes], target: Path) -> None:
 
 
 def _finish(part: Part) -> Path:
+    if part.target.is_symlink():
+        raise UsageError(f"{part.target} is a symbolic link, which is not replaced.", "Remove it.")
     try:
         os.replace(part.path, part.target)
         sync_folder(part.target.parent)

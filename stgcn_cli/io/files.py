@@ -8,13 +8,15 @@ import contextlib
 import errno
 import glob
 import os
+import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
-from stgcn_cli.errors import DataError, RunError
+from stgcn_cli.errors import DataError, RunError, UsageError
+from stgcn_cli.io.own_files import check_trusted, is_own
 
 try:
     import fcntl
@@ -77,24 +79,33 @@ def _make_folder(path: Path) -> tuple[Path, int | None]:
 
 def remove_abandoned(path: Path) -> None:
     """Remove what ended writers of `path` left behind, as far as possible."""
-    _remove_abandoned(path.parent.glob(f"{glob.escape(path.name)}.*.part"))
+    _remove_abandoned(path.parent.glob(f"{glob.escape(path.name)}.*.part"), lambda name: name == path.name)
 
 
-def remove_all_abandoned(folder: Path) -> None:
-    """Remove what ended writers of any file in `folder` left behind."""
-    _remove_abandoned(folder.glob("*.part"))
+def remove_all_abandoned(folder: Path, is_ours: Callable[[str], bool] = lambda name: True) -> None:
+    """Remove what ended writers of the files in `folder` that `is_ours` knows left; other .part files are the user's."""
+    _remove_abandoned(folder.glob("*.part"), is_ours)
 
 
-def _remove_abandoned(parts: Iterable[Path]) -> None:
+def _remove_abandoned(parts: Iterable[Path], is_ours: Callable[[str], bool]) -> None:
+    """Remove those named by `_name`, that are neither links nor another user's, nor locked."""
     for found in parts:
+        match = _PART.fullmatch(found.name)
+        if match is None or not is_ours(match[1]) or found.is_symlink():
+            continue
         with contextlib.suppress(OSError):
-            handle = os.open(found, os.O_RDWR if found.is_file() else os.O_RDONLY)
+            if not is_own(found.lstat()):
+                continue
+            handle = os.open(found, (os.O_RDWR if found.is_file() else os.O_RDONLY) | getattr(os, "O_NONBLOCK", 0))
             try:
                 if fcntl is not None:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     _remove(found)
             finally:
                 os.close(handle)
+
+
+_PART = re.compile(r"(.+)\.\d{1,10}-[0-9a-f]{6}\.part", re.DOTALL)
 
 
 def _name(path: Path) -> Path:
@@ -137,9 +148,12 @@ def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO]:
     """Open `path` for writing; it appears under its name only when the block ends without an error.
 
     Two processes that write the same path never share a part file; the last rename wins. What a killed process left is
-    removed. Raises RunError when the disk is full or the folder cannot be written.
+    removed. A link is not replaced: `outputs.check_output` follows those that the user gave. Raises RunError when the
+    disk is full or the folder cannot be written, UsageError for a link.
     """
     path = Path(path)
+    if path.is_symlink():
+        raise UsageError(f"{path} is a symbolic link, which is not replaced.", "Remove it, or write elsewhere.")
     try:
         make_dirs(path.parent)
         with part_file(path, mode) as (stream, part):
@@ -205,7 +219,11 @@ def _is_full(path: Path) -> bool:
 
 
 def cache_folder() -> Path:
-    """Return $STGCN_CACHE, or the cache folder of the platform."""
+    """Return $STGCN_CACHE, or the cache folder of the platform. Raises UsageError when it is another user's."""
+    return check_trusted(_cache_folder())
+
+
+def _cache_folder() -> Path:
     if os.environ.get("STGCN_CACHE"):
         return Path(os.environ["STGCN_CACHE"])
     if sys.platform == "darwin":

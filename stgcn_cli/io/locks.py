@@ -9,7 +9,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from stgcn_cli.io.files import disk_error, make_dirs
+from stgcn_cli.io.own_files import open_to_write
 from stgcn_cli.io.text import printable
+
+PATIENCE_S = 2.0  # seconds of waiting before the user is told
 
 
 class Held(Exception):
@@ -20,14 +23,15 @@ class Held(Exception):
 def locked(path: Path, wait: bool = True, on_wait: Callable[[str], object] = lambda holder: None) -> Iterator[None]:
     """Hold the lock file `path` while the block runs; it names the holder and is removed afterwards.
 
-    If another process holds it, call `on_wait` with its name and wait; without `wait` raise Held. Raises RunError when
-    the lock file cannot be written.
+    If another process holds it, wait, and after two seconds call `on_wait` with its name; without `wait` raise Held.
+    Raises RunError when the lock file cannot be written, UsageError when it is a link or another user's.
     """
     lock = FileLock(path)
     try:
         make_dirs(path.parent)
+        os.close(open_to_write(path, os.O_RDWR))
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=PATIENCE_S if wait else 0)
         except Timeout:
             if not wait:
                 raise Held(_holder(path)) from None
@@ -37,12 +41,21 @@ def locked(path: Path, wait: bool = True, on_wait: Callable[[str], object] = lam
         raise disk_error(error, path) from error
     try:
         with contextlib.suppress(OSError):  # on a full disk it is held without a name
-            path.write_text(f"process {os.getpid()} on {platform.node()}\n", "utf-8")
+            _write_holder(path)
         yield
     finally:
         with contextlib.suppress(OSError):  # before the release: whoever waits notices and makes a new one
             path.unlink()
         lock.release()
+
+
+def _write_holder(path: Path) -> None:
+    handle = open_to_write(path, os.O_WRONLY)
+    try:
+        os.ftruncate(handle, 0)
+        os.write(handle, f"process {os.getpid()} on {platform.node()}\n".encode())
+    finally:
+        os.close(handle)
 
 
 def _holder(path: Path) -> str:

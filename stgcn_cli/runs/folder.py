@@ -4,6 +4,7 @@ import contextlib
 import glob
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,18 +12,25 @@ from typing import Any
 
 from stgcn_cli import __version__
 from stgcn_cli.errors import UsageError
-from stgcn_cli.io.files import disk_error, make_dirs, sync_folder
+from stgcn_cli.io.files import disk_error, make_dirs, remove_all_abandoned, sync_folder
 from stgcn_cli.io.locks import Held, locked
 
 NAME = "run.lock"
+_OWN_NAME = re.compile(  # of the files that training, evaluation and reports write into a run folder
+    r"preset\.toml|environment\.json|log\.jsonl|results\.csv|(?:.+\.)?report\.html|.+\.pth|.+\.result\.(?:pkl|npz)"
+    r"|.+\.per_class\.csv|.+\.confusion\.png"
+)
+_MADE = ("preset.toml", "environment.json", "log.jsonl", "results.csv", "report.html", "best.pth", "last.pth")
 
 
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Hold the lock of the run in `folder` while the block runs.
 
-    Raises UsageError naming the process that holds it, RunError when the folder cannot be written.
+    Raises UsageError naming the process that holds it, and for links under names of the run, RunError when the folder
+    cannot be written.
     """
+    _refuse_links(folder)
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(locked(folder / NAME, wait=False))
@@ -34,13 +42,30 @@ def held(folder: Path) -> Iterator[None]:
         yield
 
 
+def _refuse_links(folder: Path) -> None:
+    """Raise UsageError for a link in a folder from elsewhere through which the run would write."""
+    for path in folder.glob("*"):
+        if path.is_symlink() and _OWN_NAME.fullmatch(path.name):
+            raise UsageError(
+                f"{path} is a symbolic link; a run writes through none.",
+                "Put the file itself there, or choose another folder.",
+            )
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what killed runs left half-written in `folder`, and nothing else."""
+    remove_all_abandoned(folder, lambda name: bool(_OWN_NAME.fullmatch(name)))
+
+
 def is_run(folder: Path) -> bool:
     """Whether `folder` contains a run, finished or not."""
     return any((folder / name).exists() for name in ("preset.toml", "log.jsonl", "last.pth"))
 
 
 def ensure_empty(folder: Path) -> None:
-    """Raise UsageError when `folder` contains a run."""
+    """Raise UsageError when `folder` contains a run, or a file that a run would replace."""
+    if not is_run(folder) and (found := next((name for name in _MADE if os.path.lexists(folder / name)), None)):
+        raise UsageError(f"{folder / found} would be replaced by the run.", "Choose another --work-dir.")
     if is_run(folder):
         raise UsageError(
             f"{folder} already contains a run, which is not overwritten.",

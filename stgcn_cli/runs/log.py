@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stgcn_cli.io.files import atomic_write, disk_error, sync_folder
+from stgcn_cli.io.own_files import open_regular, own_opener
 
 _EPOCH_COLUMNS = ("epoch", "lr", "loss", "top1_acc", "top5_acc")
 _NEEDED = {"epoch": (*_EPOCH_COLUMNS, "time"), "train": ("iter",), "skipped": ("iter",)}
@@ -47,7 +48,7 @@ class RunLog(NullLog):
         """
         try:
             is_new = not self.path.exists()
-            with open(self.path, "a", encoding="utf-8") as stream:
+            with open(self.path, "a", encoding="utf-8", opener=own_opener) as stream:
                 stream.write(json.dumps(record) + "\n")
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -91,7 +92,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     records = []
-    with open(path, encoding="utf-8", errors="replace") as stream:
+    with open(path, encoding="utf-8", errors="replace", opener=open_regular) as stream:
         for _ in range(_MOST_LINES):
             if not (line := stream.readline(_LINE)):
                 break

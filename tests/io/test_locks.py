@@ -44,7 +44,8 @@ def test_a_lock_left_by_a_dead_process_is_no_obstacle(mirror, target):
     assert left(target) == {"file.pth"}
 
 
-def test_a_held_lock_names_its_holder(tmp_path):
+def test_a_held_lock_names_its_holder(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "PATIENCE_S", 0.1)
     path = tmp_path / "x.lock"
     code = (
         "import sys; from pathlib import Path; from stgcn_cli.io.locks import locked\n"

@@ -117,7 +117,7 @@ def test_a_holder_that_is_slow_to_say_who_it_is_is_waited_for(place):
 def test_going_on_leaves_alone_what_another_process_writes_into_the_run(place):
     annotations(place)
     assert place.run(*RECIPE, "--epochs", "1").code == 0
-    (place.seen / "run" / "x.json.1-abcdef.part").write_bytes(b"left by a process that died")
+    (place.seen / "run" / "results.csv.1-abcdef.part").write_bytes(b"left by a process that died")
     with atomic_write(place.seen / "run" / "mine.json") as stream:
         stream.write(b"{}")
         stream.flush()
