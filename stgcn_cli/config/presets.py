@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from stgcn_cli.config.catalog import PUBLISHED, find
-from stgcn_cli.config.schema import Preset, check_keys, preset_from
+from stgcn_cli.config.consistency import preset_from
+from stgcn_cli.config.schema import Preset, check_keys
 from stgcn_cli.config.skeletons import LAYOUTS, Layout, layout_from, read_layout
 from stgcn_cli.errors import UsageError
 from stgcn_cli.io.text import nearest, nearest_file, one_line, shown
 
 _SMALLER_RELEASE = {"ntu120": 60, "babel120": 60}  # the first 60 classes are those of NTU 60 and BABEL-60
+_LONGEST_CHAIN = 5  # presets that extend each other
 _SHOWN = 120  # characters of a setting in a message
 MAX_BYTES = 1_000_000  # far above any preset; a larger file is something else
 
@@ -38,22 +40,24 @@ def load(name: str, settings: Iterable[str] = ()) -> Preset:
     Raises UsageError when there is none, or when a key or value is impossible.
     """
     path = _locate(name)
+    values = _extended(_parse(_read(path), str(path)), str(path))
+    return _resolved(values, str(path), path.stem, settings)
+
+
+def _read(path: Path) -> bytes:
     try:
         with open(path, "rb") as stream:
-            text = stream.read(MAX_BYTES + 1)
+            return stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise UsageError(f"The preset {path} cannot be read: {error.strerror}.") from error
-    return from_text(text, str(path), path.stem, settings)
 
 
 def from_text(text: bytes, where: str, name: str, settings: Iterable[str] = ()) -> Preset:
-    """The preset in the TOML `text`; `where` names it in messages."""
-    try:
-        if len(text) > MAX_BYTES:
-            raise UsageError(f"{where} is larger than {MAX_BYTES:,} bytes: this is no preset.")
-        values = tomllib.loads(text.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{where} is not valid TOML: {error}.") from error
+    """The preset in the TOML `text`, which stands for itself: `extends` is for files only; `where` names it in messages."""
+    return _resolved(_parse(text, where), where, name, settings)
+
+
+def _resolved(values: dict[str, Any], where: str, name: str, settings: Iterable[str]) -> Preset:
     values.setdefault("name", name)
     values.setdefault("description", "")
     _resolve_own_layout(values, where)
@@ -64,6 +68,41 @@ def from_text(text: bytes, where: str, name: str, settings: Iterable[str] = ()) 
         where += f" --set {one_line(setting)[:_SHOWN]}"
     _read_layout_file(values, folder)
     return preset_from(values, where)
+
+
+def _parse(text: bytes, where: str) -> dict[str, Any]:
+    """The nested values of TOML. Raises UsageError."""
+    try:
+        if len(text) > MAX_BYTES:
+            raise UsageError(f"{where} is larger than {MAX_BYTES:,} bytes: this is no preset.")
+        return tomllib.loads(text.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{where} is not valid TOML: {error}.") from error
+
+
+def _extended(values: dict[str, Any], where: str, depth: int = 0) -> dict[str, Any]:
+    """The values of the preset named by `extends` (a name, or a file beside this one), with those given here instead."""
+    if "extends" not in values:
+        return values
+    base = values.pop("extends")
+    if not isinstance(base, str):
+        raise UsageError(f"{where}: extends = {shown(base)}, but it must be the name of a preset.")
+    if depth == _LONGEST_CHAIN:
+        raise UsageError(f"{where}: extends = {shown(base)}: more than {_LONGEST_CHAIN} presets extend each other.")
+    beside = Path(where).parent / base
+    path = beside if base.endswith(".toml") and beside.is_file() else _locate(base)
+    inherited = _extended(_parse(_read(path), str(path)), str(path), depth + 1)
+    for key in ("name", "description"):  # say what the other preset is
+        inherited.pop(key, None)
+    return _merged(inherited, values)
+
+
+def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(values)
+    for key, value in changes.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def _resolve_own_layout(values: dict[str, Any], where: str) -> None:

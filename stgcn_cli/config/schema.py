@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from stgcn_cli.config.skeletons import LAYOUTS
 from stgcn_cli.errors import UsageError
 from stgcn_cli.io.text import nearest, shown
 
@@ -18,6 +17,7 @@ Text = Annotated[str, Strict()]
 Flag = Annotated[bool, Strict()]
 Number = Annotated[float, Strict()]  # takes whole numbers, too
 Index = Annotated[int, Strict()]
+Beta = Annotated[float, Strict(), Field(ge=0, lt=1)]
 Whole = Annotated[int, Strict(), Field(ge=0)]
 Positive = Annotated[int, Strict(), Field(ge=1)]
 Names = Annotated[tuple[Text, ...], _as_tuple]
@@ -53,6 +53,7 @@ class ModelConfig:
     name: Literal["stgcn", "agcn"] = "stgcn"
     partition: Literal["uniform", "distance", "spatial", "spatial-corrected", "agcn"] = "spatial"
     dropout: Annotated[Number, Field(ge=0, le=0.99)] = 0.0
+    init: Literal["default", "2s-agcn"] = "default"  # "2s-agcn": the fresh weights of that program; network agcn only
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -63,18 +64,26 @@ class LossConfig:
     beta: Annotated[Number, Field(ge=0, le=0.9999999)] = 0.9999
     gamma: Annotated[Number, Field(ge=0, le=100)] = 2.0
     class_counts: Literal["data"] | Wholes | None = None  # training clips per class
+    label_smoothing: Annotated[Number, Field(ge=0, lt=1)] = 0.0  # share of a label given to all classes; cross-entropy
 
 
 @dataclass(frozen=True, config=_CONFIG)
 class OptimConfig:
-    """SGD with a step schedule."""
+    """The optimizer and its learning rate over the iterations."""
 
+    name: Literal["sgd", "adam", "adamw"] = "sgd"
     lr: Annotated[Number, Field(ge=0)] = 0.1
-    momentum: Annotated[Number, Field(ge=0, le=1)] = 0.9
-    nesterov: Flag = True
-    weight_decay: Annotated[Number, Field(ge=0)] = 1e-4
+    momentum: Annotated[Number, Field(ge=0, le=1)] = 0.9  # sgd
+    nesterov: Flag = True  # sgd
+    betas: Annotated[tuple[Beta, Beta], _as_tuple] = (0.9, 0.999)  # adam, adamw
+    weight_decay: Annotated[Number, Field(ge=0)] = 1e-4  # of all parameters; added to the gradient, except in adamw
+    schedule: Literal["step", "cosine"] = "step"  # "cosine": from lr to min_lr, changed at every iteration
     steps: Wholes = ()  # 0-based epochs at whose start the rate is multiplied by gamma
     gamma: Annotated[Number, Field(ge=0)] = 0.1
+    min_lr: Annotated[Number, Field(ge=0)] = 0.0  # at the end of a cosine schedule
+    warmup_epochs: Annotated[Number, Field(ge=0)] = 0.0  # over which the rate rises linearly, iteration by iteration
+    clip_norm: Annotated[Number, Field(gt=0)] | None = None  # largest norm of all gradients together
+    ema_decay: Annotated[Number, Field(gt=0, lt=1)] | None = None  # average the weights over iterations; evaluate these
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -83,6 +92,7 @@ class TrainConfig:
 
     batch_size: Annotated[Index, Field(ge=1, le=1_000_000)]  # clips in a step, over all GPUs together
     epochs: Annotated[Index, Field(ge=1, le=1_000_000)]
+    drop_last: Flag = False  # leave out the last batch of an epoch when it is smaller
     checkpoint_every: Positive = 1  # epochs
     validate_every: Positive = 1  # epochs
     log_every: Positive = 100  # iterations
@@ -119,16 +129,6 @@ class Preset:
     optim: OptimConfig = OptimConfig()
     eval: EvalConfig = EvalConfig()
     layout: LayoutConfig | None = None
-
-
-def preset_from(values: dict[str, Any], where: str) -> Preset:
-    """Return the preset that nested `values`, as TOML gives them, describe; `where` names the file in messages.
-
-    Raises UsageError naming `where`, the key and what was expected.
-    """
-    preset = check_keys(values, where)
-    check_together(preset, where)
-    return preset
 
 
 def check_keys(values: dict[str, Any], where: str) -> Preset:
@@ -203,54 +203,11 @@ def _expected(schema: Mapping[str, Any]) -> str:
     if "enum" in schema or "const" in schema:
         return "one of " + ", ".join(map(repr, schema.get("enum", [schema.get("const")])))
     if schema.get("type") == "array":
+        if pair := schema.get("prefixItems"):
+            return f"a list of {len(pair)}, each {_expected(pair[0])}"
         return f"a list, each {_expected(schema['items'])}"
-    low, high = schema.get("minimum"), schema.get("maximum")
-    words = _WORDS[schema["type"]]
-    if high is not None:
+    words, low, high = _WORDS[schema["type"]], schema.get("minimum"), schema.get("maximum")
+    if low is not None and high is not None:
         return f"{words} from {low:,} to {high:,}"
-    return words + (f" of at least {low:,}" if low is not None else "")
-
-
-def check_together(preset: Preset, where: str) -> None:
-    """Raise UsageError, naming `where`, for values that are right by themselves but not beside the others."""
-    if preset.layout is None and preset.data.layout not in LAYOUTS:
-        word = preset.data.layout
-        raise UsageError(
-            f"{where}: data.layout = {shown(word)}, but it must be one of {', '.join(LAYOUTS)}.{nearest(word, list(LAYOUTS))}",
-            "A skeleton of your own: --set data.layout=my-layout.toml",
-        )
-    names = preset.data.classes
-    if isinstance(names, tuple) and len(names) != preset.model.num_classes:
-        raise UsageError(
-            f"{where}: data.classes has {len(names)} names, but model.num_classes = {preset.model.num_classes}.",
-            "Give one name a class, in the order of the labels, or --set data.classes=none",
-        )
-    counts, classes = preset.loss.class_counts, preset.model.num_classes
-    if preset.loss.name == "cb-focal" and counts is None:
-        raise UsageError(
-            f"{where}: loss.name = 'cb-focal' needs loss.class_counts.", 'Give a list, or "data" to count.'
-        )
-    if isinstance(counts, tuple) and len(counts) != classes:
-        raise UsageError(
-            f"{where}: loss.class_counts has {len(counts)} entries, but model.num_classes = {classes}.",
-            'Give one number a class, or loss.class_counts = "data" to count the training clips.',
-        )
-    if isinstance(counts, tuple) and not any(counts):
-        raise UsageError(f"{where}: loss.class_counts holds only zeros.", 'Use loss.class_counts = "data".')
-    if preset.optim.nesterov and preset.optim.momentum == 0:
-        raise UsageError(f"{where}: optim.nesterov = true needs optim.momentum above 0.")
-    if not _is_plain(preset.name):
-        raise UsageError(
-            f"{where}: name = {shown(preset.name)}, but it becomes a folder's name.", "Use letters, digits, - and _."
-        )
-    if not preset.data.dataset or "/" in preset.data.dataset or "\\" in preset.data.dataset:
-        raise UsageError(
-            f"{where}: data.dataset = {shown(preset.data.dataset)}, but a preset names a data set, not a path."
-        )
-
-
-def _is_plain(name: str) -> bool:
-    """Whether `name` can be that of a folder, and leads nowhere else: `runs/<name>` is where a run goes."""
-    return (
-        0 < len(name) <= 100 and name.isprintable() and not set(name) & set("/\\:") and not name.startswith((".", " "))
-    )
+    limits = {"of at least": low, "above": schema.get("exclusiveMinimum"), "below": schema.get("exclusiveMaximum")}
+    return " ".join([words, *(f"{word} {limit:,}" for word, limit in limits.items() if limit is not None)])
