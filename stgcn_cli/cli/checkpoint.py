@@ -12,7 +12,9 @@ checkpoint = typer.Typer(
     no_args_is_help=True,
 )
 
-_File = Annotated[Path, typer.Argument(help="A checkpoint of ours, of MMAction2 0.x, or a bare state dict.")]
+_File = Annotated[
+    Path, typer.Argument(help="A checkpoint of stgcn, MMAction2, PYSKL or the original ST-GCN code, or bare weights.")
+]
 
 
 @checkpoint.command("inspect")

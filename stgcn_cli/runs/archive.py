@@ -21,6 +21,7 @@ from stgcn_cli.io import safe_pickle
 from stgcn_cli.io.pickle_values import Maker, Refused
 from stgcn_cli.io.safe_pickle import DataUnpickler
 from stgcn_cli.io.text import nearest_file, one_line, printable, shown
+from stgcn_cli.runs.foreign_objects import IGNORED
 
 MAX_PICKLE = 256 << 20  # bytes; ours have some ten thousand
 _MAGIC = 0x1950A86A20F9469CFC6C  # with which torch's older format begins
@@ -173,6 +174,7 @@ _NAMES = {
     "torch._utils._rebuild_parameter": Maker("torch._utils._rebuild_parameter", lambda data, *rest: data),
     "torch.Size": Maker("torch.Size", tuple),
     "torch.device": Maker("torch.device", lambda *names: "a device"),
+    **{name: Maker(name, lambda *args: {}) for name in IGNORED},
 }
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,9 +15,9 @@ from stgcn_cli.errors import CheckpointError
 from stgcn_cli.io.download import sha256_of
 from stgcn_cli.io.files import atomic_write
 from stgcn_cli.io.text import printable
-from stgcn_cli.models import recognise
+from stgcn_cli.models import MODELS, recognise
 from stgcn_cli.models.keys import Keys
-from stgcn_cli.runs import archive
+from stgcn_cli.runs import archive, dialects, foreign_objects
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +29,8 @@ class Checkpoint:
     keys: Keys
     meta: dict[str, Any]
     optimizer: dict[str, Any] | None
+    dialect: str = ""  # of another collection, whose names became ours
+    under: str = ""  # the key of the weights, where it is not `state_dict`
 
     @property
     def preset_text(self) -> str | None:
@@ -59,13 +60,6 @@ class Checkpoint:
         return self.keys.num_classes(self.state)
 
 
-def _numpy_scalars() -> list[Any]:
-    """Return the types of numpy scalars in `meta` (MMAction2 keeps a best score), named as in numpy 1 and 2."""
-    scalar = np._core.multiarray.scalar  # type: ignore[attr-defined]
-    dtypes = {type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32", "bool")}
-    return [(scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar"), np.dtype, *dtypes]
-
-
 def read(path: Path) -> Checkpoint:
     """Read a checkpoint of `stgcn` or MMAction2, or a bare state dict, to the CPU.
 
@@ -74,9 +68,9 @@ def read(path: Path) -> Checkpoint:
     path = Path(path)
     archive.check(path)
     try:
-        with torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings():
+        with torch.serialization.safe_globals(foreign_objects.NAMES), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's, about files of other versions
-            value = torch.load(path, map_location="cpu", weights_only=True)
+            value = foreign_objects.plain(torch.load(path, map_location="cpu", weights_only=True))
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
     except pickle.UnpicklingError as error:
@@ -96,24 +90,34 @@ def _reason(error: Exception) -> str:
 def _checkpoint(path: Path, value: Any) -> Checkpoint:
     if not isinstance(value, Mapping):
         raise CheckpointError(f"{path} contains a {type(value).__name__}, not a checkpoint.")
-    weights = value.get("state_dict", value)
-    if not isinstance(weights, Mapping):
-        raise CheckpointError(f"{path}: its state_dict is a {type(weights).__name__}, not a dict of tensors.")
-    state = {
-        str(key).removeprefix("module."): tensor.detach()  # other programs save parameters
-        for key, tensor in weights.items()
-        if isinstance(tensor, Tensor)
-    }
+    if "state_dict" in value and not isinstance(value["state_dict"], Mapping):
+        raise CheckpointError(
+            f"{path}: its state_dict is a {type(value['state_dict']).__name__}, not a dict of tensors."
+        )
+    try:
+        found, under = dialects.weights_in(value)
+        if not found:
+            raise ValueError(_without_tensors(value))
+        state, dialect = dialects.translate(found)
+    except ValueError as error:
+        raise CheckpointError(f"{path} {printable(error)[:300]}.", f"Networks: {', '.join(MODELS)}") from error
     keys = recognise(state)
     if keys is None or keys.head not in state or state[keys.head].ndim != 4:
-        names = ", ".join(printable(key) for key in list(state)[:3]) or "no tensors"
+        names = ", ".join(printable(key) for key in list(state)[:3])
         raise CheckpointError(
             f"{path} is not a checkpoint of a known network: it contains {names}.",
             "Expected backbone.* and cls_head.fc.*",
         )
-    meta, optimizer = value.get("meta"), value.get("optimizer")
+    meta, optimizer = value.get("meta"), None if dialect else value.get("optimizer")  # parameters in another order
     meta = dict(meta) if isinstance(meta, Mapping) else {}
-    return Checkpoint(path=path, state=state, keys=keys, meta=meta, optimizer=optimizer)
+    return Checkpoint(
+        path=path, state=state, keys=keys, meta=meta, optimizer=optimizer, dialect=dialect, under=under
+    )  # fmt: skip
+
+
+def _without_tensors(value: Mapping[Any, Any]) -> str:
+    keys = ", ".join(printable(key) for key in list(value)[:8]) or "none"
+    return f"is not a checkpoint of a known network: it contains no tensors; its keys are {keys}"
 
 
 def load_into(model: nn.Module, checkpoint: Checkpoint) -> None:

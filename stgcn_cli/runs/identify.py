@@ -35,6 +35,11 @@ def likely(read: Checkpoint, asked: str = "") -> Likely:
 def the_preset(read: Checkpoint, asked: str) -> Likely:
     """One preset. Raises CheckpointError, naming the candidates, when there are several, or none."""
     found = likely(read, asked)
+    if read.dialect and not found.presets:
+        raise CheckpointError(
+            f"{read.path} contains weights of {read.dialect}, which does not say how the clips were prepared.",
+            f"Name the preset: --preset NAME (model.num_classes = {read.num_classes}, {read.channels} input channels)",
+        )
     if len(found.presets) == 1:
         return found
     if found.presets:
@@ -92,7 +97,12 @@ _RULES: tuple[tuple[str, Callable[[Checkpoint, str], tuple[str, ...]]], ...] = (
 
 
 def _that_fit(read: Checkpoint) -> list[Preset]:
-    """The published presets with the checkpoint's classes and input channels."""
+    """The published presets with the checkpoint's classes and input channels; none for weights of another collection.
+
+    Those were trained on clips prepared in another way, which neither shapes nor a configuration of theirs can tell.
+    """
+    if read.dialect:
+        return []
     loaded = [presets.load(entry.preset) for entry in catalog.PUBLISHED]
     return [p for p in loaded if p.model.num_classes == read.num_classes and channels_of(p) == read.channels]
 

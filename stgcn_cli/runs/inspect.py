@@ -50,8 +50,12 @@ def _weights(read: Checkpoint) -> list[torch.Tensor]:
 def _kind(read: Checkpoint) -> str:
     if read.preset_text is not None:
         return "stgcn"
+    if read.dialect:
+        return read.dialect
     if any(key in read.meta for key in ("mmcv_version", "mmaction_version", "config")):
         return "MMAction2 0.x"
+    if read.under:
+        return f"weights under {read.under!r}"
     return "state dict with meta" if read.meta else "bare state dict"
 
 
