@@ -27,7 +27,7 @@ _Format = Annotated[
 ]  # fmt: skip
 _Layout = Annotated[
     str | None,
-    Option(help="The skeleton: ntu, coco, openpose-18, openpose-25 or my.toml.", autocompletion=options.layouts),
+    Option(help="The skeleton, a built-in one (see docs/own-data.md) or my.toml.", autocompletion=options.layouts),
 ]
 _NoPreset = Annotated[bool, Option("--no-preset", help="Write no preset.")]
 _Force = Annotated[bool, Option("--force", help="Write over files that are there.")]

@@ -10,7 +10,7 @@ from typing import Any
 from stgcn_cli.config.catalog import PUBLISHED, find
 from stgcn_cli.config.consistency import preset_from
 from stgcn_cli.config.schema import Preset, check_keys
-from stgcn_cli.config.skeletons import LAYOUTS, Layout, layout_from, read_layout
+from stgcn_cli.config.skeletons import LAYOUTS, Layout, layout_from, read_layout, table_of
 from stgcn_cli.errors import UsageError
 from stgcn_cli.io.text import nearest, nearest_file, one_line, shown
 
@@ -109,7 +109,7 @@ def _resolve_own_layout(values: dict[str, Any], where: str) -> None:
     """Joint names in [layout] become indices."""
     if isinstance(section := values.get("layout"), dict) and isinstance(values.get("data"), dict):
         own = layout_from(values["data"].get("layout"), section, f"{where} [layout]")
-        values["layout"] = {"joints": own.joints, "bones": own.bones, "centre": own.centre}
+        values["layout"] = table_of(own)
 
 
 def _read_layout_file(values: dict[str, Any], folder: Path) -> None:
@@ -118,7 +118,7 @@ def _read_layout_file(values: dict[str, Any], folder: Path) -> None:
     if isinstance(word, str) and word.endswith(".toml"):
         own = read_layout(folder / word if (folder / word).is_file() else Path(word))
         values["data"]["layout"] = own.name
-        values["layout"] = {"joints": own.joints, "bones": own.bones, "centre": own.centre}
+        values["layout"] = table_of(own)
     elif isinstance(word, str) and word in LAYOUTS:
         values.pop("layout", None)
 
@@ -128,7 +128,8 @@ def layout_of(preset: Preset) -> Layout:
     if preset.layout is None:
         return LAYOUTS[preset.data.layout]
     own = preset.layout
-    return Layout(preset.data.layout, own.joints, tuple((a, b) for a, b in own.bones), own.centre)
+    bones, pairs = (tuple((a, b) for a, b in each) for each in (own.bones, own.pairs or ()))
+    return Layout(preset.data.layout, own.joints, bones, own.centre, own.up or "", pairs)
 
 
 def _locate(name: str) -> Path:

@@ -21,6 +21,7 @@ Beta = Annotated[float, Strict(), Field(ge=0, lt=1)]
 Whole = Annotated[int, Strict(), Field(ge=0)]
 Positive = Annotated[int, Strict(), Field(ge=1)]
 Names = Annotated[tuple[Text, ...], _as_tuple]
+Pairs = Annotated[tuple[Annotated[tuple[Index, ...], _as_tuple], ...], _as_tuple]
 Wholes = Annotated[tuple[Whole, ...], _as_tuple]
 
 
@@ -110,10 +111,10 @@ class LayoutConfig:
     """A skeleton of the user's own, called by the name in data.layout."""
 
     joints: Names
-    bones: Annotated[
-        tuple[Annotated[tuple[Index, ...], _as_tuple], ...], _as_tuple
-    ]  # (joint, joint nearer to the centre)
+    bones: Pairs  # (joint, joint nearer to the centre)
     centre: Whole
+    up: Text | None = None  # the axis that points up
+    pairs: Pairs | None = None  # joints that a mirror exchanges; absent: by their names
 
 
 @dataclass(frozen=True, config=_CONFIG)

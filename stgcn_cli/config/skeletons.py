@@ -1,11 +1,14 @@
-"""Skeletons of one's own: a layout described in TOML, by joint names or indices.
+"""Skeleton layouts: the built-in ones (`layouts/*.toml`), those of a user's TOML file, and which one fits an array.
 
-name = "hand-21"
+name = "three-fingers"
 joints = ["wrist", "thumb cmc", …]
 bones = [["thumb cmc", "wrist"], …]     # a joint, then its neighbour nearer to the centre
 centre = "wrist"
+up = "-y"                               # optional: the axis that points up; "-y" in images
+pairs = [["left eye", "right eye"], …]  # optional: joints that change places in a mirror; else by their names
 """
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,85 +18,49 @@ from typing import Any
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io.text import nearest, nearest_file, one_line, shown
 
-# Skeleton layouts: which joints a body has, which pairs are bones, which joint is its centre.
-#
-# Joint indices are 0-based and follow the files of each data set. A bone (i, j) runs inward: j is the end nearer to the
-# centre. Source: the layouts of Yan et al. 2018 and MMAction2 0.24.1.
+UPS = ("x", "-x", "y", "-y", "z", "-z")  # axes that may point up; "" where that is not known
+_SIDES = {"l": "left", "r": "right", "left": "left", "right": "right"}
+_OTHER = {"left": "right", "right": "left"}
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One skeleton: `joints` names the V joints in file order, `bones` are index pairs, `centre` is a joint index."""
+    """One skeleton: `joints` names the V joints in file order, `bones` are index pairs, `centre` is a joint index.
+
+    Joint indices are 0-based and follow the files of each data set. A bone (i, j) runs inward: j is the end nearer to the
+    centre; of a joint with several, the first one leads to the centre. `up` is the axis that points up in the files, one of
+    UPS or "": "-y" in images, whose y points down. `pairs` are the left and right joints that a mirror exchanges.
+    """
 
     name: str
     joints: tuple[str, ...]
     bones: tuple[tuple[int, int], ...]
     centre: int
+    up: str = ""
+    pairs: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.pairs:
+            object.__setattr__(self, "pairs", pairs_by_name(self.joints))
 
 
-NTU = Layout(
-    "ntu",
-    (
-        "base of spine", "mid spine", "neck", "head", "left shoulder", "left elbow", "left wrist", "left hand",
-        "right shoulder", "right elbow", "right wrist", "right hand", "left hip", "left knee", "left ankle",
-        "left foot", "right hip", "right knee", "right ankle", "right foot", "spine", "left hand tip", "left thumb",
-        "right hand tip", "right thumb",
-    ),
-    (
-        (0, 1), (1, 20), (2, 20), (3, 2), (4, 20), (5, 4), (6, 5), (7, 6), (8, 20), (9, 8), (10, 9), (11, 10),
-        (12, 0), (13, 12), (14, 13), (15, 14), (16, 0), (17, 16), (18, 17), (19, 18), (21, 22), (22, 7), (23, 24),
-        (24, 11),
-    ),
-    centre=20,
-)  # fmt: skip
+def joint_key(name: str) -> str:
+    """A joint's name in one spelling: "LeftShoulder", "left_shoulder" and "shoulder.L" are "left shoulder"."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    words = [_SIDES.get(word, word) for word in re.split(r"[\W_]+", spaced.lower()) if word]
+    return " ".join(sorted(words, key=lambda word: word not in _OTHER))
 
-COCO = Layout(
-    "coco",
-    (
-        "nose", "left eye", "right eye", "left ear", "right ear", "left shoulder", "right shoulder", "left elbow",
-        "right elbow", "left wrist", "right wrist", "left hip", "right hip", "left knee", "right knee", "left ankle",
-        "right ankle",
-    ),
-    (
-        (15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (7, 5), (8, 6), (9, 7), (10, 8),
-        (1, 2), (1, 0), (2, 0), (3, 1), (4, 2), (3, 5), (4, 6),
-    ),
-    centre=0,
-)  # fmt: skip
 
-OPENPOSE_18 = Layout(
-    "openpose-18",
-    (
-        "nose", "neck", "right shoulder", "right elbow", "right wrist", "left shoulder", "left elbow", "left wrist",
-        "right hip", "right knee", "right ankle", "left hip", "left knee", "left ankle", "right eye", "left eye",
-        "right ear", "left ear",
-    ),
-    (
-        (4, 3), (3, 2), (7, 6), (6, 5), (13, 12), (12, 11), (10, 9), (9, 8), (11, 5), (8, 2), (5, 1), (2, 1), (0, 1),
-        (15, 0), (14, 0), (17, 15), (16, 14),
-    ),
-    centre=1,
-)  # fmt: skip
+def pairs_by_name(joints: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Index pairs (left, right) of joints whose names differ in the side only."""
+    index = {joint_key(joint): i for i, joint in enumerate(joints)}
+    left = [(i, key.replace("left", "right", 1)) for key, i in index.items() if key.split()[:1] == ["left"]]
+    return tuple((i, index[other]) for i, other in left if other in index)
 
-OPENPOSE_25 = Layout(
-    "openpose-25",
-    (
-        "nose", "neck", "right shoulder", "right elbow", "right wrist", "left shoulder", "left elbow", "left wrist",
-        "mid hip", "right hip", "right knee", "right ankle", "left hip", "left knee", "left ankle", "right eye",
-        "left eye", "right ear", "left ear", "left big toe", "left small toe", "left heel", "right big toe",
-        "right small toe", "right heel",
-    ),
-    (
-        (4, 3), (3, 2), (7, 6), (6, 5), (23, 22), (22, 11), (24, 11), (11, 10), (10, 9), (9, 8), (20, 19), (19, 14),
-        (21, 14), (14, 13), (13, 12), (12, 8), (8, 1), (5, 1), (2, 1), (0, 1), (15, 0), (16, 0), (17, 15), (18, 16),
-    ),
-    centre=1,
-)  # fmt: skip
-
-LAYOUTS = {layout.name: layout for layout in (NTU, COCO, OPENPOSE_18, OPENPOSE_25)}
 
 MAX_BYTES = 200_000
 MAX_JOINTS = 1000
+_NEEDED = ("joints", "bones", "centre")
 
 
 def read_layout(path: Path) -> Layout:
@@ -128,24 +95,46 @@ def find_layout(word: str) -> Layout:
 
 def layout_from(name: Any, values: Mapping[str, Any], where: str) -> Layout:
     """The layout of a table with joints, bones and centre; `where` names it in messages. Raises UsageError."""
-    known = ("joints", "bones", "centre")
+    known = (*_NEEDED, "up", "pairs")
     for key in values:
         if key not in known:
             message = f"{where}: there is no key {shown(key)} in a layout."
             raise UsageError(message + nearest(key, known), f"Keys: name, {', '.join(known)}")
-    for key in known:
+    for key in _NEEDED:
         if key not in values:
             raise UsageError(f"{where}: the layout's {key} is missing.", f"Keys: name, {', '.join(known)}")
     if not isinstance(name, str) or not name or name in LAYOUTS or name.endswith(".toml"):
         raise UsageError(f"{where}: name = {shown(name)} cannot be a layout's name.", "Give one that is not built in.")
+    return _layout(name, values, where)
+
+
+def _layout(name: str, values: Mapping[str, Any], where: str) -> Layout:
+    """The layout of a table that has the keys that are needed. Raises UsageError."""
     joints = _joints(values["joints"], where)
-    bones = values["bones"]
-    if not isinstance(bones, list | tuple) or not all(isinstance(b, list | tuple) and len(b) == 2 for b in bones):
-        raise UsageError(f"{where}: bones must be a list of pairs of joints.")
-    pairs = tuple((_joint(a, joints, where, "bones"), _joint(b, joints, where, "bones")) for a, b in bones)
+    bones, pairs = (_pairs(values.get(key, ()), joints, where, key) for key in ("bones", "pairs"))
+    up = values.get("up", "")
+    if up not in ("", *UPS):
+        raise UsageError(f"{where}: up = {shown(up)}, but it must be one of {', '.join(UPS)}.")
+    return Layout(name, joints, bones, _joint(values["centre"], joints, where, "centre"), up, pairs)
+
+
+def table_of(layout: Layout) -> dict[str, Any]:
+    """The layout as a table that `layout_from` reads back, without its name."""
+    table: dict[str, Any] = {"joints": layout.joints, "bones": layout.bones, "centre": layout.centre}
+    if layout.up:
+        table["up"] = layout.up
+    if layout.pairs != pairs_by_name(layout.joints):
+        table["pairs"] = layout.pairs
+    return table
+
+
+def _pairs(value: Any, joints: Sequence[str], where: str, key: str) -> tuple[tuple[int, int], ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(b, list | tuple) and len(b) == 2 for b in value):
+        raise UsageError(f"{where}: {key} must be a list of pairs of joints.")
+    pairs = tuple((_joint(a, joints, where, key), _joint(b, joints, where, key)) for a, b in value)
     if own := next((pair for pair in pairs if pair[0] == pair[1]), None):
-        raise UsageError(f"{where}: a bone joins {shown(joints[own[0]])} to itself.")
-    return Layout(name, joints, pairs, _joint(values["centre"], joints, where, "centre"))
+        raise UsageError(f"{where}: {key} joins {shown(joints[own[0]])} to itself.")
+    return pairs
 
 
 def _joints(value: Any, where: str) -> tuple[str, ...]:
@@ -171,9 +160,29 @@ def _joint(value: Any, joints: Sequence[str], where: str, key: str) -> int:
     )
 
 
+def _built_in() -> dict[str, Layout]:
+    """The layouts beside this module, in the order of _ORDER."""
+    found = {}
+    for name in _ORDER:
+        path = Path(__file__).parent / "layouts" / f"{name}.toml"
+        found[name] = _layout(name, tomllib.loads(path.read_text("utf-8")), str(path))
+    return found
+
+
+_ORDER = (
+    "ntu", "coco", "openpose-18", "openpose-25", "mediapipe-33", "halpe-26", "coco-wholebody-133", "hand-21", "smpl-22",
+    "kinect-20",
+)  # fmt: skip
+LAYOUTS = _built_in()
+NTU, COCO, OPENPOSE_18, OPENPOSE_25 = (LAYOUTS[name] for name in _ORDER[:4])
+
 # Which built-in skeleton fits an array, and what its values are.
 
-_FITS = {(25, 3): "ntu", (17, 2): "coco", (18, 2): "openpose-18", (25, 2): "openpose-25"}  # joints, coordinates
+_FITS = {  # joints, coordinates -> layout
+    (25, 3): "ntu", (17, 2): "coco", (18, 2): "openpose-18", (25, 2): "openpose-25", (33, 2): "mediapipe-33",
+    (33, 3): "mediapipe-33", (26, 2): "halpe-26", (133, 2): "coco-wholebody-133", (21, 2): "hand-21", (21, 3): "hand-21",
+    (22, 3): "smpl-22", (20, 3): "kinect-20",
+}  # fmt: skip
 
 _SHOWN = 5  # names in a message
 

@@ -45,6 +45,7 @@ class Clip:
     group: str = ""
     splits: tuple[str, ...] = ()
     gaps: bool = False  # NaN in a pickle became zeros
+    layout: Layout | None = None  # where the file names its joints, or its format has only one
 
     @property
     def name(self) -> str:
@@ -75,8 +76,9 @@ class Clip:
         return replace(self, record=record)
 
     def is_kinect(self, layout: Layout | None) -> bool:
-        """Whether its skeleton is that of NTU RGB+D, as far as the numbers and `layout` say."""
-        return self.shape[:2] == KINECT and (layout is None or layout.name == "ntu")
+        """Whether its skeleton is that of NTU RGB+D, as far as the numbers and `layout`, else the file, say."""
+        known = layout or self.layout
+        return self.shape[:2] == KINECT and (known is None or known.name == "ntu")
 
     def is_centred(self) -> bool:
         """Whether the middle joint of the first body is at the origin throughout, as in pre-normalised clips."""

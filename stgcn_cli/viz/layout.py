@@ -15,13 +15,14 @@ from stgcn_cli.viz.plots import SVG_SETTINGS, new_figure
 from stgcn_cli.viz.skeleton import bone_sides, person_colours, side_of
 
 _PLACES = {  # metres; a standing person who faces the viewer, so that their left is to the right
-    "nose": (0, 1.66), "head": (0, 1.72), "neck": (0, 1.48), "spine": (0, 1.36), "mid spine": (0, 1.17),
+    "nose": (0, 1.66), "head": (0, 1.8), "neck": (0, 1.48), "spine": (0, 1.36), "mid spine": (0, 1.17),
     "base of spine": (0, 0.95), "mid hip": (0, 0.95), "left eye": (0.09, 1.73), "left ear": (0.2, 1.68),
     "left shoulder": (0.24, 1.4), "left elbow": (0.42, 1.15), "left wrist": (0.56, 0.93), "left hand": (0.62, 0.83),
     "left hand tip": (0.68, 0.72), "left thumb": (0.5, 0.79), "left hip": (0.18, 0.89), "left knee": (0.24, 0.49),
     "left ankle": (0.27, 0.1), "left foot": (0.41, 0.02), "left big toe": (0.38, -0.05), "left small toe": (0.48, 0.03),
-    "left heel": (0.21, 0.0),
+    "left heel": (0.21, 0.0), "hip": (0, 0.95), "hip centre": (0, 0.95), "shoulder centre": (0, 1.48),
 }  # fmt: skip
+_NAMED = 25  # joints; of a larger skeleton only the indices are written, its names would cover each other
 _UP = 4  # points from a joint up to its name
 
 
@@ -137,17 +138,22 @@ def _learned(figure: Any, axis: Any, layout: Layout, at: np.ndarray, over: Impor
     )  # after few steps all are near 1; an offset "+1" above the scale is overlooked
 
 
+def label_of(layout: Layout, index: int) -> str:
+    """What is written beside a joint: its index and name, of a large skeleton the index."""
+    return f"{index} {layout.joints[index]}" if len(layout.joints) <= _NAMED else str(index)
+
+
 def _names(axis: Any, layout: Layout, at: np.ndarray) -> None:
     """Index and name of every joint, on its side without neighbours, else on the outer side."""
     middle = at[:, 0].mean() - 1e-9
-    for index, (name, (x, y)) in enumerate(zip(layout.joints, at, strict=True)):
+    for index, (x, y) in enumerate(at):
         beside = at[[i + j - index for i, j in layout.bones if index in (i, j)]] - (x, y)
         up = _clear_of(beside)
         inwards = beside[:, 0].mean() if len(beside) and up == _UP else 0.0
         right = x >= middle if abs(inwards) < 1e-6 else inwards < 0
         axis.annotate(
-            f"{index} {name}", (x, y), xytext=(9 if right else -9, up), textcoords="offset points",
-            ha="left" if right else "right", va="center", fontsize=8.5, zorder=3,
+            label_of(layout, index), (x, y), xytext=(9 if right else -9, up), textcoords="offset points",
+            ha="left" if right else "right", va="center", fontsize=8.5 if len(at) <= _NAMED else 5, zorder=3,
         )  # fmt: skip
 
 

@@ -89,6 +89,7 @@ def view(options: ViewOptions, reporter: Reporter) -> Path:
         prediction = _predict(predictor, Path(options.checkpoint).name, clip, reporter)
     if own.layout and len(own.layout.joints) == clip.shape[0]:
         layout = layout or own.layout
+    layout = layout or clip.layout
     motion = _motion(clip, layout, options.rate)
     if motion.layout is None:
         reporter.warn(f"Unknown skeleton of {clip.shape[0]} joints: no bones are drawn. Give it with --layout.")

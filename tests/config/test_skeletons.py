@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from stgcn_cli.config import class_names, presets
-from stgcn_cli.config.skeletons import LAYOUTS, find_layout, layout_from, read_layout
+from stgcn_cli.config.skeletons import LAYOUTS, find_layout, joint_key, layout_from, pairs_by_name, read_layout
 from stgcn_cli.errors import UsageError
 from stgcn_cli.models import build_model
 from stgcn_cli.runs import checkpoint
@@ -27,6 +27,49 @@ def hand(tmp_path, monkeypatch):
     return tmp_path / "hand.toml"
 
 
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=list(LAYOUTS))
+def test_built_in_layouts_say_what_is_up_which_joints_are_mirrored_and_lead_to_the_centre(layout):
+    assert layout.up in ("y", "-y")
+    mirror = {a: b for pair in layout.pairs for a, b in (pair, pair[::-1])}
+    assert len(mirror) == 2 * len(layout.pairs)
+    bones = {frozenset(bone) for bone in layout.bones}
+    mirrored = {frozenset(mirror.get(joint, joint) for joint in bone) for bone in bones}
+    assert mirrored == bones
+    if layout.name not in ("coco", "openpose-18"):  # published with bones that run elsewhere
+        inward = dict(reversed(layout.bones))
+        for joint in (
+            set(range(len(layout.joints))) - {20, 21, 23} if layout.name == "ntu" else range(len(layout.joints))
+        ):
+            way = [joint]
+            while way[-1] != layout.centre:
+                way.append(inward[way[-1]])
+                assert len(way) <= len(layout.joints)
+
+
+def test_built_in_layouts_are_in_the_order_of_their_data_sets():
+    joints = {name: layout.joints for name, layout in LAYOUTS.items()}
+    assert joints["coco-wholebody-133"][:17] == joints["halpe-26"][:17] == joints["coco"]
+    assert joints["coco-wholebody-133"][91::21] == ("left hand root", "right hand root")
+    assert [joints["mediapipe-33"][i] for i in (0, 11, 16, 23, 32)] == [
+        "nose", "left shoulder", "right wrist", "left hip", "right foot index",
+    ]  # fmt: skip
+    assert [joints["smpl-22"][i] for i in (0, 9, 15, 21)] == ["pelvis", "spine 3", "head", "right wrist"]
+    assert [joints["kinect-20"][i] for i in (0, 3, 11, 19)] == ["hip centre", "head", "right hand", "right foot"]
+
+
+@pytest.mark.parametrize("name", ["LeftShoulder", "left_shoulder", "Left Shoulder", "shoulder.L", "L_Shoulder"])
+def test_a_joints_name_has_many_spellings(name):
+    assert joint_key(name) == "left shoulder"
+    assert pairs_by_name([name, "neck", joint_key(name).replace("left", "right")]) == ((0, 2),)
+
+
+def test_up_and_pairs_of_a_file_travel_with_the_preset(hand):
+    hand.write_text(HAND + 'up = "-y"\npairs = [["thumb", "index"]]\n')
+    preset = presets.load(*OWN)
+    again = presets.layout_of(presets.from_text(presets.to_toml(preset).encode(), "again", "again"))
+    assert again == read_layout(hand) and (again.up, again.pairs) == ("-y", ((1, 2),))
+
+
 def test_names_and_indices_are_the_same_joints(hand):
     layout = read_layout(hand)
     assert (layout.name, layout.centre) == ("three-fingers", 0)
@@ -45,6 +88,7 @@ def test_names_and_indices_are_the_same_joints(hand):
         (("bones = ", "bones = 3\nx = "), ["'x'"]),
         (('name = "three-fingers"', 'name = "coco"'), ["'coco' cannot be"]),
         (("joints", "= joints"), ["not valid TOML"]),
+        (("name = ", 'up = "down"\nname = '), ["up = 'down'", "-y"]),
     ],
 )
 def test_what_is_wrong_is_named(hand, change, words):

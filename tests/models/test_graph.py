@@ -16,14 +16,14 @@ def test_adjacency_is_the_published_one(golden, layout, partition):
     np.testing.assert_array_equal(adjacency(LAYOUTS[layout], partition), figures[f"{layout}|{partition}"])
 
 
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=str)
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=list(LAYOUTS))
 def test_layouts_are_one_piece_with_names_for_all_joints(layout):
     assert len(set(layout.joints)) == len(layout.joints)
     assert np.isfinite(hops(layout)).all()
     assert 0 <= layout.centre < len(layout.joints)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=str)
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=list(LAYOUTS))
 @pytest.mark.parametrize("partition", sorted(set(PARTITIONS) - {"agcn"}))
 def test_partitions_share_out_the_same_neighbours(layout, partition):
     np.testing.assert_allclose(adjacency(layout, partition).sum(0), adjacency(layout, "uniform")[0])

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from stgcn_cli.config.skeletons import Shape, layout_for, some, words
+from stgcn_cli.config.skeletons import Layout, Shape, layout_for, some, words
 from stgcn_cli.data.checks import Findings, RecordChecker
 from stgcn_cli.data.convert.labels import LabelRow, number
 from stgcn_cli.data.convert.split import Division, divide, plain_subject
@@ -68,6 +68,7 @@ class Collector:
     spool: Spool
     checker: RecordChecker
     shape: Shape | None = None
+    layout: Layout | None = None  # as the user says, else as the files do
     first: str = ""  # the clip the shape is of
     normalised: bool = False
     centred: bool = True  # every clip of a Kinect has its middle joint at the origin
@@ -93,10 +94,17 @@ class Collector:
                 return
         elif self.shape is None:
             layout_for(shape, self.rules.options.layout)  # other joints than the layout's are refused at once
+            self.layout = self.rules.options.layout or clip.layout
             self._settle(shape, clip.name)
         elif shape != self.shape:
             raise DataError(
                 f"{clip.source}: {one_line(clip.name)} has {words(shape)}, but {one_line(self.first)} has {words(self.shape)}."
+            )
+        elif self.rules.options.layout is None and clip.layout != self.layout:
+            raise DataError(
+                f"{clip.source}: {one_line(clip.name)} has the skeleton {_called(clip.layout)}, but {one_line(self.first)} has "
+                f"{_called(self.layout)}, of as many joints.",
+                "If all are of one skeleton, name it: --layout NAME or my.toml",
             )
         self._add(prepared, label, subject)
 
@@ -205,7 +213,12 @@ def convert(options: ConvertOptions, reporter: Reporter = SILENT) -> ConversionR
             spool=spool, labels=labels, names=names, splits=splits, divided=divided, shape=collector.known_shape,
             pre_normalize=collector.pre_normalize, left_out=skipped.found, warnings=_warnings(collector, labels, names),
         )  # fmt: skip
-        return write_dataset(dataset, options.target, reporter)
+        return write_dataset(dataset, replace(options.target, layout=collector.layout), reporter)
+
+
+def _called(layout: Layout | None) -> str:
+    """For people."""
+    return layout.name if layout else "that its number of joints suggests"
 
 
 def _as_beside(options: ConvertOptions, files: Sequence[Path]) -> ConvertOptions:

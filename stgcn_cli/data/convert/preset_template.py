@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stgcn_cli.config.skeletons import LAYOUTS, Layout, Shape, channels_of
+from stgcn_cli.config.skeletons import LAYOUTS, Layout, Shape, channels_of, pairs_by_name
 from stgcn_cli.data.convert.spool import Clip
 from stgcn_cli.io.text import one_line
 
@@ -104,6 +104,10 @@ def _layout(layout: Layout) -> Iterator[str]:
     yield f"joints = [{', '.join(map(_text, names))}]"
     yield f"bones = [{', '.join(f'[{_text(names[a])}, {_text(names[b])}]' for a, b in layout.bones)}]"
     yield f"centre = {_text(names[layout.centre])}"
+    if layout.up:
+        yield f"up = {_text(layout.up)}"
+    if layout.pairs != pairs_by_name(names):
+        yield f"pairs = [{', '.join(f'[{a}, {b}]' for a, b in layout.pairs)}]"
 
 
 def _text(word: str) -> str:

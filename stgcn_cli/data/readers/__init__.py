@@ -3,7 +3,8 @@
 The other modules are what they share.
 
 A reader takes a path and yields records: keypoint (M T V C) float32, where known keypoint_score (M T V), label (index or name),
-subject, img_shape (height, width) and total_frames. It leaves out frame_dir where the file itself is the clip. What is wrong
+subject, img_shape (height, width), total_frames, and layout (a Layout) where the file or its format tells the skeleton. It
+leaves out frame_dir where the file itself is the clip. What is wrong
 raises DataError, ValueError or OSError with the cause; `inputs.py` names the file. To add a format: write its module, add its line.
 """
 

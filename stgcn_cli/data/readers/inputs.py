@@ -196,9 +196,12 @@ def read_unit(unit: Unit) -> Iterator[Clip]:
     try:
         for record, splits in _records(unit):
             named = {"frame_dir": unit.name, **record}
+            layout = named.pop("layout", None) if raw else None
             gaps = not raw and _has_gaps(named)
             record = _checked(_finished(named) if raw or gaps else named)
-            yield Clip(record=record, source=unit.path, raw=raw, group=unit.group, splits=splits, gaps=gaps)
+            yield Clip(
+                record=record, source=unit.path, raw=raw, group=unit.group, splits=splits, gaps=gaps, layout=layout
+            )
     except DataError as error:
         told = error.message if unit.place in error.message else f"{unit.place}: {error.message}"
         raise DataError(told, error.hint) from error
