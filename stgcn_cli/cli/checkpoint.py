@@ -1,5 +1,6 @@
 """`stgcn checkpoint`: what is inside a checkpoint, and the same for MMAction2."""
 
+import enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,13 @@ checkpoint = typer.Typer(
 _File = Annotated[
     Path, typer.Argument(help="A checkpoint of stgcn, MMAction2, PYSKL or the original ST-GCN code, or bare weights.")
 ]
+
+
+class Form(enum.StrEnum):
+    """Programs that `convert` writes for."""
+
+    mmaction2 = "mmaction2"
+    authors = "2s-agcn"
 
 
 @checkpoint.command("inspect")
@@ -41,15 +49,18 @@ def convert(
     publish: Annotated[
         bool, typer.Option("--publish", help="Put the sha256 prefix into the name, as published names have it.")
     ] = False,
+    form: Annotated[
+        Form, typer.Option(help="mmaction2 (0.x), or 2s-agcn: the code of AGCN's authors, and BABEL's.")
+    ] = Form.mmaction2,
 ) -> None:
-    """Write a checkpoint as MMAction2 0.x reads it.
+    """Write a checkpoint as another program reads it.
 
     Example: stgcn checkpoint convert best.pth mine.pth
     """
     from stgcn_cli.runs import checkpoint as checkpoints
     from stgcn_cli.runs import convert as conversion
 
-    written = conversion.convert(checkpoints.read(file), out, optimizer=optimizer, publish=publish)
+    written = conversion.convert(checkpoints.read(file), out, form=form, optimizer=optimizer, publish=publish)
     console.say(str(written))
 
 

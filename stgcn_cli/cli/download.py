@@ -32,7 +32,8 @@ def download_command(
         Path | None, Option("--cache-dir", help="Default: $STGCN_CACHE, else where your system keeps caches.")
     ] = None,
     base_url: Annotated[
-        str | None, Option("--base-url", help=f"A mirror that stands in for {catalog.BASE_URL}")
+        str | None,
+        Option("--base-url", help=f"A mirror of {catalog.BASE_URL} (for BABEL's AGCN: of {catalog.BABEL_URL})"),
     ] = None,
     as_json: Annotated[bool, Option("--json", help="For scripts.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,

@@ -153,5 +153,7 @@ def _table(result: "EvalResult", clips: int, comparison: compare.Comparison | No
     beside = {c.metric: [f"{100 * c.published:.2f} %", words.get(c.verdict, c.verdict)] for c in comparison.metrics}
     rows = [[*row, *beside.get(row[0], ["", ""])] for row in rows]
     console.table(title, ["metric", "value", "published", "compared"], rows)
+    if comparison.released:
+        console.note(comparison.released)
     if comparison.differs:
         console.note("Not as published, so compare with care: " + "; ".join(comparison.differs) + ".")

@@ -12,8 +12,9 @@ presets = typer.Typer(
     help="List the presets, or show one.\n\nExample: stgcn presets show ntu60-xsub-3d", invoke_without_command=True
 )
 
-_COLUMNS = ["preset", "skeleton", "GPUs", "top-1", "mean class", "AGCN top-1", "AGCN mean class"]
-_NAMES = ["preset", "data", "published as"]
+_COLUMNS = ["preset", "network", "skeleton", "GPUs", "top-1", "mean class", "weights top-1", "weights mean class",
+            "AGCN top-1", "AGCN mean class"]  # fmt: skip
+_NAMES = ["preset", "data", "class counts", "published as"]
 
 
 @presets.callback()
@@ -38,9 +39,10 @@ def list_presets(
     links = [[e["preset"], link] for e in entries for link in e["links"]]
     console.gap()
     console.table("Published files", ["preset", "link"], links, whole=True)
-    for entry in catalog.PUBLISHED:
-        if entry.agcn_note:
-            console.note(f"{entry.preset}: the AGCN mean class is {entry.agcn_note}.")
+    console.note(
+        "top-1 and mean class: as published (babel*-agcn: in the paper). weights: what the released weights give, by "
+        "their page's rounded figures, where that differs. class counts: by what the published run weighted its loss."
+    )
 
 
 @presets.command("show")
@@ -63,9 +65,11 @@ def show(
 def _describe(name: str) -> dict[str, Any]:
     preset, published = library.load(name), catalog.find(name)
     skeleton = "2d" if preset.data.channels == "xys" else "3d"
-    links = [f"{catalog.BASE_URL}/{path}" for path in (published.weights, *published.logs)] if published else []
+    links = [f"{published.base}/{path}" for path in (published.weights, *published.logs)] if published else []
+    released = (published.released if published else None) or (None, None)
     return {
         "preset": name,
+        "network": preset.model.name,
         "description": preset.description,
         "skeleton": skeleton,
         "GPUs": published.gpus if published else None,
@@ -73,6 +77,9 @@ def _describe(name: str) -> dict[str, Any]:
         "mean class": published.mean_class if published else None,
         "AGCN top-1": published.agcn_top1 if published else None,
         "AGCN mean class": published.agcn_mean_class if published else None,
+        "weights top-1": released[0],
+        "weights mean class": released[1],
+        "class counts": (published.class_counts if published else "") or None,
         "data": preset.data.dataset,
         "published as": published.name if published else None,
         "links": links,

@@ -24,6 +24,7 @@ class Item:
     name: str  # of the preset, or of the annotations
     paths: tuple[str, ...]
     sha256_prefix: str = ""
+    base: str = catalog.BASE_URL
 
     def places(self, cache: Path) -> list[Path]:
         """Where it may lie in the cache."""
@@ -43,12 +44,12 @@ class Item:
 
 def weights_of(entry: Published) -> Item:
     """The checkpoint of a published system."""
-    return Item("weights", entry.preset, (entry.weights,), entry.sha256_prefix)
+    return Item("weights", entry.preset, (entry.weights,), entry.sha256_prefix, entry.base)
 
 
-def log_of(entry: Published) -> Item:
-    """The training log of a published system."""
-    return Item("log", entry.preset, entry.logs)
+def log_of(entry: Published) -> Item | None:
+    """The training log of a published system; None where it is not published."""
+    return Item("log", entry.preset, entry.logs, base=entry.base) if entry.logs else None
 
 
 def annotations_of(entry: Annotations) -> Item:
@@ -65,12 +66,14 @@ def choose(names: Sequence[str], everything: bool, logs: bool, annotations: bool
     for name in [entry.preset for entry in catalog.PUBLISHED] if everything else names:
         entry, pickles = catalog.find(name), catalog.find_annotations(name)
         if not entry and not pickles:
+            refuse_retired(name)
             known = [each.preset for each in catalog.PUBLISHED] + [each.name for each in catalog.ANNOTATIONS]
             raise UsageError(
                 f"Nothing called {name!r} is published.{nearest(name, known)}", "See stgcn download --list"
             )
         if entry:
-            chosen += [weights_of(entry), *([log_of(entry)] if logs else [])]
+            log = log_of(entry) if logs else None
+            chosen += [weights_of(entry), *([log] if log else [])]
         if annotations and not pickles and not everything:
             raise UsageError(
                 f"The annotations of {name} are not published: its owners give the data away on request.",
@@ -81,9 +84,17 @@ def choose(names: Sequence[str], everything: bool, logs: bool, annotations: bool
     return list(dict.fromkeys(chosen))
 
 
+def refuse_retired(name: str) -> None:
+    """Raise UsageError when `name` is that of weights whose network is not built here, saying why."""
+    if reason := catalog.RETIRED.get(name.removesuffix(".pth")):
+        present = catalog.find(name.rpartition("-")[0])
+        hint = f"The present ones: stgcn download {present.preset}" if present else ""
+        raise UsageError(reason[0].upper() + reason[1:] + ".", hint)
+
+
 def everything() -> list[Item]:
     """All published files this program knows of."""
-    systems = [item for entry in catalog.PUBLISHED for item in (weights_of(entry), log_of(entry))]
+    systems = [item for entry in catalog.PUBLISHED for item in (weights_of(entry), log_of(entry)) if item]
     return systems + [annotations_of(entry) for entry in catalog.ANNOTATIONS]
 
 
@@ -94,7 +105,7 @@ def fetch_item(
 
     Raises NetworkError, RunError (it cannot be written), or UsageError (an impossible `base_url`).
     """
-    base, there = checked_base(base_url or catalog.BASE_URL), item.found(cache)
+    base, there = checked_base(base_url or item.base), item.found(cache)
     for path in item.paths:
         wanted = item.wanted(path, cache, base)
         if there and there != wanted.target:
@@ -139,7 +150,8 @@ def fetch_annotations(name: str, cache: Path, base_url: str | None, reporter: Re
 def cached_log(name: str, cache: Path | None = None) -> Path | None:
     """The published training log of a preset when it is in the cache, else None."""
     entry = catalog.find(name)
-    return log_of(entry).found(cache or cache_folder()) if entry else None
+    log = log_of(entry) if entry else None
+    return log.found(cache or cache_folder()) if log else None
 
 
 def verdict(item: Item, cache: Path) -> tuple[bool, str]:

@@ -32,6 +32,7 @@ class Comparison:
     metrics: tuple[Compared, ...]
     differs: tuple[str, ...]
     tolerance_points: float = TOLERANCE
+    released: str = ""  # what the released weights give, where that is not the published figure
 
 
 def with_published(
@@ -49,7 +50,14 @@ def with_published(
     ]
     shipped = presets.load(entry.preset)
     differs = _of_the_clips(shipped, entry.val_clips, split, clips, classes) + _of_the_recipe(preset, shipped)
-    return Comparison(entry.name, tuple(compared), tuple(differs))
+    released = ""
+    if entry.released:
+        released = (
+            "The released weights give {:g} % top-1 and {:g} % mean class, by their page's rounded figures.".format(
+                *entry.released
+            )
+        )
+    return Comparison(entry.name, tuple(compared), tuple(differs), released=released)
 
 
 def _verdict(points: float) -> str:

@@ -6,7 +6,7 @@ from torch import nn
 
 from stgcn_cli.config import presets
 from stgcn_cli.config.schema import Preset
-from stgcn_cli.models.agcn import AGCN
+from stgcn_cli.models.agcn import AGCN, initialise_as_authors
 from stgcn_cli.models.keys import Keys
 from stgcn_cli.models.stgcn import STGCN
 
@@ -16,7 +16,10 @@ MODELS = {"stgcn": STGCN, "agcn": AGCN}
 def build_model(preset: Preset) -> nn.Module:
     """The preset's network with fresh weights, on the CPU in float32."""
     m, channels = preset.model, len(preset.data.channels)
-    return MODELS[m.name](presets.layout_of(preset), m.num_classes, channels, partition=m.partition, dropout=m.dropout)
+    model = MODELS[m.name](presets.layout_of(preset), m.num_classes, channels, partition=m.partition, dropout=m.dropout)
+    if m.init == "2s-agcn":
+        initialise_as_authors(model)
+    return model
 
 
 def recognise(names: Iterable[str]) -> Keys | None:

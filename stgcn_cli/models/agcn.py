@@ -3,8 +3,10 @@
 Shapes: N clips, C channels, T frames, V joints, M persons, K = 3 partitions, B = N*M bodies, E channels of an embedding.
 To the published graph A come a trained one (PA) and, for each body, one that its own features give: the softmax over v of
 the products of two embeddings of joints v and w. Memory layout as in `stgcn`: (B, C, V, T) with the channels last.
-Module names, order and shapes are those of MMAction2 0.24.1; its own initialisation, torch's defaults, is kept.
+Module names, order and shapes are those of MMAction2 0.24.1, and so are the fresh weights: torch's defaults.
 """
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +49,23 @@ class AGCN(nn.Module):
         """Logits; in training mode BatchNorm's buffers are updated."""
         bodies = self.backbone(x_NCTVM)
         return self.cls_head(bodies.unflatten(0, (len(x_NCTVM), -1)).mean(1))
+
+
+def initialise_as_authors(model: AGCN) -> None:
+    """Draw fresh weights as the network's authors do, and BABEL's program after them: each graph branch begins faint."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d) and ".gcn.conv_d." in name:
+            c_out, c_in = module.weight.shape[:2]
+            nn.init.normal_(module.weight, 0, math.sqrt(2 / (c_out * c_in * len(model.backbone.A))))
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Conv2d) and name != "cls_head.fc":
+            nn.init.kaiming_normal_(module.weight, mode="fan_out")
+            nn.init.zeros_(module.bias)
+        elif name.endswith(".gcn.bn"):
+            nn.init.constant_(module.weight, _FAINT)
+    head = model.cls_head.fc
+    nn.init.normal_(head.weight, 0, math.sqrt(2 / head.out_channels))
+    nn.init.uniform_(head.bias, -1 / math.sqrt(head.in_channels), 1 / math.sqrt(head.in_channels))
 
 
 class Backbone(SharedBackbone):

@@ -1,4 +1,7 @@
-"""Checkpoints written as MMAction2 0.x reads them: {"meta", "state_dict"[, "optimizer"]}, its names, shapes and types."""
+"""Checkpoints written for other programs.
+
+MMAction2 0.x: {"meta", "state_dict"[, "optimizer"]}, its names, shapes and types. 2s-AGCN and BABEL: a bare state dict.
+"""
 
 import hashlib
 import io
@@ -11,20 +14,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stgcn_cli.config import presets
 from stgcn_cli.errors import CheckpointError, UsageError
 from stgcn_cli.io.files import atomic_write
+from stgcn_cli.models.agcn import AGCN
+from stgcn_cli.runs import agcn_names
 from stgcn_cli.runs.checkpoint import Checkpoint
 
+FORMS = ("mmaction2", "2s-agcn")
 
-def convert(read: Checkpoint, out: Path, *, optimizer: bool = False, publish: bool = False) -> Path:
-    """Write `read` to `out`; returns where it went.
+
+def convert(
+    read: Checkpoint, out: Path, *, form: str = FORMS[0], optimizer: bool = False, publish: bool = False
+) -> Path:
+    """Write `read` to `out` in one of FORMS; return where it went.
 
     With `publish` the name gets the first 8 hex digits of the file's sha256, as published names have. Raises
-    UsageError when that name is taken, CheckpointError when the momenta are asked for and absent.
+    UsageError when that name is taken, CheckpointError when the optimizer state is asked for and absent.
     """
-    if optimizer and publish:
-        raise UsageError("--optimizer and --publish exclude each other.", "What is published has no optimizer state.")
-    value: dict[str, Any] = {"meta": _meta(read), "state_dict": OrderedDict(_weights(read))}
+    if optimizer and (publish or form != FORMS[0]):
+        other = "--publish" if publish else f"--form {form}"
+        raise UsageError(f"--optimizer and {other} exclude each other.", "Such files have no optimizer state.")
+    if form == FORMS[0]:
+        value: dict[str, Any] = {"meta": _meta(read), "state_dict": OrderedDict(_weights(read))}
+    else:
+        value = OrderedDict(_as_authors(read))
     if optimizer:
         value["optimizer"] = _momenta(read)
         value["meta"].setdefault("iter", 0)  # mmcv asks for it when it goes on; the schedule counts epochs
@@ -38,6 +52,18 @@ def convert(read: Checkpoint, out: Path, *, optimizer: bool = False, publish: bo
     with atomic_write(out) as file:
         file.write(content)
     return out
+
+
+def _as_authors(read: Checkpoint) -> dict[str, Tensor]:
+    """AGCN's weights as its authors' program and BABEL's read them. Raises CheckpointError for another network."""
+    if read.keys != AGCN.keys:
+        raise CheckpointError(f"{read.path} is not an AGCN: --form {FORMS[1]} is for that network only.")
+    text = read.preset_text
+    persons = presets.from_text(text.encode(), str(read.path), "checkpoint").data.num_person if text else 1
+    try:
+        return agcn_names.to_authors(_weights(read), persons)
+    except ValueError as error:
+        raise CheckpointError(f"{read.path}: {error}.") from error
 
 
 def _weights(read: Checkpoint) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from stgcn_cli.models import recognise
+from stgcn_cli.runs import agcn_names
 
 State = dict[str, Tensor]
 
@@ -167,7 +168,13 @@ DIALECTS = (
     Dialect("CTR-GCN", (r"l1\.gcn1\.convs\.0\.conv4\.weight",)),
     Dialect("Shift-GCN", (r"l1\.gcn1\.(?:Feature_Mask|shift_in)",)),
     Dialect("AAGCN (attention-enhanced AGCN)", (r".*\.gcn1?\.conv_ta\.weight",)),
-    Dialect("2s-AGCN (its authors' code)", (r"l1a?\.gcn1\.conv_a\.0\.weight",)),
+    Dialect(
+        "2s-AGCN (its authors' code)", (r"l1a?\.gcn1\.conv_a\.0\.weight", r"l1a?\.gcn1\.PA"), agcn_names.from_authors
+    ),
+    Dialect(
+        "MMAction2's 2s-AGCN of November 2021 (86.82 % with joints, 87.91 % with bones: ST-GCN's temporal part, tcn.3)",
+        (r"backbone\.agcn_networks\.0\.tcn\.3\.weight",),
+    ),
     Dialect("MS-G3D", (r"sgcn1\.0\.mlp\.layers\..*", r"gcn3d1\..*")),
     Dialect("EfficientGCN", (r"input_branches\..*", r"main_stream\..*")),
     Dialect("CTR-GCN (PYSKL)", (_PYSKL_BLOCK + r"gcn1?\.convs\.0\.conv4\.weight",)),

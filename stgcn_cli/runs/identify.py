@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from stgcn_cli.config import catalog, presets
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.errors import CheckpointError
+from stgcn_cli.models import MODELS
 from stgcn_cli.runs.checkpoint import Checkpoint
 
 _LAYOUTS = {"ntu-rgb+d": "ntu", "coco": "coco", "openpose": "openpose-18"}  # the reference's word -> ours
@@ -71,7 +72,7 @@ def _by_file_name(read: Checkpoint, asked: str) -> tuple[str, ...]:
 
 def _by_hash(read: Checkpoint, asked: str) -> tuple[str, ...]:
     found = read.sha256
-    return tuple(e.preset for e in catalog.PUBLISHED if found.startswith(e.sha256_prefix))
+    return tuple(e.preset for e in catalog.PUBLISHED if e.sha256_prefix and found.startswith(e.sha256_prefix))
 
 
 def _by_config(read: Checkpoint, asked: str) -> tuple[str, ...]:
@@ -97,13 +98,14 @@ _RULES: tuple[tuple[str, Callable[[Checkpoint, str], tuple[str, ...]]], ...] = (
 
 
 def _that_fit(read: Checkpoint) -> list[Preset]:
-    """The published presets with the checkpoint's classes and input channels; none for weights of another collection.
+    """The published presets with the checkpoint's network, classes and input channels; none for weights of another collection.
 
     Those were trained on clips prepared in another way, which neither shapes nor a configuration of theirs can tell.
     """
     if read.dialect:
         return []
     loaded = [presets.load(entry.preset) for entry in catalog.PUBLISHED]
+    loaded = [p for p in loaded if MODELS[p.model.name].keys == read.keys]
     return [p for p in loaded if p.model.num_classes == read.num_classes and channels_of(p) == read.channels]
 
 
@@ -122,6 +124,7 @@ def _agrees(preset: Preset, text: str) -> bool:
     if "FormatGCNInput" in text:  # the configuration says how clips are made
         agrees &= (_value("num_person", text) or "2") == str(preset.data.num_person)
         agrees &= ("PoseNormalize" in text) == (preset.data.normalize == "image")
+        agrees &= ("JointToBone" in text) == (preset.data.stream == "bone")
     return agrees
 
 

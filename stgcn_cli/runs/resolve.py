@@ -40,6 +40,7 @@ def locate(wishes: EvalOptions, reporter: Reporter) -> Path:
         return path
     if catalog.find(word):
         return published_files.fetch_weights(word, cache_folder(), wishes.base_url, reporter)
+    published_files.refuse_retired(word)
     if path.is_dir():
         inside = [path / name for name in ("best.pth", "last.pth") if (path / name).is_file()]
         hint = "" if inside else "Name a checkpoint in it, for instance best.pth of a run folder."

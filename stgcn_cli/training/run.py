@@ -56,7 +56,7 @@ def check_batch(preset: Preset, place: LaunchConfig, reporter: Reporter) -> None
 def clips_a_gpu(name: str) -> int | None:
     """Clips that BatchNorm saw at a time in the published run of this preset; None where nothing is published."""
     entry = catalog.find(name)
-    return presets.load(entry.preset).train.batch_size // entry.gpus if entry else None
+    return presets.load(entry.preset).train.batch_size // entry.gpus if entry and entry.gpus else None
 
 
 def _refuse(batch: int, world: int, place: LaunchConfig) -> None:

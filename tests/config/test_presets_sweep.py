@@ -14,6 +14,8 @@ from stgcn_cli.training import options, step, train
 @pytest.mark.parametrize("name", presets.names())
 def test_a_preset_builds_steps_and_its_checkpoint_comes_back(name, tmp_path):
     preset = presets.load(name)
+    if preset.loss.class_counts == "data":  # a training counts first
+        preset = presets.load(name, [f"loss.class_counts={[1] * preset.model.num_classes}"])
     model = build_model(preset).train()
     state = options.State(model, train.build_optimizer(preset, model), epoch=1)
     joints = len(LAYOUTS[preset.data.layout].joints)

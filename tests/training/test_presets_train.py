@@ -47,7 +47,9 @@ SOURCES = {
     "babel120": lambda real, folder: babel(real, folder, 120),
 }
 DATASETS = {"ntu60-xsub-3d": "ntu60", "ntu60-xsub-2d": "ntu60-2d", "babel60": "babel60", "babel60-wfl": "babel60",
-            "babel120": "babel120", "babel120-wfl": "babel120"}  # fmt: skip
+            "babel120": "babel120", "babel120-wfl": "babel120", "babel60-agcn": "babel60", "babel60-wfl-agcn": "babel60",
+            "babel120-agcn": "babel120", "babel120-wfl-agcn": "babel120", "ntu60-xsub-3d-agcn": "ntu60",
+            "ntu60-xsub-3d-agcn-bone": "ntu60"}  # fmt: skip
 
 
 @pytest.mark.slow
