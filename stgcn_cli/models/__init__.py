@@ -10,7 +10,7 @@ from stgcn_cli.models.agcn import AGCN, initialise_as_authors
 from stgcn_cli.models.keys import Keys
 from stgcn_cli.models.stgcn import STGCN
 
-MODELS = {"stgcn": STGCN, "agcn": AGCN}
+MODELS: dict[str, type[STGCN | AGCN]] = {"stgcn": STGCN, "agcn": AGCN}
 
 
 def build_model(preset: Preset) -> nn.Module:

@@ -51,7 +51,7 @@ class AGCN(nn.Module):
         return self.cls_head(bodies.unflatten(0, (len(x_NCTVM), -1)).mean(1))
 
 
-def initialise_as_authors(model: AGCN) -> None:
+def initialise_as_authors(model: nn.Module) -> None:
     """Draw fresh weights as the network's authors do, and BABEL's program after them: each graph branch begins faint."""
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d) and ".gcn.conv_d." in name:
