@@ -45,6 +45,7 @@ def check_together(preset: Preset, where: str) -> None:
     if isinstance(counts, tuple) and not any(counts):
         raise UsageError(f"{where}: loss.class_counts holds only zeros.", 'Use loss.class_counts = "data".')
     _check_training(preset, where)
+    _check_input(preset, where)
     if not _is_plain(preset.name):
         raise UsageError(
             f"{where}: name = {shown(preset.name)}, but it becomes a folder's name.", "Use letters, digits, - and _."
@@ -68,6 +69,21 @@ def _check_training(preset: Preset, where: str) -> None:
         raise UsageError(f"{where}: loss.label_smoothing needs loss.name = 'cross-entropy'.")
     if model.init != "default" and model.name != "agcn":
         raise UsageError(f"{where}: model.init = {model.init!r} needs model.name = 'agcn'.")
+
+
+def _check_input(preset: Preset, where: str) -> None:
+    """Raise UsageError where the keys of the network's input contradict each other."""
+    data = preset.data
+    if data.sampling == "uniform" and data.clip_len is None:
+        raise UsageError(f"{where}: data.sampling = 'uniform' needs data.clip_len.", "Add --set data.clip_len=100")
+    if preset.eval.clips > 1 and data.sampling != "uniform":
+        raise UsageError(
+            f"{where}: eval.clips = {preset.eval.clips} needs data.sampling = 'uniform': otherwise all samples are equal."
+        )
+    if data.normalize == "body" and data.channels != "xyz":
+        raise UsageError(f"{where}: data.normalize = 'body' needs data.channels = 'xyz'.")
+    if data.normalize in ("half-image", "box") and data.channels == "xyz":
+        raise UsageError(f"{where}: data.normalize = {data.normalize!r} needs data.channels = 'xys' or 'xy'.")
 
 
 def _is_plain(name: str) -> bool:

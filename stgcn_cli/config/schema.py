@@ -22,7 +22,14 @@ Whole = Annotated[int, Strict(), Field(ge=0)]
 Positive = Annotated[int, Strict(), Field(ge=1)]
 Names = Annotated[tuple[Text, ...], _as_tuple]
 Pairs = Annotated[tuple[Annotated[tuple[Index, ...], _as_tuple], ...], _as_tuple]
+Augmentations = Annotated[tuple[Literal["mirror", "rotate", "scale", "noise", "drop-joints"], ...], _as_tuple]
+Angles = Annotated[tuple[Number, Number, Number], _as_tuple]
 Wholes = Annotated[tuple[Whole, ...], _as_tuple]
+
+
+# image: pixels over the size of the image. half-image: from -1 to 1, unknown joints at 0. box: likewise, in the box around the
+# clip. body: raw 3-D coordinates from the first person's spine, upright and facing along y in the first frame.
+Normalize = Literal["none", "image", "half-image", "box", "body"]
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -38,12 +45,25 @@ class DataConfig:
     clip_len: Annotated[Index, Field(ge=1, le=MAX_FRAMES)] | None = (
         None  # frames; shorter records loop; absent = as stored
     )
-    normalize: Literal["none", "image"] = "none"  # "image": the pixel coordinates over the image size
+    normalize: Normalize = "none"
     image_size: Literal["reference", "record"] = "reference"  # 1920 x 1080 for all, or each record's img_shape
     pre_normalize: Literal["none", "ntu"] = "none"  # what raw skeletons went through before they became records
     stream: Literal["joint", "bone", "joint-motion", "bone-motion"] = "joint"  # what the network sees of a skeleton
+    sampling: Literal["loop", "uniform"] = "loop"  # the first clip_len frames, or clip_len of the whole clip
+    augment: Augmentations = ()  # random changes of training clips; their strengths are in [augment]
     passes: Annotated[Index, Field(ge=1, le=1000)] = 1  # times every clip is seen in one epoch
     classes: Text | Names | None = None  # a list in class_names/, or the names themselves
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class AugmentConfig:
+    """How strong the augmentations in data.augment are."""
+
+    mirror: Annotated[Number, Field(ge=0, le=1)] = 0.5  # share of the clips
+    rotate: Annotated[Number, Field(ge=0, le=4)] | Angles = 0.3  # radians at most, around each axis or x, y and z
+    scale: Annotated[Number, Field(ge=0, lt=1)] = 0.1  # share of the size at most, each axis by itself
+    noise: Annotated[Number, Field(ge=0, le=1)] = 0.01  # standard deviation as a share of the size of the body
+    drop_joints: Annotated[Number, Field(ge=0, lt=1)] = 0.1  # share of the joints that are missing in a clip
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -104,6 +124,7 @@ class EvalConfig:
     """What is reported."""
 
     metrics: Names = ("top_k_accuracy",)
+    clips: Annotated[Index, Field(ge=1, le=100)] = 1  # samples of a clip whose probabilities are averaged
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -129,6 +150,7 @@ class Preset:
     loss: LossConfig = LossConfig()
     optim: OptimConfig = OptimConfig()
     eval: EvalConfig = EvalConfig()
+    augment: AugmentConfig = AugmentConfig()
     layout: LayoutConfig | None = None
 
 

@@ -1,9 +1,11 @@
-"""Clips out of the flat store: one gather of rows a batch, padding and normalising on the device.
+"""Clips out of the flat store: one gather of rows a batch; sampling, normalising, augmenting and streams on the device.
 
-Shapes: N clips, C channels, T frames, V joints, M persons, R rows of the store.
+Shapes: N clips, K samples of a clip, C channels, T frames, V joints, M persons, R rows of the store.
 """
 
+import dataclasses
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,49 +13,75 @@ from torch import Tensor
 
 from stgcn_cli.config import presets
 from stgcn_cli.config.schema import DataConfig, Preset
-from stgcn_cli.config.skeletons import LAYOUTS
-from stgcn_cli.data import streams
+from stgcn_cli.config.skeletons import LAYOUTS, Layout
+from stgcn_cli.data import sampling, streams
+from stgcn_cli.data.augment import AugmentConfig, Sides, augmented
+from stgcn_cli.data.draws import Draws
+from stgcn_cli.data.prenormalize import BodyFrames, Boxes
 from stgcn_cli.data.splits import Split
 
 REFERENCE_SIZE = (1080, 1920)  # height, width the published 2-D models were normalised by
 _CPU = torch.device("cpu")
 _DEVICE_SHARE = 0.5  # of the free device memory the frames may take
+Moved = TypeVar("Moved")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Clips:
     """The clips of a split as the network sees them. `frames` may lie on the device or in memory-mapped files."""
 
     frames: Tensor  # (R, V, C), row 0 zeros
     starts: Tensor  # (N, M) row of each person's first frame, 0 = no person
-    lengths: Tensor  # (N,) frames stored
+    lengths: Tensor  # (N,) frames that count
     labels: Tensor  # (N,)
     clip_len: int | None  # T; None: as long as stored, so all of a batch must be of one length
-    image_sizes: Tensor | None = None  # (N, 2) height, width: normalise pixels by them; None: leave as they are
+    data: DataConfig
+    strengths: AugmentConfig
+    sides: Sides
+    parents: Tensor  # (V,) where the bone of each joint comes from
+    image_sizes: Tensor | None = None  # (N, 2) height, width: normalise pixels by them
+    boxes: Boxes | None = None  # or by these
+    body: BodyFrames | None = None  # or place the persons as it says
+    fixed: Tensor | None = None  # (distinct lengths, K, T) frames of an evaluation
+    fixed_row: Tensor | None = None  # (N,) the row there of each clip
+    samples: int = 1  # K of an evaluation
     device: torch.device = _CPU
     dtype: torch.dtype = torch.float32
-    stream: str = "joint"  # one of streams.STREAMS
-    parents: Tensor | None = None  # (V,) on the device: where the bone of each joint comes from
-    has_score: bool = False  # the third channel is the score of a keypoint
 
     @classmethod
     def of(
-        cls, split: Split, preset: Preset | DataConfig, device: torch.device, dtype: torch.dtype = torch.float32
+        cls,
+        split: Split,
+        preset: Preset | DataConfig,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        samples: int = 1,
     ) -> "Clips":
-        """The clips of `split` as the preset wants them; frames go to the device where they fit."""
+        """The clips of `split` as the preset wants them; frames go to the device where they fit.
+
+        `samples` of each clip are shown in an evaluation.
+        """
         data = preset.data if isinstance(preset, Preset) else preset
-        layout = presets.layout_of(preset) if isinstance(preset, Preset) else LAYOUTS[data.layout]
+        layout = presets.layout_of(preset) if isinstance(preset, Preset) else LAYOUTS.get(data.layout, LAYOUTS["ntu"])
         store, index = split.store, split.indices
-        sizes = torch.from_numpy(_image_sizes(store.image_sizes[index], data)) if data.normalize == "image" else None
-        lengths = store.lengths[index]
+        starts, lengths = _persons(store.starts[index], data.num_person), store.lengths[index]
+        body = BodyFrames.of(store.frames, store.starts[index], lengths) if data.normalize == "body" else None
+        if body is not None:
+            starts, lengths = _persons(body.starts.numpy(), data.num_person), body.lengths.numpy()
         same = int(lengths[0]) if (lengths == lengths[0]).all() else None  # known here, so that a batch need not check
+        table, rows = None, None
+        if data.sampling == "uniform" and data.clip_len:
+            table, rows = map(torch.from_numpy, sampling.uniform_fixed(lengths, data.clip_len, samples))
+        sizes = _image_sizes(store.image_sizes[index], data)
         clips = cls(
-            torch.from_numpy(store.frames),
-            torch.from_numpy(_persons(store.starts[index], data.num_person)),
-            torch.from_numpy(lengths),
-            torch.from_numpy(store.labels[index]),
-            data.clip_len or same, sizes, device, dtype,
-            data.stream, torch.tensor(streams.parents(layout), device=device), data.channels == "xys",
+            frames=torch.from_numpy(store.frames), starts=torch.from_numpy(starts), lengths=torch.from_numpy(lengths),
+            labels=torch.from_numpy(store.labels[index]), clip_len=data.clip_len or same, data=data,
+            strengths=preset.augment if isinstance(preset, Preset) else AugmentConfig(),
+            sides=_on(device, Sides(_other_sides(layout), -0.5 if data.normalize == "image" else 0.0)),
+            parents=torch.tensor(streams.parents(layout), device=device),
+            image_sizes=torch.from_numpy(sizes) if data.normalize == "image" else None,
+            boxes=_boxes(split, data, sizes), body=body, fixed=table, fixed_row=rows,
+            samples=samples if table is not None else 1, device=device, dtype=dtype,
         )  # fmt: skip
         if device.type == "cuda" and store.frames.nbytes < _DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
             return clips.moved(device)
@@ -61,45 +89,89 @@ class Clips:
 
     def moved(self, device: torch.device) -> "Clips":
         """The same clips with everything on `device`, so that a batch needs no transfer."""
-        sizes = None if self.image_sizes is None else self.image_sizes.to(device)
-        tensors = {name: getattr(self, name).to(device) for name in ("frames", "starts", "lengths", "labels")}
-        return replace(self, image_sizes=sizes, device=device, **tensors)
+        return replace(_on(device, self), device=device)
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether the scores of a clip are averaged probabilities, not logits."""
+        return self.fixed is not None
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """x (N, C, T, V, M) and labels (N,) of the clips `index`, on the device.
+    def batch(self, index: Tensor, draws: Draws | None = None) -> tuple[Tensor, Tensor]:
+        """x (N * K, C, T, V, M) and labels (N,) of the clips `index`, on the device.
 
-        Frames shorter than T loop, longer ones are cut; a missing person is zeros, before normalisation.
+        With `draws` it is a batch of training: K = 1, sampled and augmented at random. A missing person is zeros before
+        normalisation.
         """
         index = index.to(self.starts.device)
-        lengths = self.lengths[index]
-        length = self.clip_len or int(lengths[0])
-        time = torch.arange(length, device=lengths.device) % lengths[:, None]  # (N, T)
-        return self._network_input(index, time).permute(0, 4, 2, 3, 1).to(self.dtype), self.labels[index].to(
-            self.device
-        )
+        labels = self.labels[index].to(self.device)
+        time = self._times(index, draws)
+        x = self._network_input(index.repeat_interleave(len(time) // len(index)), time, draws)
+        return x.permute(0, 4, 2, 3, 1).float().to(self.dtype), labels
 
-    def _network_input(self, index: Tensor, time: Tensor) -> Tensor:
-        """(N, M, T, V, C) float32: the frames `time` (N, T) of the clips `index` (N,), as the stream shows them."""
-        x = self._frames(index, time)
-        if self.stream == "joint":
-            return x
-        assert self.parents is not None
+    def _times(self, index: Tensor, draws: Draws | None) -> Tensor:
+        """(N * K, T) frames of the clips that are shown."""
+        lengths, length = self.lengths[index], self.clip_len or int(self.lengths[index[0]])
+        if draws is None and self.fixed is not None and self.fixed_row is not None:
+            return self.fixed[self.fixed_row[index]].flatten(0, 1)
+        if draws is not None:
+            return sampling.SAMPLING[self.data.sampling](lengths, length, draws)
+        return sampling.looped(lengths, length)
+
+    def _network_input(self, index: Tensor, time: Tensor, draws: Draws | None) -> Tensor:
+        """(N, M, T, V, C): the frames `time` (N, T) of the clips `index` (N,), as the stream shows them."""
         last = time + 1 == self.lengths[index, None]
-        after = self._frames(index, time + ~last) if streams.moves(self.stream) else x
-        return streams.stream_of(self.stream, x, after, last[:, None].to(self.device), self.parents, self.has_score)
+        moves, has_score = streams.moves(self.data.stream), self.data.channels == "xys"
+        # where the stream needs the following frames, they stand behind the others, so that all change alike
+        x = self._frames(index, torch.cat([time, time + ~last], 1) if moves else time)
+        if draws is not None and self.data.augment:
+            changed = augmented(x, self.data.augment, self.strengths, draws, self.sides, has_score)
+            x = torch.where((self.starts[index] > 0)[..., None, None, None].to(x.device), changed, x)
+        x, after = x.chunk(2, 2) if moves else (x, x)
+        return streams.stream_of(self.data.stream, x, after, last[:, None].to(x.device), self.parents, has_score)
 
     def _frames(self, index: Tensor, time: Tensor) -> Tensor:
-        """(N, M, T, V, C) float32, normalised: the frames `time` (N, T) of the clips `index` (N,)."""
+        """(N, M, T, V, C), normalised: the frames `time` (N, T) of the clips `index` (N,)."""
         starts = self.starts[index][..., None]
+        if self.body is not None:
+            time = self.body.kept[self.body.first[index, None] + time]
         rows = torch.where(starts > 0, starts + time[:, None], 0)  # (N, M, T)
-        # float32 before any arithmetic: float16 pixels would be rounded once more
-        x = self.frames[rows.to(self.frames.device)].to(self.device, torch.float32)
+        x = self.frames[rows.to(self.frames.device)].to(self.device)
+        if self.body is not None:
+            return self.body.apply(x, index)
+        x = x.float()  # before any arithmetic: float16 pixels would be rounded once more
         if self.image_sizes is not None:
-            x = _normalised(x, self.image_sizes[index].to(self.device))
+            return _normalised(x, self.image_sizes[index].to(self.device))
+        if self.boxes is not None:
+            return torch.where((starts > 0)[..., None, None].to(x.device), self.boxes.apply(x, index), 0)
         return x
+
+
+def _on(device: torch.device, value: Moved) -> Moved:
+    """A dataclass with all of its tensors on `device`."""
+    fields = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}  # type: ignore[arg-type]
+    moved = {name: field.to(device) for name, field in fields.items() if isinstance(field, Tensor)}
+    inner = {name: _on(device, fields[name]) for name in ("boxes", "body", "sides") if fields.get(name) is not None}
+    return replace(value, **moved, **inner)  # type: ignore[type-var]
+
+
+def _other_sides(layout: Layout) -> Tensor:
+    """(V,) the joint on the other side of the body; a joint in the middle is its own."""
+    other = torch.arange(len(layout.joints))
+    for left, right in layout.pairs:
+        other[left], other[right] = right, left
+    return other
+
+
+def _boxes(split: Split, data: DataConfig, sizes: np.ndarray) -> Boxes | None:
+    if data.normalize == "half-image":
+        return Boxes.of_images(sizes)
+    if data.normalize == "box":
+        store = split.store
+        return Boxes.of_clips(store.frames, store.starts[split.indices], store.lengths[split.indices], store.has_score)
+    return None
 
 
 def _persons(starts: np.ndarray, persons: int) -> np.ndarray:

@@ -66,11 +66,13 @@ class Predictor:
         ready = [adapted(given, self.preset) for given in inputs]
         store = _store(ready, inputs)
         split = Split("inputs", store, np.arange(len(store)))
-        clips = Clips.of(split, self.preset, self.device, dtype_of(self.precision))
+        clips = Clips.of(split, self.preset, self.device, dtype_of(self.precision), self.preset.eval.clips)
         scores = score_clips(
             self.model, clips, world=World(0, 1, self.device), precision=self.precision,
             batch_size=self.batch_size or default_batch_size(clips), advance=lambda n: None,
         )  # fmt: skip
+        if clips.gives_probabilities:  # logits of the same softmax
+            scores = scores.clamp(min=torch.finfo(scores.dtype).tiny).log()
         return scores.float().cpu().numpy(), facts_of(store, ready, self.preset)
 
     def oddities(self, facts: Sequence[Facts]) -> list[str]:

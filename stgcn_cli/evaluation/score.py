@@ -30,7 +30,10 @@ FRAMES_IN_BATCH = {"cpu": 16 * 300, "cuda": 128 * 300}  # person-free frames of 
 def score_clips(
     model: nn.Module, clips: Clips, *, world: World, precision: str, batch_size: int, advance: Callable[[int], Any]
 ) -> Tensor:
-    """Logits (N, classes) of all clips, on every rank; each rank computes its share and no clip twice."""
+    """Scores (N, classes) of all clips, on every rank; each rank computes its share and no clip twice.
+
+    They are logits; with uniform sampling the probabilities, averaged over the samples of a clip, as in PYSKL.
+    """
     model.eval()
     scores: Tensor | None = None
     for index in _batches(clips, batch_size, world):
@@ -38,6 +41,8 @@ def score_clips(
             logits = model(clips.batch(index)[0])
         if scores is None:
             scores = torch.zeros(len(clips), logits.shape[1], dtype=dtype_of(precision), device=world.device)
+        if clips.gives_probabilities:
+            logits = logits.to(scores.dtype).softmax(1).unflatten(0, (len(index), -1)).mean(1)
         scores[index.to(world.device)] = logits.to(scores.dtype)
         advance(len(index) * world.size)
     if scores is None:  # fewer clips than ranks
@@ -68,7 +73,7 @@ def _batches(clips: Clips, batch_size: int, world: World) -> Iterator[Tensor]:
 def default_batch_size(clips: Clips) -> int:
     """Clips in a batch that suit the device."""
     length = clips.clip_len or int(clips.lengths.max())
-    return max(1, FRAMES_IN_BATCH.get(clips.device.type, 4800) // length)
+    return max(1, FRAMES_IN_BATCH.get(clips.device.type, 4800) // (length * clips.samples))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +128,7 @@ def evaluate_in_world(plan: EvalPlan, world: World) -> EvalResult:
     model = build_model(plan.preset)
     checkpoint.load_into(model, checkpoint.read(plan.checkpoint))
     model.to(world.device, dtype_of(plan.precision))
-    clips = Clips.of(split, plan.preset, world.device, dtype_of(plan.precision))
+    clips = Clips.of(split, plan.preset, world.device, dtype_of(plan.precision), plan.preset.eval.clips)
     with plan.reporter.progress("evaluate", len(clips), shown=world.is_first) as advance:
         scores = score_clips(
             model, clips, world=world, precision=plan.precision,

@@ -53,7 +53,7 @@ def pre_normalise(bodies_MTVC: np.ndarray) -> np.ndarray:
     for body in bodies:
         _centre(body, centre_CT1)
     for (start, end), axis in ((_SPINE, _Z), (_SHOULDERS, _X)):
-        matrix = _turn(bodies_MCTV[0, :, 0, end] - bodies_MCTV[0, :, 0, start], axis)
+        matrix = turn_onto(bodies_MCTV[0, :, 0, end] - bodies_MCTV[0, :, 0, start], axis)
         for body in bodies:
             _apply(matrix, body)
     return np.ascontiguousarray(bodies_MCTV.transpose(0, 2, 3, 1))
@@ -93,7 +93,7 @@ def _centre(body_CTV: np.ndarray, centre_CT1: np.ndarray) -> None:
         body_CTV *= sums != 0
 
 
-def _turn(bone: np.ndarray, axis: int) -> np.ndarray:
+def turn_onto(bone: np.ndarray, axis: int) -> np.ndarray:
     """(3, 3) float64 matrix that turns a float32 bone onto a coordinate axis; identity where there is nothing to turn.
 
     A bone exactly against the axis is not turned either: the reference finds no plane to turn it in.
