@@ -28,11 +28,11 @@ DATA = [  # inside data/: a group imports itself and earlier groups
     {"annotations", "output", "checks"},
     {"readers"},
     {"store", "store_build"},
-    {"splits", "streams", "sampling", "augment", "prenormalize"},
+    {"splits", "streams", "draws", "sampling", "augment", "prenormalize"},
     {"census", "preflight", "loader", "statistics", "summary"},
     {"prepare", "convert"},
 ]
-ON_DEVICE = ("loader", "streams", "sampling", "augment", "prenormalize")  # of data/: batches, with torch
+ON_DEVICE = ("loader", "streams", "draws", "sampling", "augment", "prenormalize")  # of data/: batches, with torch
 HOMES = {  # library -> where it may be imported
     "rich": ("cli/",),
     "typer": ("cli/",),
