@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stgcn_cli.cli import console
+from stgcn_cli.cli import console, options
 
 checkpoint = typer.Typer(
     help="Look into a checkpoint, or write it for MMAction2.\n\nExample: stgcn checkpoint inspect best.pth",
@@ -52,6 +52,7 @@ def convert(
     form: Annotated[
         Form, typer.Option(help="mmaction2 (0.x), or 2s-agcn: the code of AGCN's authors, and BABEL's.")
     ] = Form.mmaction2,
+    force: options.Force = False,
 ) -> None:
     """Write a checkpoint as another program reads it.
 
@@ -60,7 +61,9 @@ def convert(
     from stgcn_cli.runs import checkpoint as checkpoints
     from stgcn_cli.runs import convert as conversion
 
-    written = conversion.convert(checkpoints.read(file), out, form=form, optimizer=optimizer, publish=publish)
+    console.set_results_aside(out)
+    read = checkpoints.read(file)
+    written = conversion.convert(read, out, form=form, optimizer=optimizer, publish=publish, force=force)
     console.say(str(written))
 
 

@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from stgcn_cli.io.files import is_stream
 from stgcn_cli.io.reporter import Advance, Reporter, no_progress, no_words
 from stgcn_cli.io.text import json_text, one_line, printable
 
 _UNBROKEN = 24  # characters of a first column that is kept in one line, so that names can be read and copied
 _quiet = False
+_aside = False  # an output file goes to stdout, so tables and the like go to stderr
 _UNUSED = {  # options of the reference that are accepted, and why they do nothing
     "--launcher": "is not needed: the launcher (torchrun, SLURM or our own) is recognised.",
     "--gpu-ids": "does nothing here: choose the GPUs with CUDA_VISIBLE_DEVICES.",
@@ -34,6 +36,16 @@ def set_quiet(quiet: bool) -> None:
     """With `quiet`, notes and progress are not shown; warnings, errors and results still are."""
     global _quiet
     _quiet = quiet
+
+
+def set_results_aside(*outs: Path | None) -> None:
+    """Show results on stderr when one of the outputs is stdout (`-`), which then takes nothing else."""
+    global _aside
+    _aside = any(out is not None and is_stream(out) and str(out) != os.devnull for out in outs)
+
+
+def _results() -> IO[str]:
+    return sys.stderr if _aside else sys.stdout
 
 
 def reporter() -> Reporter:
@@ -97,7 +109,7 @@ def _stderr() -> Any:
 
 def say(text: str) -> None:
     """One line of results, on stdout."""
-    print(printable(text), flush=True)
+    print(printable(text), file=_results(), flush=True)
 
 
 def open_in_browser(path: Path) -> None:
@@ -109,13 +121,13 @@ def open_in_browser(path: Path) -> None:
 
 def print_json(value: object) -> None:
     """A result for scripts, on stdout."""
-    print(json_text(value), flush=True)
+    print(json_text(value), file=_results(), flush=True)
 
 
 def gap() -> None:
     """An empty line between results; in a terminal, every table ends with one."""
-    if not sys.stdout.isatty():
-        print(flush=True)
+    if not _results().isatty():
+        print(file=_results(), flush=True)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], whole: bool = False) -> None:
@@ -124,10 +136,10 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
     `whole`: plain in a terminal, too, which breaks the lines itself: so long texts (links) can be clicked and copied.
     """
     cells = [[one_line(cell) for cell in row] for row in rows]  # a name with a line break would look like a row
-    if sys.stdout.isatty() and not whole:
+    if _results().isatty() and not whole:
         _draw_table(title, columns, cells)
     else:
-        print("\n".join(_plain_table(title, columns, cells)), flush=True)
+        print("\n".join(_plain_table(title, columns, cells)), file=_results(), flush=True)
 
 
 def _draw_table(title: str, columns: Sequence[str], rows: list[list[str]]) -> None:
@@ -145,7 +157,7 @@ def _draw_table(title: str, columns: Sequence[str], rows: list[list[str]]) -> No
         drawn.add_column(Text(column), justify=justify, overflow="fold", no_wrap=short)
     for row in rows:
         drawn.add_row(*map(Text, row))
-    Console(highlight=False).print(drawn)
+    Console(file=_results(), highlight=False).print(drawn)
 
 
 def _plain_table(title: str, columns: Sequence[str], rows: list[list[str]]) -> list[str]:

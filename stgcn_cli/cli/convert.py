@@ -92,7 +92,7 @@ def convert(
     from stgcn_cli.data.convert.labels import read_names
     from stgcn_cli.data.convert.split import division
 
-    target = _target(out, format, no_preset, force, layout)
+    target = _target(out, format, no_preset, force, layout, labels, val_list, classes)
     size, folders = _size(image_size), classes == _FOLDERS
     rules = _rules(labels, folders, pre_normalize, score_last, max_persons, size, target)
     if classes and not folders and not Path(classes).exists():
@@ -137,16 +137,21 @@ def merge(
     from stgcn_cli.data.convert.merge import MergeOptions
     from stgcn_cli.data.convert.merge import merge as make
 
-    target = _target(out, format, no_preset, force, layout)
+    target = _target(out, format, no_preset, force, layout, *(classes or ()))
     names = [read_names(path) for path in classes or ()]
     _render(make(MergeOptions(files=files, target=target, names=names), console.reporter()), out, as_json)
 
 
-def _target(out: Path, format: str, no_preset: bool, force: bool, layout: str | None) -> "Target":
+def _target(
+    out: Path, format: str, no_preset: bool, force: bool, layout: str | None, *others: Path | str | None
+) -> "Target":
+    """Where to write; `others` are files that are read besides the inputs."""
     from stgcn_cli.config.skeletons import find_layout
     from stgcn_cli.data.output import Target
 
-    return Target(out, format, not no_preset, force, find_layout(layout) if layout else None)
+    console.set_results_aside(out)
+    also_read = tuple(Path(word) for word in (layout, *others) if word and Path(word).is_file())
+    return Target(out, format, not no_preset, force, find_layout(layout) if layout else None, also_read)
 
 
 def _rules(

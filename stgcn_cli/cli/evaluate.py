@@ -8,8 +8,11 @@ from typer import Argument, Option
 
 from stgcn_cli.cli import console, options
 from stgcn_cli.cli.options import METRICS
+from stgcn_cli.data.locations import data_folder
 from stgcn_cli.errors import UsageError
 from stgcn_cli.evaluation import compare
+from stgcn_cli.io.files import is_stream
+from stgcn_cli.io.outputs import OutputRule
 
 if TYPE_CHECKING:
     from stgcn_cli.evaluation.score import EvalResult
@@ -62,6 +65,7 @@ def evaluate(
     ] = "auto",
     base_url: Annotated[str | None, Option("--base-url", help="A mirror to download published weights from.")] = None,
     report: Annotated[bool, Option(help="Write a page with confusions, classes and clips beside the table.")] = True,
+    force: options.Force = False,
     as_json: Annotated[bool, Option("--json", help="The metrics for scripts.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
     launcher: Annotated[str | None, Option(hidden=True)] = None,
@@ -90,8 +94,16 @@ def evaluate(
     from stgcn_cli.evaluation import results
     from stgcn_cli.viz import report as reporting
 
+    rule = OutputRule(
+        inputs=[Path(checkpoint), *map(Path, [preset] if preset else []), *(data or [data_folder()])],
+        command="eval",
+        force=force,
+    )
+    console.set_results_aside(out)
     if out:
         results.writer_for(out)  # an impossible name is refused before the work
+        rule.check(*reporting.files_beside(out))
+        out = rule.place(out)
     wishes = resolve.EvalOptions(
         checkpoint=checkpoint, data=tuple(data or ()), split=split, preset=preset, settings=tuple(settings or ()), metrics=wanted, batch_size=batch_size, gpus=gpus, device=device, precision=precision,
         base_url=base_url,
@@ -102,10 +114,25 @@ def evaluate(
         return
     if out:
         results.write(result, out)
-    stem = evaluating.place_for_pictures(Path(checkpoint), out, result.split)
-    beside = reporting.write_class_files(result, stem)
-    beside += reporting.write_beside(result, stem, Path(checkpoint).name, reporter) if report else []
+    beside = [] if out and is_stream(out) else _write_beside(result, Path(checkpoint), out, rule, report)
     _render(result, [*([out] if out else []), *beside], as_json)
+
+
+def _write_beside(
+    result: "EvalResult", checkpoint: Path, out: Path | None, rule: OutputRule, report: bool
+) -> list[Path]:
+    """The table, the picture and the page beside the result; those that would replace a file of the user are left out."""
+    from stgcn_cli.evaluation import evaluate as evaluating
+    from stgcn_cli.viz import report as reporting
+
+    stem = evaluating.place_for_pictures(checkpoint, out, result.split)
+    try:
+        rule.check(*reporting.files_beside(stem))
+    except UsageError as error:
+        console.warn(f"{error.message} {error.hint}")
+        return []
+    written = reporting.write_class_files(result, stem)
+    return written + (reporting.write_beside(result, stem, checkpoint.name, console.reporter()) if report else [])
 
 
 def _measured_again(wishes: "EvalOptions", reporter: "Reporter") -> "EvalResult":

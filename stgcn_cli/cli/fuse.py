@@ -7,7 +7,10 @@ from typer import Argument, Option
 
 from stgcn_cli.cli import console, options
 from stgcn_cli.cli.options import METRICS
+from stgcn_cli.data.locations import data_folder
 from stgcn_cli.errors import UsageError
+from stgcn_cli.io.files import is_stream
+from stgcn_cli.io.outputs import OutputRule
 
 if TYPE_CHECKING:
     from stgcn_cli.evaluation.fuse import FuseOptions, Fusion
@@ -36,6 +39,7 @@ def fuse(
         Path | None, Option(help="Write the fused scores (.pkl, .npz, .json, .csv), classes and confusions.")
     ] = None,
     per_class: Annotated[bool, Option("--per-class", help="Also show the accuracy of each class.")] = False,
+    force: options.Force = False,
     as_json: Annotated[bool, Option("--json", help="For scripts.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
 ) -> None:
@@ -47,9 +51,14 @@ def fuse(
     from stgcn_cli.evaluation import fuse as fusing
     from stgcn_cli.evaluation import results as files
     from stgcn_cli.evaluation.align import LabelSource
+    from stgcn_cli.viz import report as reporting
 
     if out:
         files.writer_for(out)  # an impossible name is refused before the work
+        console.set_results_aside(out)
+        rule = OutputRule(inputs=[*results, *(data or [data_folder()])], command="eval", force=force)
+        rule.check(*reporting.files_beside(out))
+        out = rule.place(out)
     wishes = fusing.FuseOptions(
         inputs=tuple(results), weights=_weights(weights), softmax=softmax, search=search,
         labels=LabelSource(data=tuple(data or ()), split=split, preset=preset), metrics=options.metric_names(metrics),
@@ -76,6 +85,8 @@ def _write(fusion: "Fusion", out: Path) -> list[Path]:
     from stgcn_cli.viz import report as reporting
 
     files.write(fusion.result, out)
+    if is_stream(out):
+        return [out]
     return [out, *reporting.write_class_files(fusion.result, out.with_suffix(""))]
 
 

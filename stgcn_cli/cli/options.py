@@ -3,6 +3,7 @@
 import enum
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
 
 import typer
 
@@ -133,3 +134,6 @@ def file_format(text: str) -> str:
     if known not in PICKLE_FORMATS:
         raise typer.BadParameter(f"{text!r} is not one of {', '.join(PICKLE_FORMATS)}.{nearest(text, PICKLE_FORMATS)}")
     return known
+
+
+Force = Annotated[bool, typer.Option("--force", help="Write over files that this command did not make.")]

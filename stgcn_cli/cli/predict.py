@@ -7,6 +7,7 @@ from typer import Argument, Option
 
 from stgcn_cli.cli import console, options
 from stgcn_cli.errors import UsageError
+from stgcn_cli.io.outputs import OutputRule
 
 if TYPE_CHECKING:
     from stgcn_cli.evaluation.results import Predictions
@@ -45,6 +46,7 @@ def predict(
         str, Option(help="auto (float32), float32, tf32, bf16 or float64.", autocompletion=options.precisions)
     ] = "auto",
     base_url: Annotated[str | None, Option("--base-url", help="A mirror to download published weights from.")] = None,
+    force: options.Force = False,
     as_json: Annotated[bool, Option("--json", help="For scripts.")] = False,
     as_csv: Annotated[bool, Option("--csv", help="One line a clip, for tables.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
@@ -61,12 +63,16 @@ def predict(
     from stgcn_cli.data.readers.inputs import expand
     from stgcn_cli.runs.resolve import EvalOptions, require
 
-    expand(inputs)  # missing files are refused before torch is imported
+    files = expand(inputs)  # missing files are refused before torch is imported
     require(checkpoint)
     from stgcn_cli.evaluation import results
 
     if out:
         results.check_name(out)  # before the work
+        console.set_results_aside(out)
+        out = OutputRule(
+            inputs=[Path(checkpoint), *map(Path, [preset] if preset else []), *files], command="predict", force=force
+        ).place(out)
     from stgcn_cli.evaluation.predict import predict
 
     wishes = EvalOptions(

@@ -61,6 +61,7 @@ def prepare(
     max_bad: Annotated[float, Option(help="Share of bad files or records that is an error.", min=0, max=1)] = 0.5,
     download: Annotated[bool, Option("--download", help="Download missing published 2-D annotations.")] = False,
     base_url: Annotated[str | None, Option("--base-url", help="A mirror to download from.")] = None,
+    force: options.Force = False,
     as_json: Annotated[bool, Option("--json", help="The summary for scripts.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
 ) -> None:
@@ -69,6 +70,7 @@ def prepare(
     Example: stgcn prepare ntu60
     """
     console.set_quiet(quiet)
+    console.set_results_aside(out)
     find, make = _functions_of(dataset)
     from stgcn_cli.data.prepare.options import PrepareOptions
 
@@ -81,6 +83,7 @@ def prepare(
             splits=None if splits is None else [name.strip() for name in splits.split(",") if name.strip()],
             workers=workers or _cores(),
             max_bad=max_bad,
+            force=force,
         ),
         console.reporter(),
     )
@@ -129,11 +132,12 @@ def _show(summary: "PrepareSummary") -> None:
     width = max(len(f"{here:,}") for _, here, _ in counts)  # paths are below the counts, on the left
     rows = [[name, f"{here:{width},}", "" if official is None else f"{official:,}"] for name, here, official in counts]
     rows += [["written", path, ""] for path in summary.outputs]
-    rows += [["report", summary.report, ""], ["time", f"{summary.seconds:.1f} s", ""]]
+    rows += [["report", summary.report, ""]] if summary.report else []
+    rows += [["time", f"{summary.seconds:.1f} s", ""]]
     console.table(f"Prepared {summary.dataset}", ["", "here", "official"], rows)
     if summary.set_aside:
         listed = [list(pair) for pair in summary.set_aside[:_LISTED]]
         if more := len(summary.set_aside) - len(listed):
-            listed.append([f"and {more:,} more", f"see {summary.report}"])
+            listed.append([f"and {more:,} more", f"see {summary.report or '--json'}"])
         console.gap()
         console.table("Set aside", ["where", "reason"], listed)

@@ -5,8 +5,11 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from stgcn_cli.cli import console
+from stgcn_cli.cli import console, options
 from stgcn_cli.errors import UsageError
+from stgcn_cli.io.outputs import OutputRule, suffix_of
+
+_SUFFIXES = (".html", ".htm")
 
 
 def report(
@@ -25,6 +28,7 @@ def report(
         ),
     ] = None,
     open_it: Annotated[bool, Option("--open", help="Show it in the browser.")] = False,
+    force: options.Force = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and the file name.")] = False,
 ) -> None:
     """Write a page about a run or results: curves, confusions, clips.
@@ -36,11 +40,14 @@ def report(
     if folders and len(sources) > 1:
         raise UsageError("Expected one run folder, or result files.", f"Type: stgcn report {folders[0]}")
     target = out or (folders[0] / "report.html" if folders else sources[0].with_suffix(".report.html"))
-    if target.suffix not in (".html", ".htm"):
+    if suffix_of(target, _SUFFIXES) not in _SUFFIXES:
         raise UsageError(
             f"Unsupported output format --out {target}; expected .html.",
             f"For example: --out {target.with_suffix('.html')}",
         )
+    console.set_results_aside(out)
+    inputs = [*(path for path in sources if path.is_file()), *(path for path in data or () if path.is_file())]
+    target = OutputRule(inputs=inputs, command="report", force=force).place(target)
     from stgcn_cli.evaluation.results import read
     from stgcn_cli.viz.report import of_results, of_run, write
 

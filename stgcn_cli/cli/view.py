@@ -46,6 +46,7 @@ def view(
     fps: Annotated[float, Option(help="Frames per second of the clip.", min=0.1, max=1000)] = 30.0,
     device: Annotated[str, Option(help="auto, cpu or cuda.", autocompletion=options.devices)] = "auto",
     open_it: Annotated[bool, Option("--open", help="Show it in the browser.")] = False,
+    force: options.Force = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and the file name.")] = False,
 ) -> None:
     """Draw a clip or a skeleton layout.
@@ -53,12 +54,13 @@ def view(
     Example: stgcn view clip.skeleton --out clip.gif
     """
     console.set_quiet(quiet)
+    console.set_results_aside(out)
     from stgcn_cli.viz.view import ViewOptions, view
 
     path = view(
         ViewOptions(
             source=source, clip=clip, out=out, checkpoint=checkpoint, layout=layout, edge_importance=edge_importance,
-            block=block, frames=frames, rate=fps, device=device,
+            block=block, frames=frames, rate=fps, device=device, force=force,
         ),
         console.reporter(),
     )  # fmt: skip

@@ -4,16 +4,18 @@ import contextlib
 import os
 import pickle
 import re
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Protocol
 
 from stgcn_cli.config.skeletons import Layout
 from stgcn_cli.data.ntu.names import benchmark_folder
 from stgcn_cli.errors import DataError, UsageError
-from stgcn_cli.io.files import atomic_write
+from stgcn_cli.io.files import atomic_write, is_stream
+from stgcn_cli.io.outputs import OutputRule
 from stgcn_cli.io.text import one_line
 
 # Annotation pickles written record by record: any number of clips in flat memory, the same bytes from any number of workers.
@@ -98,27 +100,17 @@ _SUFFIXES = (".pkl", ".pickle")
 _USUAL = ("train", "val")
 
 
-def check_place(dataset: str, out: Path, format: str, sources: Sequence[Path]) -> None:
-    """Raise UsageError when the output of `prepare` cannot go to `out`, before anything is read."""
-    if any(out.resolve() == source.resolve() for source in sources):
-        raise UsageError(f"{out} is the source.", "Choose another output with --out.")
-    if format == "single" and out.is_dir():
-        raise UsageError(f"{out} is a folder.", f"Give a file: --out {out / dataset}.pkl")
-    if format != "single" and out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file.", "--format list fills a folder: give one with --out.")
-
-
-def place_splits(out: Path, format: str, splits: Sequence[str], sources: Sequence[Path]) -> Mapping[str, Path]:
+def place_splits(out: Path, format: str, splits: Sequence[str], rule: OutputRule) -> Mapping[str, Path]:
     """Return the file of each split, as MMAction2 0.x has them below a folder; "" for a file that holds them all.
 
-    Raises DataError for a split that cannot be a file name, UsageError when a source would be overwritten.
+    Raises DataError for a split that cannot be a file name, UsageError for what must not be written over.
     """
+    if format != "single" and is_stream(out):
+        raise UsageError(f"--format list fills a folder, not {out}.", "Give a folder with --out.")
+    if format != "single" and out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file.", "--format list fills a folder: give one with --out.")
     paths = split_paths(format, out, splits, lambda split: _in_folder(out, *split.rpartition("_")[::2]))
-    read = {source.resolve() for source in sources}
-    for path in paths.values():
-        if path.resolve() in read:
-            raise UsageError(f"{path} is the source.", "Choose another output with --out.")
-    return paths
+    return {split: rule.place(path) for split, path in paths.items()}
 
 
 def split_paths(format: str, out: Path, splits: Iterable[str], rule: Callable[[str], Path]) -> Mapping[str, Path]:
@@ -153,34 +145,37 @@ class Target:
     preset: bool = True
     force: bool = False
     layout: Layout | None = None
+    also_read: tuple[Path, ...] = ()  # files that are read besides the inputs: layout, labels, class names, lists
 
     @property
     def preset_path(self) -> Path:
-        """OUT.toml beside OUT.pkl."""
+        """OUT.toml beside OUT.pkl; not for a stream."""
         return self.out.with_suffix(".toml")
 
     def check(self, inputs: Sequence[Path]) -> None:
         """Raises UsageError when the output cannot go there, before anything is read."""
-        if self.out.is_dir():
-            raise UsageError(f"{self.out} is a folder.", f"Give a file: --out {self.out / 'own.pkl'}")
-        if self.out.suffix not in _SUFFIXES:
+        if is_stream(self.out):
+            if self.format != "single":
+                raise UsageError(f"--format list writes several files, not {self.out}.", "Use --format single.")
+            return
+        if not self.out.is_dir() and self.out.suffix not in _SUFFIXES:
             raise UsageError(f"--out {self.out} is no .pkl file.", f"For example: --out {self.out.with_suffix('.pkl')}")
-        read = {path.resolve() for path in inputs}
-        for path in self.paths(_USUAL).values():
-            if path.resolve() in read:
-                raise UsageError(f"{path} is an input.", "Give another place with --out.")
-        self._check_free([*self.paths(_USUAL).values(), *([self.preset_path] if self.preset else [])])
+        rule = replace(self._rule, inputs=[*inputs, *self.also_read])
+        rule.check(*self.paths(_USUAL).values(), *([self.preset_path] if self.preset else []))
+
+    @property
+    def _rule(self) -> OutputRule:
+        return OutputRule(inputs=self.also_read, force=self.force)
+
+    @property
+    def spool_folder(self) -> Path:
+        """Where clips wait until all have been seen: beside the output."""
+        return Path(tempfile.gettempdir()) if is_stream(self.out) else self.out.parent
 
     def paths(self, splits: Iterable[str]) -> Mapping[str, Path]:
         """Where each split goes; "" for a file that holds them all. Raises DataError for one that no file can be called."""
         return split_paths(self.format, self.out, splits, lambda split: self.out.with_stem(f"{self.out.stem}_{split}"))
 
     def checked_paths(self, splits: Iterable[str]) -> Mapping[str, Path]:
-        """The same, none of which is there yet. Raises UsageError besides."""
-        paths = self.paths(splits)
-        self._check_free(paths.values())
-        return paths
-
-    def _check_free(self, paths: Iterable[Path]) -> None:
-        if not self.force and (there := [str(path) for path in paths if path.exists()]):
-            raise UsageError(f"{' and '.join(there)} would be written over.", "Choose another --out, or add --force.")
+        """The same with links followed, none of which is there yet. Raises UsageError besides."""
+        return {split: self._rule.place(path) for split, path in self.paths(splits).items()}

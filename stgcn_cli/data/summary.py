@@ -109,11 +109,15 @@ class PrepareSummary:
         if empty := [name for name, size in self.split_sizes.items() if size == 0]:
             found.append(f"No clips in {', '.join(empty)}.")
         if self.set_aside:
-            found.append(f"{len(self.set_aside):,} files or records are not used. The reason of each: {self.report}")
+            found.append(f"{len(self.set_aside):,} files or records are not used. The reason of each: {self._reasons}")
         if self.empty_clips:
             more = f" and {len(self.empty_clips) - 3} more" if len(self.empty_clips) > 3 else ""
             found.append(f"No person in any frame of {', '.join(self.empty_clips[:3])}{more}; kept, as zeros.")
         return found
+
+    @property
+    def _reasons(self) -> str:
+        return self.report or "--json"
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
@@ -128,6 +132,8 @@ class PrepareSummary:
     def write_report(self) -> None:
         """Write the summary as JSON to `report`, with the seconds since it was begun."""
         self.seconds = round(time.monotonic() - self.began, 3)
+        if not self.report:  # the output is a stream
+            return
         with atomic_write(Path(self.report), "w") as stream:
             json.dump(self.as_dict(), stream, indent=1)
             stream.write("\n")
@@ -146,7 +152,7 @@ class PrepareSummary:
         first = f" The first: {self.set_aside[0][0]}: {self.set_aside[0][1]}." if self.set_aside else ""
         raise DataError(
             f"Nothing was prepared from {', '.join(map(str, sources))}: {cause}.{first}",
-            f"The reason of each: {self.report}",
+            f"The reason of each: {self._reasons}",
         )
 
 

@@ -11,6 +11,7 @@ from stgcn_cli.data.prepare.ntu import prepare_ntu
 from stgcn_cli.data.prepare.options import PrepareOptions
 from stgcn_cli.errors import RunError
 from stgcn_cli.evaluation import evaluate, metrics, results
+from stgcn_cli.io.outputs import OutputRule
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.runs import resolve
 from stgcn_cli.runtime.distributed import LaunchConfig, resolve_device
@@ -44,6 +45,7 @@ def show(folder: Path, epochs: int | None, seed: int, device: str, reporter: Rep
     device = resolve_device(device, 1)
     reporter.note("1/4  make skeletons of 5 actions as NTU .skeleton texts")
     raw, annotations = folder / "demo_skeletons.zip", folder / "demo.pkl"
+    OutputRule(command="demo").check(raw)
     clips = synthetic.write_zip(raw, SUBJECTS, REPETITIONS)
     reporter.note("2/4  prepare")
     summary = prepare_ntu(PrepareOptions(dataset="ntu60", sources=[raw], out=annotations, splits=["xsub"]))

@@ -17,6 +17,7 @@ from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.evaluation import metrics, score
 from stgcn_cli.evaluation.score import EvalResult
 from stgcn_cli.io.files import atomic_write
+from stgcn_cli.io.outputs import MARKS, suffix_of
 from stgcn_cli.io.text import nearest, nearest_file, printable
 
 
@@ -53,21 +54,23 @@ def read(path: Path) -> EvalResult:
 
 def writer_for(path: Path) -> Callable[[EvalResult], bytes]:
     """The function that makes the bytes of such a file. Raises UsageError for an unknown suffix."""
-    if path.suffix not in _WRITERS:
+    suffix = suffix_of(path, (".json",))
+    if suffix not in _WRITERS:
         raise UsageError(
             f"--out {path}: results are written as {', '.join(_WRITERS)}.{nearest(path.suffix, list(_WRITERS))}",
             f"For example: --out {path.with_suffix('.pkl')}",
         )
-    return _WRITERS[path.suffix]
+    return _WRITERS[suffix]
 
 
 def _pickle(result: EvalResult) -> bytes:
-    """The reference's: a list over clips of float32 logits (classes,), protocol 2."""
-    return pickle.dumps(list(result.scores.astype(np.float32)), protocol=2)
+    """The reference's: a list over clips of float32 logits (classes,), protocol 2; readers ignore what follows it."""
+    return pickle.dumps(list(result.scores.astype(np.float32)), protocol=2) + MARKS["eval"][".pkl"]
 
 
 def _json(result: EvalResult) -> bytes:
     value = {
+        "made_by": "stgcn eval",
         "preset": result.preset.name,
         "split": result.split,
         "metrics": result.metrics,
@@ -108,6 +111,7 @@ def _npz(result: EvalResult) -> bytes:
 
 
 _WRITERS: dict[str, Callable[[EvalResult], bytes]] = {".pkl": _pickle, ".json": _json, ".csv": _csv, ".npz": _npz}
+SUFFIXES = tuple(_WRITERS)
 
 
 def per_class(result: EvalResult) -> list[dict[str, Any]]:
@@ -164,7 +168,7 @@ def as_dict(said: Predictions, topk: int) -> dict[str, Any]:
         }
         for facts, source, best in zip(said.facts, said.sources, said.top(topk), strict=True)
     ]  # fmt: skip
-    return {"preset": said.preset.name, "clips": clips, "warnings": said.warnings}
+    return {"made_by": "stgcn predict", "preset": said.preset.name, "clips": clips, "warnings": said.warnings}
 
 
 def as_csv(said: Predictions, topk: int) -> str:
@@ -189,7 +193,7 @@ _PREDICTION_WRITERS: dict[str, Callable[[Predictions, int], str]] = {".json": _a
 
 def check_name(path: Path) -> None:
     """Raises UsageError for a file whose suffix names no format."""
-    if path.suffix not in _PREDICTION_WRITERS:
+    if suffix_of(path, _PREDICTION_WRITERS) not in _PREDICTION_WRITERS:
         close = nearest(path.suffix, list(_PREDICTION_WRITERS))
         raise UsageError(
             f"--out {path}: predictions are written as {' or '.join(_PREDICTION_WRITERS)}.{close}",
@@ -200,4 +204,4 @@ def check_name(path: Path) -> None:
 def write_predictions(said: Predictions, topk: int, path: Path) -> None:
     """Write the file in the format its suffix names."""
     with atomic_write(path, "w") as stream:
-        stream.write(_PREDICTION_WRITERS[path.suffix](said, topk))
+        stream.write(_PREDICTION_WRITERS[suffix_of(path, _PREDICTION_WRITERS)](said, topk))

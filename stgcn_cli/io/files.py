@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
@@ -149,9 +150,13 @@ def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO]:
 
     Two processes that write the same path never share a part file; the last rename wins. What a killed process left is
     removed. A link is not replaced: `outputs.check_output` follows those that the user gave. Raises RunError when the
-    disk is full or the folder cannot be written, UsageError for a link.
+    disk is full or the folder cannot be written, UsageError for a link. `-` is written to stdout when all is there.
     """
     path = Path(path)
+    if is_stream(path):
+        with _open_stream(path, mode) as stream:
+            yield stream
+        return
     if path.is_symlink():
         raise UsageError(f"{path} is a symbolic link, which is not replaced.", "Remove it, or write elsewhere.")
     try:
@@ -169,6 +174,28 @@ def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO]:
         if not isinstance(error.__context__, OSError):
             raise
         raise disk_error(error.__context__, path) from error  # torch.save hides what the system said behind its own
+
+
+def is_stream(path: Path) -> bool:
+    """Whether an output is stdout (`-`) or /dev/null: nothing is named, replaced or looked at there."""
+    return str(path) in ("-", "/dev/stdout", os.devnull)
+
+
+@contextlib.contextmanager
+def _open_stream(path: Path, mode: str) -> Iterator[IO]:
+    encoding = None if "b" in mode else "utf-8"
+    if str(path) == os.devnull:
+        with open(path, mode, encoding=encoding) as nowhere:
+            yield nowhere
+        return
+    with tempfile.TemporaryFile(mode.replace("w", "w+"), encoding=encoding) as stream:
+        yield stream
+        stream.flush()
+        with open(stream.fileno(), "rb", closefd=False) as written:
+            written.seek(0)
+            sys.stdout.flush()
+            shutil.copyfileobj(written, sys.stdout.buffer)
+            sys.stdout.flush()
 
 
 def make_dirs(folder: Path) -> Path:

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from stgcn_cli.config import presets
 from stgcn_cli.errors import CheckpointError, UsageError
-from stgcn_cli.io.files import atomic_write
+from stgcn_cli.io.files import atomic_write, is_stream
+from stgcn_cli.io.outputs import OutputRule
 from stgcn_cli.models.agcn import AGCN
 from stgcn_cli.runs import agcn_names
 from stgcn_cli.runs.checkpoint import Checkpoint
@@ -25,7 +26,13 @@ FORMS = ("mmaction2", "2s-agcn")
 
 
 def convert(
-    read: Checkpoint, out: Path, *, form: str = FORMS[0], optimizer: bool = False, publish: bool = False
+    read: Checkpoint,
+    out: Path,
+    *,
+    form: str = FORMS[0],
+    optimizer: bool = False,
+    publish: bool = False,
+    force: bool = False,
 ) -> Path:
     """Write `read` to `out` in one of FORMS; return where it went.
 
@@ -35,6 +42,9 @@ def convert(
     if optimizer and (publish or form != FORMS[0]):
         other = "--publish" if publish else f"--form {form}"
         raise UsageError(f"--optimizer and {other} exclude each other.", "Such files have no optimizer state.")
+    rule = OutputRule(inputs=[read.path], force=force, hint="Choose another name, or add --force.")
+    if not publish:
+        rule.check(out)
     if form == FORMS[0]:
         value: dict[str, Any] = {"meta": _meta(read), "state_dict": OrderedDict(_weights(read))}
     else:
@@ -45,10 +55,9 @@ def convert(
     stream = io.BytesIO()
     torch.save(value, stream)
     content = stream.getbuffer()
-    if publish:
+    if publish and not is_stream(out):
         out = out.with_name(f"{out.name.removesuffix('.pth')}-{hashlib.sha256(content).hexdigest()[:8]}.pth")
-    if out.exists():
-        raise UsageError(f"{out} is there already; it is not overwritten.", "Choose another name.")
+    out = rule.place(out)
     with atomic_write(out) as file:
         file.write(content)
     return out

@@ -46,7 +46,8 @@ def write_gif(
             advance()
     pause = max(2, round(1 / shown.rate / _CENTISECOND)) * 10
     with atomic_write(path) as stream:
-        pictures[0].save(stream, "GIF", save_all=True, append_images=pictures[1:], duration=pause, loop=0)
+        more: Any = {"append_images": pictures[1:], "duration": pause, "comment": b"stgcn view"}
+        pictures[0].save(stream, "GIF", save_all=True, loop=0, **more)
     return len(pictures)
 
 
@@ -68,7 +69,7 @@ def write_sheet(motion: Motion, path: Path, caption: str = "", frames: int = SHE
     for axis in panels[len(indices) :]:
         axis.remove()
     with atomic_write(path) as stream:
-        figure.savefig(stream, format="png", dpi=130)
+        figure.savefig(stream, format="png", dpi=130, metadata={"Software": "stgcn view"})
     return len(indices)
 
 

@@ -102,7 +102,7 @@ def write(layout: Layout, path: Path, over: Importance | None = None) -> None:
     import matplotlib
 
     with matplotlib.rc_context(SVG_SETTINGS), atomic_write(path) as stream:
-        about = {"Date": None} if path.suffix == ".svg" else None
+        about = {"Date": None, "Creator": "stgcn view"} if path.suffix == ".svg" else {"Software": "stgcn view"}
         draw(layout, over).savefig(stream, format=path.suffix[1:], metadata=about)
 
 

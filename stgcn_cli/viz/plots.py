@@ -27,7 +27,7 @@ def new_figure(
 
 def _save(figure: Any, path: Path) -> None:
     with atomic_write(path) as stream:
-        figure.savefig(stream, format="png")
+        figure.savefig(stream, format="png", metadata={"Software": "stgcn eval"})
 
 
 def learning_curve(

@@ -16,7 +16,7 @@ from stgcn_cli.data.store import Store
 from stgcn_cli.errors import DataError, RunError, UsageError
 from stgcn_cli.evaluation import metrics, results
 from stgcn_cli.evaluation.score import EvalResult
-from stgcn_cli.io.files import atomic_write
+from stgcn_cli.io.files import atomic_write, is_stream
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.io.text import nearest_file
 from stgcn_cli.runs.folder import environment
@@ -44,7 +44,17 @@ def of_run(folder: Path, data: Sequence[Path] = (), reporter: Reporter = SILENT)
     preset, known = presets.load(str(folder / "preset.toml")), _environment(folder / "environment.json")
     names = sorted(path.name.removesuffix(_ENDING) for path in folder.glob(f"*{_ENDING}"))
     read = [(f"{name}.pth", results.read(folder / f"{name}{_ENDING}")) for name in names]
-    pickles = _existing(data) or [Path(path) for path in known.get("data", ()) if isinstance(path, str)]
+    for name, result in read:
+        if result.preset.model.num_classes != preset.model.num_classes:
+            raise DataError(
+                f"{folder / name.removesuffix('.pth')}{_ENDING} has {result.preset.model.num_classes} classes, "
+                f"preset.toml {preset.model.num_classes}: they are of different runs.",
+                "Remove the result, or write it again with `stgcn eval`.",
+            )
+    listed = known.get("data")
+    pickles = _existing(data) or [
+        Path(path) for path in (listed if isinstance(listed, list) else ()) if isinstance(path, str)
+    ]
     scored, remarks = _scored(read, preset, pickles, reporter)
     log, name = published_files.cached_log(preset.name), folder.resolve().name
     return Report(
@@ -159,6 +169,14 @@ def _training_counts(preset: Preset, stores: Sequence[Store]) -> np.ndarray | No
     except DataError:
         is_in_order = listed not in [presets.load(entry.preset).loss.class_counts for entry in catalog.PUBLISHED]
         return np.array(listed) if isinstance(listed, tuple) and is_in_order else None
+
+
+def files_beside(stem: Path) -> list[Path]:
+    """What `write_class_files` and `write_beside` write for a result of this name; nothing beside a stream."""
+    if is_stream(stem):
+        return []
+    stem = stem.with_suffix("") if stem.suffix in results.SUFFIXES else stem
+    return [stem.with_name(stem.name + ending) for ending in (".per_class.csv", ".confusion.png", ".report.html")]
 
 
 def write_class_files(result: EvalResult, stem: Path) -> list[Path]:

@@ -14,6 +14,8 @@ from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.data.records import Clip
 from stgcn_cli.errors import CheckpointError, DataError, UsageError
 from stgcn_cli.evaluation import metrics
+from stgcn_cli.io.files import is_stream
+from stgcn_cli.io.outputs import OutputRule, suffix_of
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.io.text import printable
 from stgcn_cli.runs import resolve
@@ -47,6 +49,13 @@ class ViewOptions:
     frames: int | None = None
     rate: float = 30.0
     device: str = "auto"
+    force: bool = False  # write over files that `view` did not make
+
+    def place(self, default: str) -> Path:
+        """Return where the drawing goes: --out, else the file `default` here. Raises UsageError."""
+        words = (self.source, self.checkpoint, self.layout, self.edge_importance)
+        inputs = [Path(word) for word in words if word and Path(word).is_file()]
+        return OutputRule(inputs=inputs, command="view", force=self.force).place(self.out or Path(default))
 
     def check(self) -> None:
         """Raise StgcnError for options that do not go together and for files that do not exist."""
@@ -56,10 +65,12 @@ class ViewOptions:
             raise UsageError("--edge-importance is drawn over a layout, not over a clip.", "Leave INPUT out.")
         if self.source is None and (self.clip or self.checkpoint):
             raise UsageError("--clip and --checkpoint need an INPUT.", "Type: stgcn view FILE --checkpoint CHECKPOINT")
+        if self.out:
+            self.place("")
         if self.block is not None and self.edge_importance is None:
             raise UsageError("--block needs --edge-importance CHECKPOINT.")
         formats = LAYOUT_FORMATS if self.source is None else CLIP_FORMATS
-        if self.out and self.out.suffix not in formats:
+        if self.out and not is_stream(self.out) and self.out.suffix not in formats:
             raise UsageError(
                 f"Unsupported output format --out {self.out}; expected {', '.join(formats)}.",
                 f"For example: --out {self.out.with_suffix(formats[0])}",
@@ -93,13 +104,14 @@ def view(options: ViewOptions, reporter: Reporter) -> Path:
     motion = _motion(clip, layout, options.rate)
     if motion.layout is None:
         reporter.warn(f"Unknown skeleton of {clip.shape[0]} joints: no bones are drawn. Give it with --layout.")
-    path = options.out or Path(f"{file_name(clip.name)}.html")
-    if path.suffix == ".html":
+    path = options.place(f"{file_name(clip.name)}.html")
+    suffix = suffix_of(path, CLIP_FORMATS)
+    if suffix == ".html":
         write_page(path, clip_page(motion, _about(clip, classes), prediction))
         return path
     best = prediction.likeliest[:_CAPTIONED] if prediction else ()
     caption = ", ".join(f"{name} {100 * share:.0f} %" for name, share in best)
-    if path.suffix == ".gif":
+    if suffix == ".gif":
         animation.write_gif(motion, path, caption, options.frames or animation.GIF_FRAMES, reporter)
     else:
         animation.write_sheet(motion, path, caption, options.frames or animation.SHEET_FRAMES)
@@ -151,8 +163,8 @@ def _view_layout(options: ViewOptions, layout: Layout | None, reporter: Reporter
     if options.edge_importance:
         layout, over = learned(options.edge_importance, layout, options.block, reporter)
     assert layout is not None  # checked: one of the two is given
-    path = options.out or Path(f"{file_name(layout.name)}.html")
-    if path.suffix == ".html":
+    path = options.place(f"{file_name(layout.name)}.html")
+    if suffix_of(path, LAYOUT_FORMATS) == ".html":
         write_page(path, layout_page(layout, over))
     else:
         layouts.write(layout, path, over)

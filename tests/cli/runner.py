@@ -15,6 +15,7 @@ import tempfile
 import time
 import traceback
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -34,9 +35,18 @@ class Result:
 
 
 def run_stgcn(
-    folder: Path, *words: object, env: dict[str, str] | None = None, timeout: float = 300, process: bool = False
+    folder: Path,
+    *words: object,
+    env: dict[str, str] | None = None,
+    timeout: float = 300,
+    process: bool = False,
+    encoding: str = "utf-8",
+    before: Callable[[], object] = lambda: None,
 ) -> Result:
-    """Run the program in `folder`; fails when it prints a traceback."""
+    """Run the program in `folder`; fails when it prints a traceback.
+
+    Only in a fork: `encoding` of its streams, and `before`, which is called there first.
+    """
     argv, variables = list(map(str, words)), environment(folder) | (env or {})
     if process or "--gpus" in argv or "PYTHONPATH" in (env or {}) or not hasattr(os, "fork"):
         done = subprocess.run(
@@ -45,7 +55,7 @@ def run_stgcn(
         )  # fmt: skip
         result = Result(done.returncode, done.stdout, done.stderr)
     else:
-        result = _forked(folder, argv, variables, timeout)
+        result = _forked(folder, argv, variables, timeout, encoding, before)
     assert "Traceback" not in result.err, result.err
     return result
 
@@ -56,12 +66,14 @@ def environment(folder: Path) -> dict[str, str]:
     return kept | {"STGCN_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
-def _forked(folder: Path, argv: list[str], variables: dict[str, str], timeout: float) -> Result:
+def _forked(
+    folder: Path, argv: list[str], variables: dict[str, str], timeout: float, encoding: str, before: Callable
+) -> Result:
     _preload()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         pid = os.fork()
         if pid == 0:
-            _become_the_program(folder, argv, variables, out.fileno(), err.fileno())
+            _become_the_program(folder, argv, variables, out.fileno(), err.fileno(), encoding, before)
         status, end = None, time.monotonic() + timeout
         while status is None:
             found, waited = os.waitpid(pid, os.WNOHANG)
@@ -76,7 +88,7 @@ def _forked(folder: Path, argv: list[str], variables: dict[str, str], timeout: f
         texts = []
         for stream in (out, err):
             stream.seek(0)
-            texts.append(stream.read().decode("utf-8").replace("\r\n", "\n"))
+            texts.append(stream.read().decode("utf-8", "backslashreplace").replace("\r\n", "\n"))
     return Result(status, *texts)
 
 
@@ -86,13 +98,15 @@ def _preload() -> None:
         importlib.import_module(name)
 
 
-def _become_the_program(folder: Path, argv: list[str], variables: dict[str, str], out: int, err: int) -> NoReturn:
+def _become_the_program(
+    folder: Path, argv: list[str], variables: dict[str, str], out: int, err: int, encoding: str, before: Callable
+) -> NoReturn:
     """Never returns: what happens in here must not reach the test runner."""
     code = 70
     try:
         for number, handle in enumerate((os.open(os.devnull, os.O_RDONLY), out, err)):
             os.dup2(handle, number)
-        sys.stdin, sys.stdout, sys.stderr = (os.fdopen(n, mode, encoding="utf-8") for n, mode in enumerate("rww"))
+        sys.stdin, sys.stdout, sys.stderr = (os.fdopen(n, mode, encoding=encoding) for n, mode in enumerate("rww"))
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(variables)
@@ -101,8 +115,11 @@ def _become_the_program(folder: Path, argv: list[str], variables: dict[str, str]
         signal.signal(signal.SIGINT, signal.default_int_handler)
         warnings.resetwarnings()
         warnings.simplefilter("default")
+        from stgcn_cli.cli import console
         from stgcn_cli.cli.app import main
 
+        console.open_streams()
+        before()
         try:
             main()
             code = 0

@@ -198,7 +198,7 @@ def convert(options: ConvertOptions, reporter: Reporter = SILENT) -> ConversionR
     files = [path for path in expand(options.inputs) if path.is_file()]
     options.target.check(files)
     options = _as_beside(options, files)
-    with spool_in(options.target.out.parent) as spool:
+    with spool_in(options.target.spool_folder) as spool:
         checker = RecordChecker(Findings(str(options.target.out)), has_splits=True, labelled=False)
         collector, skipped = Collector(options.rules, spool, checker), _Skipped(options.skip_bad)
         for clip in read_inputs(options.inputs, reporter, options.rules.options, options.format, skipped.add):

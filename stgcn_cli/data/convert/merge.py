@@ -35,7 +35,7 @@ def merge(options: MergeOptions, reporter: Reporter = SILENT) -> ConversionResul
     target = options.target
     if target.layout is None and len(layouts) == 1:
         target = replace(target, layout=layouts.pop())
-    with spool_in(target.out.parent) as spool:
+    with spool_in(target.spool_folder) as spool:
         merging = _Merging(spool, names)
         for index, file in enumerate(options.files):
             for clip in read_inputs([str(file)], reporter, format="pickle"):

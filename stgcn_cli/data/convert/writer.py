@@ -13,7 +13,7 @@ from stgcn_cli.data.convert.preset_template import Facts, pair_of, preset_text
 from stgcn_cli.data.convert.split import Splits
 from stgcn_cli.data.convert.spool import Spool
 from stgcn_cli.data.output import Target, list_pickles, one_pickle
-from stgcn_cli.io.files import atomic_write
+from stgcn_cli.io.files import atomic_write, is_stream
 from stgcn_cli.io.reporter import Reporter
 
 
@@ -72,7 +72,7 @@ def write_dataset(ready: Dataset, target: Target, reporter: Reporter) -> Convers
     """Write the clips to their files, and the preset. Raises DataError, UsageError, RunError."""
     layout, members = layout_for(ready.shape, target.layout), ready.members()
     paths = target.checked_paths(members)
-    made = one_pickle(target.out, members) if target.format == "single" else list_pickles(paths)
+    made = one_pickle(paths[""], members) if target.format == "single" else list_pickles(paths)
     with reporter.progress("write clips", len(ready.labels)) as advance, made as writer:
         ready.spool.write(writer, ready.labels, ready.splits, advance)
     files = list(paths.values())
@@ -100,7 +100,7 @@ def _write_preset(
     ready: Dataset, target: Target, layout: Layout | None, splits: Sequence[str]
 ) -> tuple[Path | None, list[str]]:
     """The preset's path, or None and why there is none."""
-    if not target.preset:
+    if not target.preset or is_stream(target.out):
         return None, []
     pair, channels = pair_of(splits), channels_of(ready.shape)
     if layout is None and channels:

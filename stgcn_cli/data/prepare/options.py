@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stgcn_cli.data.output import RecordWriter, check_place, open_writer, place_splits
+from stgcn_cli.data.output import RecordWriter, open_writer, place_splits
 from stgcn_cli.data.summary import PrepareSummary, report_path
+from stgcn_cli.errors import UsageError
+from stgcn_cli.io.files import is_stream
+from stgcn_cli.io.outputs import OutputRule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,14 +28,27 @@ class PrepareOptions:
     splits: Sequence[str] | None = None
     workers: int = 1
     max_bad: float = 0.5
+    force: bool = False  # write over files that `prepare` did not make
+
+    @property
+    def _rule(self) -> OutputRule:
+        return OutputRule(inputs=self.sources, command="prepare", force=self.force)
+
+    @property
+    def report_path(self) -> Path | None:
+        """Where the report goes: none beside a stream."""
+        return None if is_stream(self.out) else report_path(self.dataset, self.out, self.format != "single")
 
     def check_place(self) -> None:
         """Raise UsageError when the output cannot go to `out`, before anything is read."""
-        check_place(self.dataset, self.out, self.format, self.sources)
+        if self.format == "single" and self.out.is_dir():
+            raise UsageError(f"{self.out} is a folder.", f"Give a file: --out {self.out / self.dataset}.pkl")
+        self.paths(())
+        self._rule.check(*filter(None, [self.report_path]))
 
     def paths(self, splits: Sequence[str]) -> Mapping[str, Path]:
         """The file of each split, or one file under the name "". Raises DataError and UsageError."""
-        return place_splits(self.out, self.format, splits, self.sources)
+        return place_splits(self.out, self.format, splits, self._rule)
 
     def summary(self, splits: Sequence[str], official: Mapping[str, int], **more: Any) -> PrepareSummary:
         """A summary with nothing counted yet. Raises as `paths` does."""
@@ -41,7 +57,7 @@ class PrepareOptions:
             official=official,
             members={split: [] for split in splits},
             outputs=[str(path) for path in self.paths(splits).values()],
-            report=str(report_path(self.dataset, self.out, self.format != "single")),
+            report=str(self.report_path or ""),
             **more,
         )
 

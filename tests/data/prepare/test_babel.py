@@ -190,7 +190,7 @@ def test_the_command_finds_the_release_and_says_what_it_did(stgcn, tmp_path, pla
     (["babel60", "--source", "gone.tar.gz"], 3, ["gone.tar.gz cannot be read: No such file or directory."]),
     (["babel60", "--source", "half"], 3, ["half has train_ntu_sk_60.npy but no train_label_60.pkl."]),
     (["babel60", "--source", "in", "--splits", "test"], 2, ["babel60 has no split 'test' here.", "It has train."]),
-    (["babel60", "--source", "in", "--out", "in"], 2, ["in is the source."]),
+    (["babel60", "--source", "in", "--out", "in"], 2, ["in is a folder."]),
     (["babel60", "--download"], 2, ["babel60 cannot be downloaded", "https://babel.is.tue.mpg.de"]),
     (["babel61"], 2, ["Did you mean 'babel60'?"]),
 ])  # fmt: skip

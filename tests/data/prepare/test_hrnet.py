@@ -142,7 +142,7 @@ def test_a_split_never_becomes_a_path_out_of_the_folder(tmp_path):
         prepare("ntu60-2d", [source], tmp_path / "lists", format="list")
     folder = tmp_path / "own"
     source = write_pickle(folder / "xsub" / "train.pkl", records)
-    with pytest.raises(UsageError, match="is the source"):
+    with pytest.raises(UsageError, match="is an input"):
         prepare("ntu60-2d", [source], folder, format="list")
 
 
@@ -172,7 +172,7 @@ def test_what_is_not_there_is_downloaded_on_request(stgcn, tmp_path):
     (["ntu60-2d", "--source", "gone.pkl"], 3, ["gone.pkl cannot be read"]),
     (["ntu60-2d", "--source", "own.pkl"], 3, ["own.pkl is a list of records without the name of a split"]),
     (["ntu60-2d", "--source", "train.pkl", "--splits", "xsbu"], 2, ["no split 'xsbu' here. Did you mean 'xsub'?"]),
-    (["ntu60-2d", "--source", "train.pkl", "--out", "train.pkl"], 2, ["train.pkl is the source."]),
+    (["ntu60-2d", "--source", "train.pkl", "--out", "train.pkl"], 2, ["train.pkl is an input"]),
     (["ntu60-2d", "--source", "train.pkl", "--format", "lists"], 2, ["'lists' is not one of single, list"]),
     (["ntu60", "--download"], 2, ["ntu60 cannot be downloaded", "rose1.ntu.edu.sg"]),
     (["ntu60-3d"], 2, ["Did you mean 'ntu60-2d'?"]),

@@ -150,7 +150,7 @@ def test_bad_files_up_to_the_share_allowed_are_no_error(tmp_path):
 
 def test_places_that_cannot_work_are_refused_before_anything_is_read(tmp_path):
     archive = write_zip(tmp_path / "raw.zip", clips(1))
-    for out, format, cause in [(archive, "single", "is the source"), (tmp_path, "single", "is a folder"),
+    for out, format, cause in [(archive, "single", "is an input"), (tmp_path, "single", "is a folder"),
                                (write_folder(tmp_path / "y", {"f.txt": b""}) / "f.txt", "list", "is a file")]:  # fmt: skip
         with pytest.raises(UsageError, match=cause):
             prepare("ntu60", [archive], out, format=format)

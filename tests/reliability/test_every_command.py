@@ -1,0 +1,98 @@
+"""Laws over all commands: outputs never replace what they did not make; whatever a path is, one clear message answers."""
+
+import os
+import shutil
+
+import pytest
+
+from tests.cli.runner import Result, run_stgcn
+from tests.reliability.commands import COMMANDS, FILES, OUT, setting
+
+CODES = {2, 3, 4, 5, 6}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return setting(tmp_path_factory.mktemp("all"), run_stgcn)
+
+
+@pytest.fixture
+def place(made, tmp_path):
+    """A copy of the inputs for one test."""
+    shutil.copytree(made, tmp_path / "x", dirs_exist_ok=True)
+    return tmp_path / "x"
+
+
+def state(folder):
+    """Every file below a folder with its content, links as links; but caches and stores."""
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        if "cache" not in path.parts and not path.is_dir():
+            files[str(path.relative_to(folder))] = os.readlink(path) if path.is_symlink() else path.stat().st_size and path.is_file() and path.read_bytes()  # fmt: skip
+    return files
+
+
+def is_refused(said: Result, codes=frozenset(CODES)) -> str:
+    """One message, a documented code; returns the message."""
+    assert said.code in codes, said
+    assert said.err.count("Error: ") == 1 and "Unexpected" not in said.err and "defect" not in said.err, said.err
+    return said.err
+
+
+def test_every_command_is_in_the_table():
+    from typer.main import get_command
+
+    from stgcn_cli.cli.app import app
+    from tests.reliability.commands import NO_PATHS
+
+    top = get_command(app)
+    names = {f"{name} {sub}" if hasattr(command, "commands") else name
+             for name, command in top.commands.items() for sub in getattr(command, "commands", [""])}  # fmt: skip
+    typed = {" ".join(command.words[:2]) if " ".join(command.words[:2]) in names else command.words[0] for command in COMMANDS.values()}  # fmt: skip
+    assert typed | set(NO_PATHS) == names
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_output_is_no_input_folder_device_or_file_of_the_user(place, name):
+    command = COMMANDS[name]
+    mine, folder, pipe = (place / f"{word}{command.suffix}" for word in ("mine", "folder", "pipe"))
+    mine.write_text("years of work")
+    folder.mkdir()
+    os.mkfifo(pipe)
+    refused = {mine: "exists", folder: "folder", pipe: "regular file", "/dev/zero": ""}
+    for number, word in enumerate(path for path in command.inputs if (place / path).is_file()):
+        for kind, link in (("soft", os.symlink), ("hard", os.link)):
+            alias = place / f"{kind}{number}{command.suffix}"
+            link(place / word, alias)
+            refused[alias] = "input"
+    before = state(place)
+    for out, cause in refused.items():
+        assert cause in is_refused(run_stgcn(place, *command.typed({OUT: out})), {2}), out
+        if cause == "input":
+            is_refused(run_stgcn(place, *command.typed({OUT: out}), "--force"), {2})
+    assert state(place) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FILES)
+def test_links_are_followed_own_files_replaced_and_streams_written(place, name):
+    command = COMMANDS[name]
+    out, link, real = (place / f"{word}{command.suffix}" for word in ("out", "link", "real"))
+    assert run_stgcn(place, *command.typed({OUT: out})).code == 0
+    first = out.read_bytes()
+    again = run_stgcn(place, *command.typed({OUT: out}))
+    if name.startswith(("data", "checkpoint")):
+        assert "exists already" in is_refused(again, {2})
+    else:
+        assert again.code == 0, again.err
+    link.symlink_to(real)
+    assert run_stgcn(place, *command.typed({OUT: link})).code == 0 and link.is_symlink() and real.stat().st_size
+    real.write_text("years of work")
+    is_refused(run_stgcn(place, *command.typed({OUT: link})), {2})
+    assert run_stgcn(place, *command.typed({OUT: link}), "--force").code == 0
+    assert link.is_symlink() and real.read_bytes()[:20] == first[:20]
+    files = set(state(place))
+    nowhere, stdout = (run_stgcn(place, *command.typed({OUT: word})) for word in ("/dev/null", "-"))
+    assert (nowhere.code, stdout.code) == (0, 0), nowhere.err + stdout.err
+    assert set(state(place)) == files and len(stdout.out) > 50 and not os.path.isfile("/dev/null")
+    assert stdout.out.startswith(('{"made_by"', '{\n  "made_by"', "<!doctype", "\\x80", "PK")), stdout.out[:80]
