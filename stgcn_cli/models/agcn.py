@@ -10,9 +10,10 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from stgcn_cli.config.skeletons import LAYOUTS, Layout
-from stgcn_cli.models.backbone import Head, SharedBackbone, convolve_frames, scale_and_shift
+from stgcn_cli.models.backbone import Head, Network, SharedBackbone, convolve_frames, scale_and_shift
 from stgcn_cli.models.deduplicate import batch_norm
 from stgcn_cli.models.graph import adjacency
 from stgcn_cli.models.graph_conv import AdaptiveAggregateAndMix
@@ -23,7 +24,7 @@ _REDUCTION = 4  # output channels for each channel of an embedding
 _FAINT = 1e-6  # weight of the trained graph before training
 
 
-class AGCN(nn.Module):
+class AGCN(Network):
     """Skeleton clips (N, C, T, V, M), of any strides and float type, to logits (N, num_classes)."""
 
     keys = Keys(
@@ -44,11 +45,6 @@ class AGCN(nn.Module):
         skeleton = LAYOUTS[layout] if isinstance(layout, str) else layout
         self.backbone = Backbone(torch.tensor(adjacency(skeleton, partition)).float(), channels, dropout)
         self.cls_head = Head(BLOCKS[-1][0], num_classes)
-
-    def forward(self, x_NCTVM: Tensor) -> Tensor:
-        """Logits; in training mode BatchNorm's buffers are updated."""
-        bodies = self.backbone(x_NCTVM)
-        return self.cls_head(bodies.unflatten(0, (len(x_NCTVM), -1)).mean(1))
 
 
 def initialise_as_authors(model: nn.Module) -> None:
@@ -85,6 +81,12 @@ class Backbone(SharedBackbone):
             x = block(x, self.A, copies)
         return x
 
+    def plain_blocks(self, x: Tensor) -> Tensor:
+        """x (B, C, T, V) -> (B, 256, T / 4, V)."""
+        for block in self.agcn_networks:
+            x = block.plain(x, self.A)
+        return x
+
 
 class Block(nn.Module):
     """Adaptive graph convolution, then convolution over frames with BatchNorm; residual; ReLU."""
@@ -112,6 +114,11 @@ class Block(nn.Module):
         elif self.residual is not None:
             y = y.add_(convolve_frames(self.residual[0], self.residual[1], x, copies))
         return y.relu_()
+
+    def plain(self, x: Tensor, a: Tensor) -> Tensor:
+        """The published order: x (B, C_in, T, V), a (K, V, V) -> (B, C_out, T / stride, V)."""
+        y = self.tcn(self.gcn.plain(x, a))
+        return F.relu(y if self.residual is None else y + self.residual(x))
 
 
 class AdaptiveGraphConvolution(nn.Module):
@@ -149,6 +156,17 @@ class AdaptiveGraphConvolution(nn.Module):
             y = batch_norm(self.bn, y, copies)
         y = y.add_(x if self.down is None else convolve_frames(self.down[0], self.down[1], x, copies))
         return y.relu_()
+
+    def plain(self, x: Tensor, a: Tensor) -> Tensor:
+        """The published order, one partition after the other: x (B, C_in, T, V), a (K, V, V) -> (B, C_out, T, V)."""
+        bodies, channels, frames, joints = x.shape
+        flat, y = x.reshape(bodies, channels * frames, joints), None
+        for graph, conv_a, conv_b, conv_d in zip(a + self.PA, self.conv_a, self.conv_b, self.conv_d, strict=True):
+            from_v, to_w = (conv(x).reshape(bodies, -1, joints) for conv in (conv_a, conv_b))
+            own = torch.softmax(from_v.transpose(1, 2) @ to_w / (conv_a.out_channels * frames), 1)
+            z = conv_d((flat @ (graph + own)).view(x.shape))
+            y = z if y is None else y + z
+        return F.relu(self.bn(y) + (x if self.down is None else self.down(x)))
 
     def graph(self, x_BVTC: Tensor, a: Tensor) -> Tensor:
         """The graph of each body, (B, K, V, V); G[b, k, v, w] weighs what joint w receives from joint v."""

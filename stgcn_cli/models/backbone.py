@@ -30,6 +30,31 @@ class Head(nn.Module):
             return F.linear(x, self.fc.weight.flatten(1), self.fc.bias)
 
 
+def exporting() -> bool:
+    """Whether torch.export or torch.jit.trace records the network, which then computes with plain operations only."""
+    return torch.compiler.is_exporting() or torch.jit.is_tracing()
+
+
+class Network(nn.Module):
+    """A backbone and a head: skeleton clips (N, C, T, V, M), of any strides and float type, to logits (N, num_classes)."""
+
+    backbone: "SharedBackbone"
+    cls_head: Head
+
+    def forward(self, x_NCTVM: Tensor) -> Tensor:
+        """Logits; in training mode BatchNorm's buffers are updated."""
+        return self.cls_head(self.features(x_NCTVM))
+
+    def features(self, x_NCTVM: Tensor) -> Tensor:
+        """What the head sees: the mean over the bodies of a clip, (N, 256)."""
+        return self.backbone(x_NCTVM).unflatten(0, (x_NCTVM.shape[0], x_NCTVM.shape[4])).mean(1)
+
+    def plain(self, x_NCTVM: Tensor) -> Tensor:
+        """Logits by plain operations: the published order, for exports and as reference of the fast path."""
+        bodies = self.backbone.plain(x_NCTVM)
+        return self.cls_head(bodies.unflatten(0, (x_NCTVM.shape[0], x_NCTVM.shape[4])).mean(1))
+
+
 class SharedBackbone(nn.Module):
     """Cast the input, find copies of one body, normalise, run `blocks`, and take the mean.
 
@@ -47,8 +72,21 @@ class SharedBackbone(nn.Module):
         """x (B, C, V, T) with channels last in memory -> features (B, C_out, V, T_out)."""
         raise NotImplementedError
 
+    def plain_blocks(self, x: Tensor) -> Tensor:
+        """What `blocks` computes, by plain operations: x (B, C, T, V) -> features (B, C_out, T_out, V)."""
+        raise NotImplementedError
+
+    def plain(self, x_NCTVM: Tensor) -> Tensor:
+        """Mean features (N*M, 256) by plain operations, which torch.export, ONNX and torch.jit.trace know."""
+        x = x_NCTVM.to(self.A.dtype).permute(0, 4, 3, 1, 2)  # N M V C T
+        bodies = (x.shape[0] * x.shape[1], *x.shape[2:])
+        x = self.data_bn(x.reshape(bodies[0], bodies[1] * bodies[2], bodies[3])).view(bodies)
+        return self.plain_blocks(x.permute(0, 2, 3, 1).contiguous()).mean((2, 3), dtype=self.A.dtype)
+
     def forward(self, x_NCTVM: Tensor) -> Tensor:
         """Mean features; the input is cast to the float type of the weights."""
+        if exporting():
+            return self.plain(x_NCTVM)
         x_BTVC = x_NCTVM.permute(0, 4, 2, 3, 1).to(self.A.dtype).flatten(0, 1)
         distinct = self.find_copies(x_BTVC)
         if distinct is None:

@@ -8,9 +8,10 @@ Module names, order and shapes are those of the published weights, whose tempora
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from stgcn_cli.config.skeletons import LAYOUTS, Layout
-from stgcn_cli.models.backbone import Head, SharedBackbone, convolve_frames, scale_and_shift
+from stgcn_cli.models.backbone import Head, Network, SharedBackbone, convolve_frames, scale_and_shift
 from stgcn_cli.models.deduplicate import batch_norm
 from stgcn_cli.models.graph import adjacency
 from stgcn_cli.models.graph_conv import AggregateAndMix, receivers
@@ -20,7 +21,7 @@ BLOCKS = [(64, 1), (64, 1), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (256
 TEMPORAL_KERNEL = 9  # frames
 
 
-class STGCN(nn.Module):
+class STGCN(Network):
     """Skeleton clips (N, C, T, V, M), of any strides and float type, to logits (N, num_classes).
 
     `layout` is a skeleton or the name of a built-in one, `partition` one in `graph.PARTITIONS`. The state dict is that of
@@ -47,11 +48,6 @@ class STGCN(nn.Module):
         self.backbone = Backbone(torch.tensor(adjacency(skeleton, partition)).float(), channels, dropout)
         self.cls_head = Head(BLOCKS[-1][0], num_classes)
 
-    def forward(self, x_NCTVM: Tensor) -> Tensor:
-        """Logits; in training mode BatchNorm's buffers are updated."""
-        bodies = self.backbone(x_NCTVM)
-        return self.cls_head(bodies.unflatten(0, (len(x_NCTVM), -1)).mean(1))
-
 
 class Backbone(SharedBackbone):
     """Clips (N, C, T, V, M) to the mean features of each body, (N*M, 256)."""
@@ -74,6 +70,12 @@ class Backbone(SharedBackbone):
         receiving = receivers(self.A)
         for block, importance in zip(self.st_gcn_networks, self.edge_importance, strict=True):
             x = block(x, self.A * importance, receiving, copies)
+        return x
+
+    def plain_blocks(self, x: Tensor) -> Tensor:
+        """x (B, C, T, V) -> (B, 256, T / 4, V)."""
+        for block, importance in zip(self.st_gcn_networks, self.edge_importance, strict=True):
+            x = block.plain(x, self.A * importance)
         return x
 
 
@@ -106,6 +108,13 @@ class Block(nn.Module):
         elif self.residual is not None:
             y = y.add_(convolve_frames(self.residual[0], self.residual[1], x, copies))
         return relu(y)
+
+    def plain(self, x: Tensor, a: Tensor) -> Tensor:
+        """The published order: x (B, C_in, T, V), a (K, V, V) -> (B, C_out, T / stride, V)."""
+        y = self.gcn.conv(x)
+        y = torch.einsum("bkctv,kvw->bctw", y.unflatten(1, (a.shape[0], -1)), a)
+        y = self.tcn(y.contiguous())
+        return F.relu(y if self.residual is None else y + self.residual(x))
 
 
 class GraphConvolution(nn.Module):

@@ -9,7 +9,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from stgcn_cli.config.skeletons import Layout
-from stgcn_cli.models.reference import plain_logits
 from stgcn_cli.models.stgcn import STGCN
 from stgcn_cli.models.temporal_conv import convolve, weight_gradient
 from tests.factories.network_input import drawn_input, drawn_weights
@@ -46,7 +45,7 @@ def test_fast_equals_plain_in_float64(case, training):
     assume(not training or (case[1][:, 0, :, 0].numel() > 1 and len(case[1].unique()) > 2))
     fast, x = case[0].double().train(training), case[1].double()
     plain = copy.deepcopy(fast)
-    outputs = fast(x), plain_logits(plain, x)
+    outputs = fast(x), plain.plain(x)
     torch.testing.assert_close(*outputs, rtol=1e-8, atol=1e-10)
     weights = torch.randn_like(outputs[0])
     for logits in outputs:
@@ -63,7 +62,7 @@ def test_fast_equals_plain_in_float64(case, training):
 def test_fast_evaluation_stays_near_plain_in_float32(case):
     model, x = case[0].eval(), case[1]
     with torch.inference_mode():
-        plain = plain_logits(model, x)
+        plain = model.plain(x)
         for _ in range(2):  # the second time with the features of an empty person that were kept
             assert (model(x) - plain).abs().max() <= 1e-5 * max(1.0, float(plain.abs().max()))
 
@@ -74,7 +73,7 @@ def test_the_plain_path_is_the_references(golden, name):
     model = STGCN("coco" if figures["input_shape"][3] == 17 else "ntu", 60)
     model.load_state_dict(drawn_weights(model))
     with torch.no_grad():
-        logits = plain_logits(model.double().eval(), drawn_input(tuple(figures["input_shape"])).double())
+        logits = model.double().eval().plain(drawn_input(tuple(figures["input_shape"])).double())
     np.testing.assert_allclose(logits, figures["logits_f64"], rtol=0, atol=1e-9 * abs(figures["logits_f64"]).max())
 
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from stgcn_cli.models.deduplicate import rounded_up
-from stgcn_cli.models.reference import plain_logits
 from stgcn_cli.models.stgcn import STGCN
 from stgcn_cli.training.optim import build_loss
 from tests.cli.runner import ROOT
@@ -135,7 +134,7 @@ def test_bodies_that_fill_a_size_up_change_nothing(monkeypatch):
     x = with_copies((5, 3, 12, 25, 2), 0.0)
     assert [bodies_computed(model, each) for each in (x, x[:1], x[1:3])] == [8, 4, 4]
     with torch.no_grad():
-        torch.testing.assert_close(model(x), plain_logits(model, x), rtol=1e-9, atol=1e-10)
+        torch.testing.assert_close(model(x), model.plain(x), rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.parametrize("change", [
@@ -152,7 +151,7 @@ def test_features_of_the_empty_person_are_not_kept_too_long(change):
     assert bodies_computed(model, x) == 8
     with torch.inference_mode(False), torch.no_grad():
         model, x = change(model, x)
-        plain = plain_logits(model, x)
+        plain = model.plain(x)
         torch.testing.assert_close(model(x), plain, rtol=1e-4, atol=1e-5)
 
 
