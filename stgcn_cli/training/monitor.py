@@ -1,4 +1,4 @@
-"""Eyes on the loss: summed on the device, read at log points only, so that no step waits.
+"""Running metrics of an epoch: summed on the device and read at log points only, so that no step waits.
 
 Shapes: N clips of a batch.
 """
@@ -13,136 +13,131 @@ from torch import Tensor, distributed
 
 from stgcn_cli.errors import RunError
 from stgcn_cli.io.text import duration, printable
-from stgcn_cli.runtime.distributed import World
 from stgcn_cli.runtime.memory import peak_bytes
-from stgcn_cli.training.options import State, TrainPlan
+from stgcn_cli.training.options import TrainContext
 
-_STUCK_SHARE = 0.02  # a mean loss this near to ln(classes) after this many steps has learned nothing
-_STUCK_STEPS = 100
-_PEEK_SECONDS = 2.0
-_NEVER = 1 << 40  # a step that does not come
+_STUCK_SHARE = 0.02  # relative distance of the mean loss to ln(classes) below which nothing was learned,
+_STUCK_STEPS = 100  # after at least so many steps
+_STATUS_SECONDS = 2.0
+_NEVER = 1 << 40  # a step that does not exist
 
 
 class Monitor:
-    """Sums of an epoch: loss, top-1, top-5, clips, and the first step whose loss was not finite."""
+    """Sums of an epoch and of the interval since the last log point; `status` is for the progress display.
+
+    `clip_names` returns the names of the clips of (step, rank).
+    """
 
     def __init__(
-        self,
-        plan: TrainPlan,
-        world: World,
-        epoch: int,
-        lr: float,
-        names_of: Callable[[int, int], list[str]],
-        state: State,
+        self, context: TrainContext, epoch: int, lr: float, clip_names: Callable[[int, int], list[str]]
     ) -> None:
-        self.plan, self.world, self.epoch, self.lr = plan, world, epoch, lr
-        self.names_of = names_of  # (step, rank) -> the clips of that step
-        self.sums = torch.zeros(4, dtype=torch.float64, device=world.device)  # loss, top1, top5 (times clips), clips
-        self.whole = torch.zeros_like(self.sums)
-        if state.step:  # the epoch was begun before an interruption
-            self.whole += torch.tensor(state.sums, dtype=torch.float64, device=world.device)
-        self.bad_step = torch.full((), _NEVER, dtype=torch.int64, device=world.device)
-        self.fetching, self.steps, self.all_steps, self.first_step = 0.0, 0, state.step, state.step
-        self.began = self.epoch_began = self.peeked = time.perf_counter()
-        self.words: dict[str, str] = {}
+        self.job, self.world, self.state = context.job, context.learner.world, context.learner.state
+        self.epoch, self.lr, self.clip_names = epoch, lr, clip_names
+        device, state = self.world.device, self.state
+        self.sums = torch.zeros(4, dtype=torch.float64, device=device)  # loss, top1, top5 (times clips), clips
+        self.epoch_sums = torch.zeros_like(self.sums)
+        if state.step:  # the epoch began before an interruption
+            self.epoch_sums += torch.tensor(state.sums, dtype=torch.float64, device=device)
+        self.bad_step = torch.full((), _NEVER, dtype=torch.int64, device=device)
+        self.fetch_s, self.steps = 0.0, 0  # of the interval
+        self.first_step = self.epoch_steps = state.step
+        self.began = self.epoch_began = self.status_at = time.perf_counter()
+        self.status: dict[str, str] = {}
 
-    def add(self, step: int, loss: Tensor, logits: Tensor, labels: Tensor, fetched: float) -> None:
-        """Take in one step: loss (), logits (N, classes), labels (N,), seconds spent on fetching the batch."""
+    def add(self, step: int, loss: Tensor, logits: Tensor, labels: Tensor, fetch_s: float) -> None:
+        """Count a step: loss (), logits (N, classes), labels (N,), seconds spent on fetching the batch."""
         rank_of_label = (logits > logits.gather(1, labels[:, None])).sum(1)
         top1, top5 = (rank_of_label < 1).sum(), (rank_of_label < 5).sum()
         self.sums += torch.stack([loss.double() * len(labels), top1, top5, torch.full_like(top1, len(labels))])
         step_if_bad = torch.where(torch.isfinite(loss), _NEVER, step)
         self.bad_step = torch.minimum(self.bad_step, step_if_bad)
-        self.fetching += fetched
+        self.fetch_s += fetch_s
         self.steps += 1
-        if self.world.is_first and time.perf_counter() - self.peeked > _PEEK_SECONDS:
-            self._peek()
+        if self.world.is_first and time.perf_counter() - self.status_at > _STATUS_SECONDS:
+            self._update_status()
 
-    def leave_out(self, step: int, state: State) -> dict[str, Any]:
-        """Count a step that was left out; the record of it. Raises RunError when there have been too many."""
-        names = [name for rank in range(self.world.size) for name in self.names_of(step, rank)]
-        state.skipped += 1
+    def skip_step(self, step: int) -> dict[str, Any]:
+        """Count a skipped step and return its log record. Raises RunError when too many steps were skipped."""
+        names = [name for rank in range(self.world.size) for name in self.clip_names(step, rank)]
+        allowed = self.job.options.skip_nonfinite
+        self.state.skipped += 1
         self.steps += 1
-        if state.skipped > self.plan.skip_nonfinite:
-            raise self._not_finite(
-                step, names, f" It is number {state.skipped}; --skip-nonfinite {self.plan.skip_nonfinite} are left out."
-            )
+        if self.state.skipped > allowed:
+            raise self._not_finite(step, names, f" All {allowed} steps of --skip-nonfinite {allowed} are used up.")
         if self.world.is_first:
-            self.plan.reporter.warn(
-                f"Epoch {self.epoch + 1}, iteration {step + 1} is left out: its loss is not a finite number "
-                f"({state.skipped} of at most {self.plan.skip_nonfinite}). Clips: {_some(names)}."
+            self.job.reporter.warn(
+                f"Skipped epoch {self.epoch + 1}, iteration {step + 1}: its loss is not a finite number "
+                f"({self.state.skipped} of at most {allowed} skips). Clips: {_first_names(names)}."
             )
-        return {"mode": "skipped", "epoch": self.epoch + 1, "iter": step + 1, "skipped": state.skipped, "clips": names}
+        skipped = {"skipped": self.state.skipped, "clips": names}
+        return {"mode": "skipped", "epoch": self.epoch + 1, "iter": step + 1, **skipped}
 
-    def _peek(self) -> None:
-        """Words for the progress display between log points, of this rank alone; waits for the device, so rarely."""
-        loss, top1, _, clips = self.sums.tolist()
-        self.peeked = time.perf_counter()
-        self._say(loss, top1, clips, clips * self.world.size / (self.peeked - self.began))
+    def flush(self, step: int) -> dict[str, Any]:
+        """Return the log record of the interval that ends with `step`, over all ranks, and start the next interval.
 
-    def _say(self, loss: float, top1: float, clips: float, speed: float) -> None:
-        clips = max(clips, 1)  # all may have been left out
-        self.words = {"clips/s": f"{speed:.1f}", "loss": f"{loss / clips:.3f}", "top1": f"{100 * top1 / clips:.1f} %"}
-
-    def read_out(self, step: int) -> dict[str, Any]:
-        """The record of the interval that ends with `step`, over all ranks. Raises RunError at a loss not finite."""
-        first_bad = self._gather_bad()
-        if first_bad[0] < _NEVER:
-            raise self._not_finite(first_bad[0], self.names_of(*first_bad))
+        Raises RunError when a loss was not finite.
+        """
+        bad_step, bad_rank = self._first_bad_step()
+        if bad_step < _NEVER:
+            raise self._not_finite(bad_step, self.clip_names(bad_step, bad_rank))
         if self.world.size > 1:
             distributed.all_reduce(self.sums)
-        loss, top1, top5, clips = self.sums.tolist()
         seconds = time.perf_counter() - self.began
-        self._say(loss, top1, clips, clips / seconds)
-        some = max(clips, 1)
+        means, clips = _means(self.sums)
+        self._set_status(means, clips / seconds)
         record = {
-            "mode": "train", "epoch": self.epoch + 1, "iter": step + 1, "lr": self.lr,
-            "loss": loss / some, "top1_acc": top1 / some, "top5_acc": top5 / some,
-            "time": round(seconds / self.steps, 5), "data_time": round(self.fetching / self.steps, 6),
+            "mode": "train", "epoch": self.epoch + 1, "iter": step + 1, "lr": self.lr, **means,
+            "time": round(seconds / self.steps, 5), "data_time": round(self.fetch_s / self.steps, 6),
             "memory": int(peak_bytes(self.world.device)) >> 20,
         }  # fmt: skip
-        self.whole += self.sums
+        self.epoch_sums += self.sums
         self.sums.zero_()
-        self.all_steps += self.steps
-        self.fetching, self.steps, self.began = 0.0, 0, time.perf_counter()
+        self.epoch_steps += self.steps
+        self.fetch_s, self.steps, self.began = 0.0, 0, time.perf_counter()
         return record
 
     def epoch_record(self) -> dict[str, Any]:
-        """The record of the whole epoch."""
-        loss, top1, top5, clips = self.whole.tolist()
-        clips = max(clips, 1)
-        return {
-            "mode": "epoch", "epoch": self.epoch + 1, "iter": self.all_steps, "lr": self.lr, "loss": loss / clips,
-            "top1_acc": top1 / clips, "top5_acc": top5 / clips, "time": round(time.perf_counter() - self.epoch_began, 3),
-        }  # fmt: skip
+        """Return the log record of the whole epoch."""
+        seconds, means = time.perf_counter() - self.epoch_began, _means(self.epoch_sums)[0]
+        head = {"mode": "epoch", "epoch": self.epoch + 1, "iter": self.epoch_steps, "lr": self.lr}
+        return head | means | {"time": round(seconds, 3)}
 
-    def tell_epoch(self) -> None:
-        """One line for people; the time left is that of as many epochs like this one, validation apart."""
-        record, epochs = self.epoch_record(), self.plan.preset.train.epochs
-        a_step = record["time"] / max(1, self.all_steps - self.first_step)
-        left = (epochs - self.epoch - 1) * self.all_steps * a_step
-        if self.world.is_first:
-            self.plan.reporter.note(
-                f"Epoch {self.epoch + 1}/{epochs}: loss {record['loss']:.4f}, training top1_acc "
-                f"{100 * record['top1_acc']:.2f} %; {duration(record['time'])}"
-                + (f", about {duration(left)} left" if left else "")
-            )
+    def report_epoch(self, record: dict[str, Any]) -> None:
+        """Note the epoch with the time left (without validation); warn when the loss is that of guessing."""
+        if not self.world.is_first:
+            return
+        epochs, seconds = self.job.preset.train.epochs, record["time"]
+        step_s = seconds / max(1, self.epoch_steps - self.first_step)
+        left = (epochs - self.epoch - 1) * self.epoch_steps * step_s
+        self.job.reporter.note(
+            f"Epoch {self.epoch + 1}/{epochs}: loss {record['loss']:.4f}, training top1_acc "
+            f"{100 * record['top1_acc']:.2f} %; {duration(seconds)}"
+            + (f", about {duration(left)} left" if left else "")
+        )
+        self._warn_if_stuck(record["loss"])
 
-    def warn_if_stuck(self) -> None:
-        """Warn when the mean loss of the epoch is that of guessing."""
-        classes, config = self.plan.preset.model.num_classes, self.plan.preset.loss
+    def _warn_if_stuck(self, loss: float) -> None:
+        classes, steps = self.job.preset.model.num_classes, (self.epoch + 1) * self.epoch_steps
         chance = math.log(classes)
-        loss = self.epoch_record()["loss"]
-        steps = (self.epoch + 1) * self.all_steps
         stuck = steps >= _STUCK_STEPS and abs(loss - chance) < _STUCK_SHARE * chance
-        if config.name == "cross-entropy" and classes > 1 and stuck and self.world.is_first:
-            self.plan.reporter.warn(
+        if stuck and classes > 1 and self.job.preset.loss.name == "cross-entropy":
+            self.job.reporter.warn(
                 f"After {steps} iterations the loss is {loss:.3f}, that of guessing among {classes} classes (ln {classes} = "
                 f"{chance:.3f}). Is the learning rate too high ({self.lr:g})? Are labels shuffled, or coordinates all zero?"
             )
 
-    def _gather_bad(self) -> tuple[int, int]:
-        """The first step with a loss not finite on any rank, and that rank."""
+    def _update_status(self) -> None:
+        """Update the status between log points from this rank's sums; waits for the device, so only now and then."""
+        means, clips = _means(self.sums)
+        self.status_at = time.perf_counter()
+        self._set_status(means, clips * self.world.size / (self.status_at - self.began))
+
+    def _set_status(self, means: dict[str, float], speed: float) -> None:
+        loss, top1 = means["loss"], 100 * means["top1_acc"]
+        self.status = {"clips/s": f"{speed:.1f}", "loss": f"{loss:.3f}", "top1": f"{top1:.1f} %"}
+
+    def _first_bad_step(self) -> tuple[int, int]:
+        """Return the first step with a non-finite loss on any rank, and that rank."""
         if self.world.size == 1:
             return int(self.bad_step), 0
         steps = [torch.zeros_like(self.bad_step) for _ in range(self.world.size)]
@@ -152,11 +147,18 @@ class Monitor:
     def _not_finite(self, step: int, names: list[str], more: str = "") -> RunError:
         return RunError(
             f"The loss is not a finite number at epoch {self.epoch + 1}, iteration {step + 1}. "
-            f"Clips of that step: {_some(names)}.{more}",
-            f"The last good checkpoint is kept in {self.plan.folder}. Try a smaller rate, for instance "
-            f"--set optim.lr={self.plan.preset.optim.lr / 10:g}, or look at these clips.",
+            f"Clips of that step: {_first_names(names)}.{more}",
+            f"The last good checkpoint is in {self.job.folder}. Try a smaller learning rate, for instance "
+            f"--set optim.lr={self.job.preset.optim.lr / 10:g}, or check these clips.",
         )
 
 
-def _some(names: list[str]) -> str:
+def _means(sums: Tensor) -> tuple[dict[str, float], float]:
+    """Return mean loss, top-1 and top-5 accuracy, and the number of clips; zeros when all steps were skipped."""
+    loss, top1, top5, clips = sums.tolist()
+    some = max(clips, 1)
+    return {"loss": loss / some, "top1_acc": top1 / some, "top5_acc": top5 / some}, clips
+
+
+def _first_names(names: list[str]) -> str:
     return printable(", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else ""))

@@ -1,42 +1,37 @@
-"""Losses: from logits (N, classes) and labels (N,) to one number.
+"""Losses, optimizers and learning rates: one function each, chosen by the preset.
 
-Shapes: N clips. Losses are computed in float32 (float64 for float64 logits), whatever autocast says.
+Shapes: N clips of a batch. Losses are computed in float32 (float64 for float64 logits), also under autocast.
 """
 
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stgcn_cli.config.schema import OptimConfig
+from stgcn_cli.config.schema import LossConfig, OptimConfig, Preset
+
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-def build_loss(
-    name: str, class_counts: Sequence[int] | None = None, beta: float = 0.9999, gamma: float = 2.0
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss called `name` ("cross-entropy" or "cb-focal") as a function of logits (N, classes) and labels (N,).
+def build_loss(config: LossConfig) -> Loss:
+    """Return the loss of a preset as a function of logits (N, classes) and labels (N,).
 
-    "cb-focal" needs `class_counts` (training clips per class); `beta` and `gamma` are as in `class_weights` and
-    `cb_focal_loss`. Names and counts were checked with the preset (`config_reading.py`, `config_checks.py`).
+    Raises TypeError when class counts are to be counted in the data (`preflight.with_counts` replaces them by numbers).
     """
-    if name == "cross-entropy":
-        return cross_entropy
-    assert name == "cb-focal" and class_counts is not None
-    weights = class_weights(class_counts, beta)
-    return lambda logits, labels: cb_focal_loss(logits, labels, weights, gamma)
+    return LOSSES[config.name](config)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy over the clips."""
+    """Return the mean cross-entropy over the clips."""
     with torch.autocast(logits.device.type, enabled=False):
         return F.cross_entropy(_precise(logits), labels)
 
 
 def class_weights(counts: Sequence[int], beta: float = 0.9999) -> Tensor:
-    """Weight (1 - beta) / (1 - beta^n) of a class with n clips, float64 (classes,), rescaled to a mean of 1.
+    """Return the weight (1 - beta) / (1 - beta^n) of a class with n clips, float64 (classes,), scaled to a mean of 1.
 
-    A class without clips gets weight 0 and is left out of the rescaling. Source: Cui et al. 2019, "Class-Balanced Loss".
+    A class without clips has weight 0 and does not count in the mean. Source: Cui et al. 2019, "Class-Balanced Loss".
     """
     clips = torch.as_tensor(counts, dtype=torch.float64)
     present = clips > 0
@@ -63,9 +58,29 @@ def _precise(logits: Tensor) -> Tensor:
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
-# Learning rates as pure functions of the epoch.
+def _build_cb_focal(config: LossConfig) -> Loss:
+    if config.class_counts is None or isinstance(config.class_counts, str):
+        raise TypeError(f"loss.class_counts = {config.class_counts!r}: expected one number per class")
+    weights = class_weights(config.class_counts, config.beta)
+    return lambda logits, labels: cb_focal_loss(logits, labels, weights, config.gamma)
 
 
-def learning_rate(optim: OptimConfig, epoch: int) -> float:
-    """The rate of a 0-based epoch: `lr` times `gamma` for every step reached (step 10 = from the 11th epoch on)."""
-    return optim.lr * optim.gamma ** sum(step <= epoch for step in optim.steps)
+LOSSES: dict[str, Callable[[LossConfig], Loss]] = {
+    "cross-entropy": lambda config: cross_entropy,
+    "cb-focal": _build_cb_focal,
+}
+
+
+def build_optimizer(preset: Preset, model: nn.Module) -> torch.optim.Optimizer:
+    """Return SGD over all parameters, as published."""
+    config = preset.optim
+    fused = next(model.parameters()).is_cuda
+    return torch.optim.SGD(
+        model.parameters(), config.lr, config.momentum, weight_decay=config.weight_decay, nesterov=config.nesterov,
+        **({"fused": True} if fused else {"foreach": True}),
+    )  # fmt: skip
+
+
+def learning_rate(config: OptimConfig, epoch: int) -> float:
+    """Return the rate of a 0-based epoch: `lr` times `gamma` for each step reached (step 10: from the 11th epoch on)."""
+    return config.lr * config.gamma ** sum(step <= epoch for step in config.steps)

@@ -1,66 +1,101 @@
-"""What a training worker is told, and what it changes while it trains."""
+"""Input and state of a training run: RunOptions from the command, Job for every worker, State that training changes.
 
+Shapes: N clips of a batch.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from stgcn_cli.config.schema import Preset
+from stgcn_cli.data.loader import Clips
+from stgcn_cli.data.splits import Split
 from stgcn_cli.io.reporter import SILENT, Reporter
+from stgcn_cli.runs.log import NullLog
+from stgcn_cli.runtime.distributed import LaunchConfig, World
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainPlan:
-    """What a worker needs to train; everything in it crosses process borders."""
+class RunOptions:
+    """Options of a run: what the user chose, with device and precision resolved."""
 
     preset: Preset
-    pickles: tuple[Path, ...]
-    folder: Path
+    launch: LaunchConfig = LaunchConfig("cpu")
+    data: tuple[Path, ...] = ()  # folders and pickles; empty: the default data folder
+    work_dir: Path | None = None
+    resume: bool = False  # the run in work_dir, else the preset's newest
+    resume_from: Path | None = None
+    load_from: Path | None = None
     validate: bool = True
     seed: int = 0
     diff_seed: bool = False
     deterministic: bool = False
     precision: str = "float32"
-    resume_from: Path | None = None
-    load_from: Path | None = None
+    test: tuple[str, ...] = ()  # checkpoints to evaluate at the end: "best", "last"
     freeze: str | None = None  # "backbone": only the head is trained
-    skip_nonfinite: int = 0  # steps whose loss is not finite that may be left out
-    save_every: float = 600.0  # seconds between checkpoints inside an epoch
-    reporter: Reporter = SILENT
+    skip_nonfinite: int = 0  # steps with a non-finite loss that may be skipped
+    save_minutes: float = 10.0  # between checkpoints within an epoch
+    report: bool = True
     tensorboard: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """A checked run as each worker receives it; the class counts in its preset are numbers."""
+
+    options: RunOptions
+    pickles: tuple[Path, ...]
+    folder: Path
+    reporter: Reporter = SILENT
+
+    @property
+    def preset(self) -> Preset:
+        """Return the preset of the options."""
+        return self.options.preset
 
 
 @dataclass
 class State:
-    """What training changes. `epoch` counts those done, `step` the steps done of the one under way."""
+    """What training changes: `epoch` counts finished epochs, `step` the finished steps of the current one."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     epoch: int = 0
     step: int = 0
-    sums: list[float] = field(default_factory=list)  # of the epoch under way, as `Watch` keeps them
-    skipped: int = 0  # steps left out since their loss was not finite
-    best: dict[str, float] | None = None  # {"top1_acc", "epoch"}
+    sums: list[float] = field(default_factory=list)  # of the current epoch, as in `Monitor.epoch_sums`
+    skipped: int = 0  # steps skipped because their loss was not finite
+    best: dict[str, Any] | None = None  # {"top1_acc", "epoch"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """What the user asked for, beside the preset and the place."""
+class Learner:
+    """What a training step needs: `net` is the model of `state`, or DistributedDataParallel around it."""
 
-    data: tuple[Path, ...] = ()
-    work_dir: Path | None = None
-    resume: bool = False
-    resume_from: Path | None = None
-    load_from: Path | None = None
-    validate: bool = True
-    seed: int = 0
-    diff_seed: bool = False
-    deterministic: bool = False
+    state: State
+    net: nn.Module
+    loss: Callable[[Tensor, Tensor], Tensor]  # logits (N, classes), labels (N,) -> ()
+    world: World
     precision: str = "float32"
-    test: tuple[str, ...] = ()  # "best", "last"
-    freeze: str | None = None
-    skip_nonfinite: int = 0
-    save_minutes: float = 10.0
-    report: bool = True
-    tensorboard: bool = False
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A split and its clips, ready to be batched on the device."""
+
+    split: Split
+    clips: Clips
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainContext:
+    """Everything that stays the same over the epochs of one rank."""
+
+    job: Job
+    learner: Learner
+    data: Dataset
+    log: NullLog
+    save: Callable[[], None] = lambda: None  # writes last.pth within an epoch

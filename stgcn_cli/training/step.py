@@ -1,6 +1,6 @@
-"""One pass over the training clips: every step a pure function of (seed, epoch, rank, step) and the weights before it.
+"""One epoch and one step of training: each step is a function of (seed, epoch, rank, step) and the weights before it.
 
-Shapes: N clips of a batch.
+Shapes: N clips of a batch, C channels, T frames, V joints, M persons.
 """
 
 import time
@@ -9,90 +9,115 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, distributed, nn
 
-from stgcn_cli.config.schema import Preset
-from stgcn_cli.data.loader import Clips, epoch_order, shard
-from stgcn_cli.data.splits import Split
-from stgcn_cli.runs.log import NullLog
+from stgcn_cli.data.loader import epoch_order, shard
 from stgcn_cli.runtime.distributed import World
 from stgcn_cli.runtime.precision import computing
 from stgcn_cli.training.monitor import Monitor
-from stgcn_cli.training.optim import build_loss, learning_rate
-from stgcn_cli.training.options import State, TrainPlan
+from stgcn_cli.training.optim import learning_rate
+from stgcn_cli.training.options import Learner, RunOptions, State, TrainContext
 
-# One step of training: forward, loss, backward, update; with --skip-nonfinite, a step that may be left out.
-#
-# Shapes: N clips of a batch.
-
-Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor] | None]
+_EPOCHS, _STEPS = 1_000_003, 7_919  # primes: seeds of near (seed, epoch, step) differ
 
 
-def build_loss_of(preset: Preset) -> Callable[[Tensor, Tensor], Tensor]:
-    """The preset's loss: logits (N, classes), labels (N,) -> a number."""
-    counts = preset.loss.class_counts
-    if isinstance(counts, str):
-        raise TypeError('loss.class_counts = "data" is resolved before training')
-    return build_loss(preset.loss.name, counts, preset.loss.beta, preset.loss.gamma)
+def train_epoch(context: TrainContext, epoch: int) -> None:
+    """Train the rest of a 0-based epoch: this rank's batches from `state.step` on.
+
+    Saves at a log point once `save_minutes` have passed since the last checkpoint. Raises RunError for a non-finite loss.
+    """
+    options, learner, log = context.job.options, context.learner, context.log
+    preset, world, state, clips = options.preset, learner.world, learner.state, context.data.clips
+    take_step = tolerant_step if options.skip_nonfinite else step
+    set_training(learner.net, options.freeze)
+    lr = _set_learning_rate(state.optimizer, learning_rate(preset.optim, epoch))
+    batches = batches_of_epoch(options, len(clips), epoch, world.rank, world.size)
+    monitor = Monitor(context, epoch, lr, _clip_names(context, epoch))
+    label, total = f"epoch {epoch + 1}/{preset.train.epochs}", len(clips) * preset.data.passes
+    saved = time.monotonic()
+    with context.job.reporter.progress(label, total, shown=world.is_first) as advance:
+        advance(sum(map(len, batches[: state.step])) * world.size)
+        for number, index in enumerate(batches[state.step :], state.step):
+            began = time.perf_counter()
+            x, labels = clips.batch(index)
+            fetch_s = time.perf_counter() - began
+            seed_step(options, world, epoch, number)
+            output = take_step(learner, x, labels)
+            if output:
+                monitor.add(number, *output, labels, fetch_s)
+            else:
+                log.write(monitor.skip_step(number))
+            if is_due(number + 1, preset.train.log_every, len(batches)):
+                log.write(monitor.flush(number))
+                if time.monotonic() - saved >= 60 * options.save_minutes and number + 1 < len(batches):
+                    state.step, state.sums = number + 1, monitor.epoch_sums.tolist()
+                    context.save()
+                    saved = time.monotonic()
+            advance(len(index) * world.size, **monitor.status)
+    record = monitor.epoch_record()
+    log.write(record)
+    monitor.report_epoch(record)
 
 
-def step_function(plan: TrainPlan, world: World, state: State, net: nn.Module) -> Step:
-    """x (N, C, T, V, M), labels (N,) -> loss () and logits (N, classes), the weights changed; None: left out."""
-    loss_of = build_loss_of(plan.preset)
-
-    def gradients(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        with computing(plan.precision, world.device):
-            logits = net(x)
-        loss = loss_of(logits, labels)
-        loss.backward()
-        return loss.detach(), logits.detach()
-
-    def update() -> None:
-        """Gradients are let go at once: kept through the next forward pass they lie between the feature maps' places,
-        and a step at batch 16 takes 5.2 GB in place of 5.9 (glibc, its memory kept)."""
-        state.optimizer.step()
-        state.optimizer.zero_grad(set_to_none=True)
-
-    def step(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        made = gradients(x, labels)
-        update()
-        return made
-
-    def tolerant_step(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Waits for the device, and keeps a copy of BatchNorm's statistics: what tolerance costs."""
-        before = [buffer.clone() for buffer in state.model.buffers()]
-        made = gradients(x, labels)
-        if not _is_finite(made[0], state.model, world):
-            for buffer, kept in zip(state.model.buffers(), before, strict=True):
-                buffer.copy_(kept)
-            state.optimizer.zero_grad(set_to_none=True)
-            return None
-        update()
-        return made
-
-    return tolerant_step if plan.skip_nonfinite else step
+def step(learner: Learner, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Update the weights with a batch x (N, C, T, V, M), labels (N,); return loss () and logits (N, classes)."""
+    output = _forward_backward(learner, x, labels)
+    _update(learner.state)
+    return output
 
 
-def _is_finite(loss: Tensor, model: nn.Module, world: World) -> bool:
-    """Whether loss and gradients are finite numbers, on every rank."""
-    found = [p.grad.sum() for p in model.parameters() if p.grad is not None]  # an infinite or NaN entry stays in a sum
-    bad = (~torch.isfinite(torch.stack([loss.float(), *(each.float() for each in found)]))).any().int()
-    if world.size > 1:
+def tolerant_step(learner: Learner, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Do a `step` unless loss or gradients are not finite on some rank; then nothing changes and None is returned.
+
+    Costs a wait for the device and a copy of BatchNorm's statistics at each step.
+    """
+    before = [buffer.clone() for buffer in learner.state.model.buffers()]
+    output = _forward_backward(learner, x, labels)
+    if _is_finite(output[0], learner):
+        _update(learner.state)
+        return output
+    for buffer, kept in zip(learner.state.model.buffers(), before, strict=True):
+        buffer.copy_(kept)
+    learner.state.optimizer.zero_grad(set_to_none=True)
+    return None
+
+
+def _forward_backward(learner: Learner, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    with computing(learner.precision, learner.world.device):
+        logits = learner.net(x)
+    loss = learner.loss(logits, labels)
+    loss.backward()
+    return loss.detach(), logits.detach()
+
+
+def _update(state: State) -> None:
+    """Update the weights and free the gradients at once.
+
+    Gradients that are kept through the next forward pass fragment the heap: a step at batch 16 then takes 5.9 GB instead
+    of 5.2 (glibc with `tune_allocator`).
+    """
+    state.optimizer.step()
+    state.optimizer.zero_grad(set_to_none=True)
+
+
+def _is_finite(loss: Tensor, learner: Learner) -> bool:
+    """Whether loss and gradients are finite on every rank."""
+    parameters = learner.state.model.parameters()
+    sums = [p.grad.sum().float() for p in parameters if p.grad is not None]  # a sum keeps an infinite or NaN entry
+    bad = (~torch.isfinite(torch.stack([loss.float(), *sums]))).any().int()
+    if learner.world.size > 1:
         distributed.all_reduce(bad, op=distributed.ReduceOp.MAX)
     return not bool(bad)
 
 
-_EPOCHS, _STEPS = 1_000_003, 7_919  # primes: seeds of near (seed, epoch, step) do not meet
+def seed_step(options: RunOptions, world: World, epoch: int, number: int) -> None:
+    """Seed randomness (dropout) by seed, epoch, step and, with --diff-seed, rank."""
+    seed = options.seed + (world.rank if options.diff_seed else 0)
+    torch.manual_seed((seed * _EPOCHS + epoch) * _STEPS + number)
 
 
-def seed_step(plan: TrainPlan, world: World, epoch: int, step: int) -> None:
-    """Randomness (dropout) as a function of seed, epoch, step and, with --diff-seed, rank."""
-    own = plan.seed + (world.rank if plan.diff_seed else 0)
-    torch.manual_seed((own * _EPOCHS + epoch) * _STEPS + step)
-
-
-def batches_of_epoch(plan: TrainPlan, clips: int, epoch: int, rank: int, world: int) -> tuple[Tensor, ...]:
-    """The clip indices of each step of a rank, a pure function of (seed, epoch, rank)."""
-    order = epoch_order(clips, plan.seed, epoch, plan.preset.data.passes)
-    return shard(order, rank, world).split(plan.preset.train.batch_size // world)
+def batches_of_epoch(options: RunOptions, clips: int, epoch: int, rank: int, world: int) -> tuple[Tensor, ...]:
+    """Return the clip indices of each step of a rank, a pure function of (seed, epoch, rank)."""
+    order = epoch_order(clips, options.seed, epoch, options.preset.data.passes)
+    return shard(order, rank, world).split(options.preset.train.batch_size // world)
 
 
 def is_due(count: int, every: int, last: int) -> bool:
@@ -100,54 +125,22 @@ def is_due(count: int, every: int, last: int) -> bool:
     return count % every == 0 or count == last
 
 
-def train_epoch(
-    plan: TrainPlan, world: World, state: State, net: nn.Module, clips: Clips, split: Split, log: NullLog, epoch: int,
-    save: Callable[[], None] = lambda: None,
-) -> None:  # fmt: skip
-    """The rest of an epoch: this rank's batches from `state.step` on. Raises RunError when a loss is not finite.
-
-    `save` is called at a log point when `plan.save_every` seconds have passed since the last checkpoint.
-    """
-    set_training(net, plan.freeze)
-    lr = learning_rate(plan.preset.optim, epoch)
-    for group in state.optimizer.param_groups:
-        group["lr"] = lr
-    steps = batches_of_epoch(plan, len(clips), epoch, world.rank, world.size)
-    watch = Monitor(plan, world, epoch, lr, _naming(plan, world, split, clips, epoch), state)
-    step_of = step_function(plan, world, state, net)
-    saved = time.monotonic()
-    label = f"epoch {epoch + 1}/{plan.preset.train.epochs}"
-    with plan.reporter.progress(label, len(clips) * plan.preset.data.passes, shown=world.is_first) as advance:
-        advance(sum(map(len, steps[: state.step])) * world.size)
-        for step, index in enumerate(steps[state.step :], state.step):
-            began = time.perf_counter()
-            x, labels = clips.batch(index)
-            fetched = time.perf_counter() - began
-            seed_step(plan, world, epoch, step)
-            made = step_of(x, labels)
-            if made:
-                watch.add(step, *made, labels, fetched)
-            else:
-                log.write(watch.leave_out(step, state))
-            if is_due(step + 1, plan.preset.train.log_every, len(steps)):
-                log.write(watch.read_out(step))
-                if time.monotonic() - saved >= plan.save_every and step + 1 < len(steps):
-                    state.step, state.sums = step + 1, watch.whole.tolist()
-                    save()
-                    saved = time.monotonic()
-            advance(len(index) * world.size, **watch.words)
-    log.write(watch.epoch_record())
-    watch.tell_epoch()
-    watch.warn_if_stuck()
-
-
-def _naming(plan: TrainPlan, world: World, split: Split, clips: Clips, epoch: int) -> Callable[[int, int], list[str]]:
-    """(step, rank) -> the names of the clips of that step: they follow from seed, epoch and step."""
-    return lambda step, rank: split.names(batches_of_epoch(plan, len(clips), epoch, rank, world.size)[step].tolist())
-
-
 def set_training(net: nn.Module, freeze: str | None) -> None:
-    """Training mode; a frozen backbone stays in evaluation mode, so that its BatchNorm statistics stay too."""
+    """Set training mode; a frozen backbone stays in evaluation mode, which keeps its BatchNorm statistics."""
     net.train()
     if freeze == "backbone":
         (net.module if hasattr(net, "module") else net).backbone.eval()  # type: ignore[union-attr, operator]
+
+
+def _set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> float:
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    return lr
+
+
+def _clip_names(context: TrainContext, epoch: int) -> Callable[[int, int], list[str]]:
+    """Return (step, rank) -> names of the clips of that step."""
+    options, data, size = context.job.options, context.data, context.learner.world.size
+    return lambda number, rank: data.split.names(
+        batches_of_epoch(options, len(data.clips), epoch, rank, size)[number].tolist()
+    )
