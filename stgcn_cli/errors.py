@@ -5,17 +5,14 @@ INTERRUPTED, TERMINATED = 130, 143
 
 
 class StgcnError(Exception):
-    """What happened and where (`message`), and what to do about it (`hint`, may be empty).
-
-    `instead`: options that make the command line work, as {"--gpus": "2"}; the user is shown that line.
-    """
+    """`message`: what happened and where; `hint`: what to do about it, may be empty."""
 
     exit_code = 1
     is_told = False  # by another process of the same run
 
-    def __init__(self, message: str, hint: str = "", instead: dict[str, str] | None = None) -> None:
+    def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
-        self.message, self.hint, self.instead = message, hint, instead
+        self.message, self.hint = message, hint
 
     def __str__(self) -> str:
         return f"{self.message}\n\n{self.hint}" if self.hint else self.message

@@ -20,7 +20,7 @@ from stgcn_cli.cli.doctor import doctor
 from stgcn_cli.cli.download import download_command
 from stgcn_cli.cli.evaluate import evaluate
 from stgcn_cli.cli.fuse import fuse
-from stgcn_cli.cli.options import join_values, retyped
+from stgcn_cli.cli.options import join_values
 from stgcn_cli.cli.predict import predict
 from stgcn_cli.cli.prepare import prepare
 from stgcn_cli.cli.presets import presets
@@ -95,8 +95,7 @@ def main() -> None:
         app(join_values(sys.argv[1:]), prog_name="stgcn")
     except StgcnError as error:
         if not error.is_told:
-            works = f"Type: stgcn {retyped(sys.argv[1:], error.instead)}" if error.instead else ""
-            console.fail(error.message, "\n".join(filter(None, [works, error.hint])))
+            console.fail(error.message, error.hint)
         sys.exit(error.exit_code)
     except Terminated:
         console.fail("Terminated. What was complete is kept.")

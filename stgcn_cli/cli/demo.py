@@ -34,7 +34,7 @@ def _render(shown: "DemoResult", folder: Path) -> None:
         ["trained on", f"{shown.train_clips} clips of {shown.train_subjects} subjects"],
     ]
     rows += [["evaluated on", f"{shown.val_clips} clips of {shown.val_subjects} other subjects"]]
-    rows += [[f"{name} on these", f"{100 * value:.1f} %"] for name, value in shown.told.items()]
+    rows += [[f"{name} on these", f"{100 * value:.1f} %"] for name, value in shown.metrics.items()]
     rows += [["run folder", shown.run], ["scores", shown.result], ["time", f"{shown.seconds:.0f} s"]]
     console.table("The main job, on synthetic clips", ["", ""], rows)
     for line in (

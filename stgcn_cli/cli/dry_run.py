@@ -1,4 +1,4 @@
-"""How `train --dry-run` shows its plan."""
+"""Output of `train --dry-run`."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def show(plan: "RunPlan", as_json: bool) -> None:
-    """The plan on stdout, and warnings about what will not fit."""
+    """Print the plan on stdout; warn about what will not fit."""
     from stgcn_cli.training import dry_run
 
     if as_json:
@@ -25,8 +25,8 @@ def show(plan: "RunPlan", as_json: bool) -> None:
 
 
 def _run(plan: "RunPlan") -> list[list[str]]:
-    """What would be done."""
-    data, train, world = plan.preset.data, plan.preset.train, plan.place.world
+    """Rows: what would be done."""
+    data, train, world = plan.preset.data, plan.preset.train, plan.launch.world
     shares = f", {world} processes x {train.batch_size // world}" if world > 1 else ""
     clips = ", ".join(f"{name} {count:,}" for name, count in plan.clips.items())
     person = "person" if data.num_person == 1 else "persons"
@@ -39,44 +39,44 @@ def _run(plan: "RunPlan") -> list[list[str]]:
         ["data", ", ".join(map(str, plan.pickles))],
         ["clips", clips + (f", each {data.passes} times an epoch" if data.passes > 1 else "")],
         ["clip", f"{plan.frames} frames, {data.num_person} {person}, {data.layout} skeleton, {data.channels}"],
-        ["batch", f"{train.batch_size} clips{shares}, on {plan.place.device} in {plan.precision}"],
+        ["batch", f"{train.batch_size} clips{shares}, on {plan.launch.device} in {plan.options.precision}"],
         ["epochs", f"{train.epochs}{done}, {plan.steps:,} steps each"],
         ["learning rate", rates],
         ["validation", validation],
         ["run folder", str(plan.folder)],
-        ["checkpoints", f"{plan.checkpoints} epoch_N.pth, last.pth and two before it, best.pth: {size(plan.disk)}"],
+        ["checkpoints", f"{plan.checkpoints} epoch_N.pth, last.pth and the one before, best.pth: {size(plan.disk)}"],
     ]  # fmt: skip
 
 
 def _costs(plan: "RunPlan") -> list[list[str]]:
-    """What it would take."""
+    """Rows: what it would take."""
     from stgcn_cli.training.dry_run import free_disk
 
-    each = " a process" if plan.place.world > 1 else ""
+    each = " a process" if plan.launch.world > 1 else ""
     free = _free(plan)
-    told = f"{size(free)} free" if free else "how much is free cannot be told"
+    available = f"{size(free)} free" if free else "free memory unknown"
     batch = plan.cost.step * plan.preset.train.batch_size
     return [
         ["disk free", size(free_disk(plan.folder))],
         ["parameters", f"{plan.parameters:,}"],
         ["operations", f"{plan.cost.forward / 1e9:,.2f} GFLOP a clip forward, {batch / 1e9:,.0f} GFLOP a step"],
-        ["memory", f"about {size(plan.measured.memory)}{each} ({told})"],
+        ["memory", f"about {size(plan.measured.memory)}{each} ({available})"],
         ["time", f"about {duration(plan.seconds)}, {plan.measured.step_s:.3g} s a step"],
     ]
 
 
 def _how(plan: "RunPlan") -> str:
-    found, device = plan.measured, "the GPU" if plan.place.device == "cuda" else "this processor"
+    found, device = plan.measured, "the GPU" if plan.launch.device == "cuda" else "this processor"
     whole = "the real batch" if found.is_whole else f"{found.clips} clips, scaled to {found.batch}"
-    several = "; that processes wait for each other is not in it" if plan.place.world > 1 else ""
+    several = "; waiting of processes for each other is not included" if plan.launch.world > 1 else ""
     return (
-        f"Memory and time are measured: two real steps of {whole}, in one process on {device} as busy as it is now{several}. "
-        "Operations are those of the matrix products, a multiply-add counted as two, every person computed."
+        f"Memory and time are measured: two real steps of {whole}, in one process on {device} under its present load{several}. "
+        "Operations: matrix products, a multiply-add counted as two, every person computed."
     )
 
 
 def _free(plan: "RunPlan") -> float | None:
-    if plan.place.device != "cuda":
+    if plan.launch.device != "cuda":
         from stgcn_cli.runtime.memory import machine_memory
 
         return machine_memory()[1]
@@ -86,7 +86,7 @@ def _free(plan: "RunPlan") -> float | None:
 
 
 def _warn_of_memory(plan: "RunPlan") -> None:
-    free, sharing = _free(plan), plan.place.gpus if plan.place.device == "cpu" else 1
+    free, sharing = _free(plan), plan.launch.gpus if plan.launch.device == "cpu" else 1
     if free and plan.measured.memory * sharing > free:
         console.warn(
             f"A step needs about {size(plan.measured.memory * sharing)} of memory, but {size(free)} are free. A smaller "

@@ -1,8 +1,7 @@
 """What a shell offers after TAB where the program knows the words; file names are the shell's business."""
 
 import enum
-import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -38,22 +37,6 @@ def join_values(argv: Sequence[str]) -> list[str]:
             for value in _take(words, lambda w: "=" in w and not w.startswith("-")):
                 joined += [word, value]
     return joined
-
-
-def retyped(argv: Sequence[str], options: Mapping[str, str]) -> str:
-    """The command line as typed, with these options given their new values; fit for a shell."""
-    words: list[str] = []
-    left, old = dict(options), list(argv)
-    while old:
-        name, equals, _ = (word := old.pop(0)).partition("=")
-        if name not in options:
-            words.append(word)
-            continue
-        if not equals and old:
-            old.pop(0)
-        if name in left:
-            words += [name, left.pop(name)]
-    return shlex.join([*words, *(word for pair in left.items() for word in pair)])
 
 
 def _take(words: list[str], belongs) -> list[str]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stgcn_cli.config import presets
 from stgcn_cli.config.schema import DataConfig, Preset
-from stgcn_cli.config.skeletons import LAYOUTS, Layout
+from stgcn_cli.config.skeletons import Layout
 from stgcn_cli.data import sampling, streams
 from stgcn_cli.data.augment import AugmentConfig, Sides, augmented
 from stgcn_cli.data.draws import Draws
@@ -52,7 +52,7 @@ class Clips:
     def of(
         cls,
         split: Split,
-        preset: Preset | DataConfig,
+        preset: Preset,
         device: torch.device,
         dtype: torch.dtype = torch.float32,
         samples: int = 1,
@@ -61,8 +61,7 @@ class Clips:
 
         `samples` of each clip are shown in an evaluation.
         """
-        data = preset.data if isinstance(preset, Preset) else preset
-        layout = presets.layout_of(preset) if isinstance(preset, Preset) else LAYOUTS.get(data.layout, LAYOUTS["ntu"])
+        data, layout = preset.data, presets.layout_of(preset)
         store, index = split.store, split.indices
         starts, lengths = _persons(store.starts[index], data.num_person), store.lengths[index]
         body = BodyFrames.of(store.frames, store.starts[index], lengths) if data.normalize == "body" else None

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,9 @@ from stgcn_cli.models import build_model
 from stgcn_cli.runtime.distributed import World
 from stgcn_cli.runtime.memory import peak_bytes, reset_peak, tune_allocator
 from stgcn_cli.runtime.precision import computing, dtype_of, set_up
-from stgcn_cli.training import train
-from stgcn_cli.training.options import State, TrainPlan
-from stgcn_cli.training.step import Step, build_loss_of, step_function
+from stgcn_cli.training.optim import build_loss, build_optimizer
+from stgcn_cli.training.options import Learner, State
+from stgcn_cli.training.step import step
 
 _SINGLES = 20  # clips whose latency is measured, at least
 ON_CPU = 4  # clips of a batch by default
@@ -152,10 +153,10 @@ def measure(options: BenchOptions, reporter: Reporter) -> Measured:
                 advance(1)
             return times[1:]
 
-        step, evaluate = train_step(preset, device, precision), eval_step(preset, device, precision)
+        train, evaluate = train_step(preset, device, precision), eval_step(preset, device, precision)
         return Measured(
             options=options, peak=peak,
-            train=timed(lambda: step(x, labels), options.rounds),
+            train=timed(lambda: train(x, labels), options.rounds),
             evaluate=timed(lambda: evaluate(x, labels), options.rounds),
             latency=timed(lambda: evaluate(x[-1:], labels[-1:]), singles),
             phases=_phases(options, lambda: clips.batch(index)[0], labels, lambda: advance(1)),
@@ -203,21 +204,20 @@ def peak_of_step(preset: Preset, batch: int, device: torch.device, precision: st
 
 def _peak_here(preset: Preset, batch: int, device: torch.device, precision: str) -> float:
     reset_peak(device)
-    step = train_step(preset, device, precision)
+    train = train_step(preset, device, precision)
     x, labels = batch_of(preset, batch, device)
     for _ in range(2):
-        step(x, labels)
+        train(x, labels)
     return peak_bytes(device)
 
 
-def train_step(preset: Preset, device: torch.device, precision: str) -> Step:
+def train_step(preset: Preset, device: torch.device, precision: str) -> Callable[[Tensor, Tensor], object]:
     """Return the step that `train` takes: x (N, C, T, V, M), labels (N,) -> loss and logits; the weights change."""
     preset = with_counts(preset)
     model = _model(preset, device, precision).train()
-    state = State(model, train.build_optimizer(preset, model))
-    return step_function(
-        TrainPlan(preset=preset, pickles=(), folder=Path(), precision=precision), World(0, 1, device), state, model
-    )
+    state, loss = State(model, build_optimizer(preset, model)), build_loss(preset.loss)
+    learner = Learner(state=state, net=model, loss=loss, world=World(0, 1, device), precision=precision)
+    return partial(step, learner)
 
 
 def eval_step(preset: Preset, device: torch.device, precision: str) -> Callable[[Tensor, Tensor], Tensor]:
@@ -225,11 +225,11 @@ def eval_step(preset: Preset, device: torch.device, precision: str) -> Callable[
     model = _model(preset, device, precision).eval()
 
     @torch.inference_mode()
-    def step(x: Tensor, labels: Tensor) -> Tensor:
+    def evaluate(x: Tensor, labels: Tensor) -> Tensor:
         with computing(precision, device):
             return model(x).cpu()
 
-    return step
+    return evaluate
 
 
 def _phases(
@@ -239,7 +239,7 @@ def _phases(
     device, precision = options.device, options.precision
     preset = with_counts(options.preset)
     model = _model(preset, device, precision).train()
-    optimizer, loss_of = train.build_optimizer(preset, model), build_loss_of(preset)
+    optimizer, loss_of = build_optimizer(preset, model), build_loss(preset.loss)
     held: dict[str, Tensor] = {}
 
     def forward() -> None:

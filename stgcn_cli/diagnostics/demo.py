@@ -25,14 +25,14 @@ SUBJECTS, REPETITIONS = tuple(range(1, 41)), 2
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demonstration came to."""
+    """Result of the demonstration."""
 
     clips: int
     train_clips: int
     val_clips: int
     train_subjects: int
     val_subjects: int
-    told: dict[str, float]  # metrics, those that say something
+    metrics: dict[str, float]  # those that are informative for so many classes
     run: Path
     result: Path
     confusion: Path
@@ -51,13 +51,11 @@ def show(folder: Path, epochs: int | None, seed: int, device: str, reporter: Rep
     summary = prepare_ntu(PrepareOptions(dataset="ntu60", sources=[raw], out=annotations, splits=["xsub"]))
     reporter.note("3/4  train (about a minute on two cores)")
     preset = presets.load("demo", [f"train.epochs={epochs}"] if epochs else [])
-    wishes = RunOptions(
-        data=(annotations,),
-        work_dir=_free(folder),
-        seed=seed,
+    options = RunOptions(
+        preset=preset, launch=LaunchConfig(device), data=(annotations,), work_dir=_free(folder), seed=seed,
         precision=resolve_precision("auto", device, training=True),
-    )
-    outcome = run(preset, LaunchConfig(device), wishes, reporter)
+    )  # fmt: skip
+    outcome = run(options, reporter)
     if outcome is None:
         raise RunError("The demonstration is one process; it does not run under torchrun.")
     reporter.note("4/4  evaluate on subjects never trained on")
@@ -78,5 +76,5 @@ def show(folder: Path, epochs: int | None, seed: int, device: str, reporter: Rep
 
 
 def _free(folder: Path) -> Path:
-    """The first run folder in `folder` that is not there yet."""
+    """Return the first run folder in `folder` that does not exist yet."""
     return next(path for n in range(1, 100_000) if not (path := folder / ("run" if n == 1 else f"run-{n}")).exists())

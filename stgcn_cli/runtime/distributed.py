@@ -77,10 +77,9 @@ def resolve_device(device: str, gpus: int) -> str:
     if device == "cpu" or (device == "auto" and present == 0 and gpus == 1):
         return "cpu"
     if gpus > present:
-        works = {"--gpus": str(present)} if present else {"--gpus": "1", "--device": "cpu"}
-        several = f"Or run {gpus} processes on the processor: --gpus {gpus} --device cpu" if gpus > 1 else ""
         found = f"{present} CUDA GPU{'' if present == 1 else 's'}" if present else "no CUDA GPU"
-        raise UsageError(f"--gpus {gpus} was asked for, but this machine has {found}.", several, instead=works)
+        hint = f"Use --gpus {present}." if present else f"Use --gpus {gpus} --device cpu to train on the processor."
+        raise UsageError(f"--gpus {gpus} is not possible: this machine has {found}.", hint)
     return "cuda"
 
 

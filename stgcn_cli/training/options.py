@@ -24,7 +24,7 @@ class RunOptions:
     """Options of a run: what the user chose, with device and precision resolved."""
 
     preset: Preset
-    launch: LaunchConfig = LaunchConfig("cpu")
+    launch: LaunchConfig = field(default_factory=lambda: LaunchConfig("cpu"))
     data: tuple[Path, ...] = ()  # folders and pickles; empty: the default data folder
     work_dir: Path | None = None
     resume: bool = False  # the run in work_dir, else the preset's newest

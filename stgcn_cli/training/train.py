@@ -65,7 +65,7 @@ def train(job: Job, world: World) -> dict[str, Any]:
 def open_dataset(job: Job, stores: list[Store], name: str, world: World) -> Dataset:
     """Return the split `name` with its clips on the device. Raises DataError when it is missing."""
     split = find_split(stores, name)
-    return Dataset(split, Clips.of(split, job.preset.data, world.device, dtype_of(job.options.precision)))
+    return Dataset(split, Clips.of(split, job.preset, world.device, dtype_of(job.options.precision)))
 
 
 def start(job: Job, world: World) -> State:
@@ -138,7 +138,7 @@ def _open_log(job: Job, world: World, state: State, clips: int) -> NullLog:
     """Open the log on rank 0, cut back to the checkpoint that training starts from."""
     if not world.is_first:
         return NullLog()
-    log: NullLog = RunLog(job.folder)
+    log = RunLog(job.folder)
     log.cut_back(state.epoch, state.step)
     if state.epoch or state.step:
         restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
@@ -148,7 +148,7 @@ def _open_log(job: Job, world: World, state: State, clips: int) -> NullLog:
         log.write({"mode": "resumed", "epoch": state.epoch, "iter": state.step, "restarts": restarts})
     if job.options.tensorboard:
         steps = len(batches_of_epoch(job.options, clips, 0, 0, world.size))
-        log = TensorBoardLog(log, job.folder, steps, state.epoch * steps + state.step)
+        return TensorBoardLog(log, job.folder, steps, state.epoch * steps + state.step)
     return log
 
 

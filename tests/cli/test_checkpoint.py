@@ -10,7 +10,7 @@ from stgcn_cli.config import presets
 from stgcn_cli.errors import CheckpointError, UsageError
 from stgcn_cli.models import build_model
 from stgcn_cli.runs import checkpoint, convert, inspect
-from stgcn_cli.training import train
+from stgcn_cli.training.optim import build_optimizer
 
 PRESET = presets.load("ntu60-xsub-3d", ["model.num_classes=3", "data.classes=none"])
 
@@ -19,7 +19,7 @@ PRESET = presets.load("ntu60-xsub-3d", ["model.num_classes=3", "data.classes=non
 def ours(tmp_path):
     """A last.pth as training writes it, momenta included, in float64 and with the ways of a GPU's optimizer."""
     model = build_model(PRESET).double()
-    optimizer = train.build_optimizer(PRESET, model)
+    optimizer = build_optimizer(PRESET, model)
     model(torch.randn(1, 3, 8, 25, 1).double()).sum().backward()
     optimizer.step()
     meta = {"preset": presets.to_toml(PRESET), "CLASSES": ["a", "b", "c"], "epoch": 7, "seed": 0, "best": None}

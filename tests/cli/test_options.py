@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stgcn_cli.cli.options import join_values, retyped
+from stgcn_cli.cli.options import join_values
 
 
 def test_several_metrics_after_one_option_are_joined():
@@ -16,12 +16,6 @@ def test_a_checkpoint_after_the_metrics_is_not_swallowed():
 def test_settings_after_one_option_become_options():
     joined = join_values(["train", "--cfg-options", "a=1", "b=2", "--seed", "3"])
     assert joined == ["train", "--cfg-options", "a=1", "--cfg-options", "b=2", "--seed", "3"]
-
-
-def test_a_line_is_typed_again_with_other_values():
-    words = ["train", "-p", "my preset", "--gpus=3", "--seed", "1", "--gpus", "4"]
-    assert retyped(words, {"--gpus": "2", "--device": "cpu"}) == "train -p 'my preset' --gpus 2 --seed 1 --device cpu"
-    assert retyped(["eval", "x", "--gpus"], {"--gpus": "1"}) == "eval x --gpus 1"
 
 
 def test_an_option_without_its_value_is_left_to_the_parser():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from stgcn_cli.config.schema import LossConfig
 from stgcn_cli.models.deduplicate import rounded_up
 from stgcn_cli.models.stgcn import STGCN
 from stgcn_cli.training.optim import build_loss
@@ -26,9 +27,9 @@ def model_for(figures, name: str, dtype: torch.dtype) -> STGCN:
 
 def loss_for(name: str):
     if name != "babel60-wfl":
-        return build_loss("cross-entropy")
+        return build_loss(LossConfig())
     preset = tomllib.loads((ROOT / "presets" / "babel60-wfl.toml").read_text())
-    return build_loss("cb-focal", preset["loss"]["class_counts"])
+    return build_loss(LossConfig(name="cb-focal", class_counts=tuple(preset["loss"]["class_counts"])))
 
 
 def sums(tensor) -> list[float]:

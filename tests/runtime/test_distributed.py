@@ -33,11 +33,12 @@ def gradients(pickle_path, world: World) -> dict[str, torch.Tensor]:
     preset = presets.load("ntu60-xsub-3d", SETTINGS)
     split = find_split(open_stores([pickle_path]), "xsub_train")
     clips = Clips.of(split, preset, world.device, torch.float64)
-    plan = options.TrainPlan(preset=preset, pickles=(pickle_path,), folder=pickle_path.parent)
     model = build_model(preset)
     weights.fill(model, "B")
-    net = train._parallel(model.double().eval(), world)
-    x, labels = clips.batch(step.batches_of_epoch(plan, len(clips), 0, world.rank, world.size)[0])
+    net = train.parallel(model.double().eval(), world)
+    x, labels = clips.batch(
+        step.batches_of_epoch(options.RunOptions(preset=preset), len(clips), 0, world.rank, world.size)[0]
+    )
     cross_entropy(net(x), labels).backward()
     return {name: parameter.grad for name, parameter in model.named_parameters()}
 
@@ -54,13 +55,14 @@ def validated(pickle_path, world: World) -> list[dict]:
     """Worker: a validation in a world whose other ranks have other BatchNorm statistics, as after training."""
     preset = presets.load("ntu60-xsub-3d", SETTINGS)
     split = find_split(open_stores([pickle_path]), "xsub_val")
-    plan = options.TrainPlan(preset=preset, pickles=(pickle_path,), folder=pickle_path.parent)
-    state = train.start(plan, world)
+    job = options.Job(options.RunOptions(preset=preset), (pickle_path,), pickle_path.parent)
+    state = train.start(job, world)
     for name, buffer in state.model.named_buffers():
         if name.endswith("running_mean") and world.rank > 0:
             buffer += torch.arange(len(buffer))
-    clips = Clips.of(split, preset, world.device)
-    train.validate(plan, world, state, split, clips, train.NullLog())
+    data = options.Dataset(split, Clips.of(split, preset, world.device))
+    learner = train.learner_of(job, world, state)
+    train.validate(options.TrainContext(job=job, learner=learner, data=data, log=train.NullLog()), data)
     mine = {name: buffer.double().sum().item() for name, buffer in state.model.named_buffers()}
     everyones = [None] * world.size
     if world.size > 1:
@@ -113,7 +115,7 @@ def test_a_dead_worker_is_replaced_and_the_run_ends_as_undisturbed(stgcn, small_
     os.kill(workers[-1], signal.SIGKILL)
     _, err = running.communicate(timeout=240)
     assert running.returncode == 0, err
-    assert "A worker died; all were started again (restart 1)" in err
+    assert "A worker died; all workers were restarted (restart 1)" in err
     log = [json.loads(line) for line in (tmp_path / "shot" / "log.jsonl").read_text().splitlines()]
     assert [record["restarts"] for record in log if record["mode"] == "resumed"] == [1]
     calm, shot = (

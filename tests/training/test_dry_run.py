@@ -8,9 +8,8 @@ from stgcn_cli.config import presets
 from stgcn_cli.data.splits import find_split, open_stores
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.reporter import SILENT
-from stgcn_cli.runtime.distributed import LaunchConfig
 from stgcn_cli.training import dry_run
-from stgcn_cli.training.options import RunOptions, TrainPlan
+from stgcn_cli.training.options import RunOptions
 from tests.cli.runner import run_stgcn
 from tests.conftest import SMALL, write_small_data
 
@@ -72,13 +71,9 @@ def test_what_training_refuses_is_refused(place, monkeypatch):
     assert said.code == 2 and "already contains a run" in said.err, said.err
     monkeypatch.chdir(place)
     with pytest.raises(DataError, match="the model has 2 classes"):
-        dry_run.plan_run(
-            presets.load("ntu60-xsub-3d", ["model.num_classes=2"]), LaunchConfig("cpu"), RunOptions(), SILENT
-        )
+        dry_run.plan_run(RunOptions(preset=presets.load("ntu60-xsub-3d", ["model.num_classes=2"])), SILENT)
     with pytest.raises(DataError, match=r"nowhere\.pkl not found"):
-        dry_run.plan_run(
-            presets.load("ntu60-xsub-3d"), LaunchConfig("cpu"), RunOptions(data=(Path("nowhere.pkl"),)), SILENT
-        )
+        dry_run.plan_run(RunOptions(preset=presets.load("ntu60-xsub-3d"), data=(Path("nowhere.pkl"),)), SILENT)
 
 
 @pytest.mark.slow
@@ -86,10 +81,10 @@ def test_memory_of_a_batch_is_told_from_a_part_of_it(place, monkeypatch):
     """The part is measured, the rest is added: near to what the whole batch takes."""
     preset = presets.load("ntu60-xsub-3d", ["data.clip_len=32", "model.num_classes=3", "train.batch_size=8"])
     split = find_split(open_stores([place / "data" / "ntu60.pkl"]), "xsub_train")
-    plan, device = TrainPlan(preset=preset, pickles=(), folder=place), torch.device("cpu")
+    options = RunOptions(preset=preset)
     monkeypatch.setattr(dry_run, "_SECONDS", 0)
-    part = dry_run.measure(plan, split, device, 1)
+    part = dry_run.measure(options, split)
     assert not part.is_whole and part.clips == 2 and part.batch == 8
     monkeypatch.setattr(dry_run, "_SECONDS", 1e6)
-    whole = dry_run.measure(plan, split, device, 1)
+    whole = dry_run.measure(options, split)
     assert whole.is_whole and whole.memory / 2 < part.memory < whole.memory * 2

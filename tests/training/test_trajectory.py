@@ -11,16 +11,17 @@ from stgcn_cli.data import loader
 from stgcn_cli.data.splits import Split, open_stores
 from stgcn_cli.evaluation import score
 from stgcn_cli.models import build_model
+from stgcn_cli.runs.log import NullLog
 from stgcn_cli.runtime.distributed import World
 from stgcn_cli.runtime.precision import dtype_of
-from stgcn_cli.training import options, train
-from stgcn_cli.training import step as epochs_module
+from stgcn_cli.training import options, step, train
+from stgcn_cli.training.optim import build_optimizer
 from tests.factories import weights
 
 ALONE = World(0, 1, torch.device("cpu"))
 
 
-class Rows(train.NullLog):
+class Rows(NullLog):
     """Keeps what the reference figures keep of every step."""
 
     def __init__(self):
@@ -34,24 +35,26 @@ class Rows(train.NullLog):
 def trained(monkeypatch, pickle_path, preset_name, tag, epochs, steps=None):
     """Train in the order of the file as tag says; returns rows (steps, 6) and logits (clips, classes)."""
 
-    def in_order(plan, clips, epoch, rank, world):
-        return loader.epoch_order(clips, 0, 0, plan.preset.data.passes, shuffle=False).split(8)[:steps]
+    def in_order(options, clips, epoch, rank, world):
+        return loader.epoch_order(clips, 0, 0, options.preset.data.passes, shuffle=False).split(8)[:steps]
 
     variant, kind, lr = tag.removeprefix("BABEL_wfl_").split("_")
     settings = [f"optim.lr={lr.removeprefix('lr')}", "optim.steps=[1, 2]", "train.batch_size=8", "train.log_every=1"]
     settings += [f"train.epochs={epochs}"] + (["data.clip_len=30"] if "ntu" in preset_name else [])
     preset, precision = presets.load(preset_name, settings), {"f32": "float32", "f64": "float64"}[kind]
-    monkeypatch.setattr(epochs_module, "batches_of_epoch", in_order)
+    monkeypatch.setattr(step, "batches_of_epoch", in_order)
     store = open_stores([pickle_path])[0]
     split = Split("train", store, np.arange(len(store)))
     clips = loader.Clips.of(split, preset, ALONE.device, dtype_of(precision))
     model = build_model(preset)
     weights.fill(model, variant)
     model.to(dtype_of(precision))
-    state, log = options.State(model, train.build_optimizer(preset, model)), Rows()
-    plan = options.TrainPlan(preset=preset, pickles=(), folder=pickle_path.parent, precision=precision)
+    state, log = options.State(model, build_optimizer(preset, model)), Rows()
+    job = options.Job(options.RunOptions(preset=preset, precision=precision), (), pickle_path.parent)
+    learner, data = train.learner_of(job, ALONE, state), options.Dataset(split, clips)
+    context = options.TrainContext(job=job, learner=learner, data=data, log=log)
     for epoch in range(epochs):
-        epochs_module.train_epoch(plan, ALONE, state, model, clips, split, log, epoch)
+        step.train_epoch(context, epoch)
     scores = score.score_clips(model, clips, world=ALONE, precision=precision, batch_size=8, advance=lambda n: None)
     return np.array(log.rows), scores.numpy()
 
@@ -83,8 +86,8 @@ def test_the_first_steps_equal_the_references(monkeypatch, figures, tmp_path, ta
     rows, _ = trained(monkeypatch, tmp_path / "train.pkl", "ntu60-xsub-3d", tag, epochs=1)
     wanted = figures[tag][:2]
     np.testing.assert_allclose(rows[:, 2], wanted[:, 2])
-    for step, tolerance in enumerate(tolerances):
-        assert rows[step, 3] == pytest.approx(wanted[step, 3], rel=tolerance)
+    for number, tolerance in enumerate(tolerances):
+        assert rows[number, 3] == pytest.approx(wanted[number, 3], rel=tolerance)
 
 
 SLOW = pytest.mark.slow

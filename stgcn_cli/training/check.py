@@ -1,0 +1,112 @@
+"""Checks of a training run before its folder is made: batch, data, weights to start from, settings of a resumed run."""
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from stgcn_cli.config import catalog, presets
+from stgcn_cli.config.schema import Preset
+from stgcn_cli.data import preflight
+from stgcn_cli.data.locations import find_pickles
+from stgcn_cli.data.splits import find_split, open_stores
+from stgcn_cli.errors import UsageError
+from stgcn_cli.io.reporter import Reporter
+from stgcn_cli.models import build_model
+from stgcn_cli.runs import checkpoint, transfer
+from stgcn_cli.runtime.distributed import LaunchConfig
+from stgcn_cli.training import tensorboard
+from stgcn_cli.training.options import RunOptions
+
+_LENGTH_KEYS = {f"train.{key}" for key in ("epochs", "checkpoint_every", "validate_every", "log_every")}
+_FREE_KEYS = _LENGTH_KEYS | {"name", "description"}  # may differ when a run is resumed
+
+
+def check(options: RunOptions, reporter: Reporter) -> tuple[RunOptions, tuple[Path, ...]]:
+    """Check everything that does not need a run folder; return the options with class counts resolved, and the pickles.
+
+    Builds the stores of the pickles. Raises UsageError, DataError, CheckpointError.
+    """
+    preset, launch = options.preset, options.launch
+    check_batch(preset, launch, reporter)
+    if options.tensorboard:
+        tensorboard.check_installed()
+    if launch.world > launch.gpus and options.work_dir is None:
+        raise UsageError("Several machines, torchrun and SLURM need one run folder for all.", "Add --work-dir DIR.")
+    pickles = tuple(find_pickles(preset.data.dataset, (preset.data.train, preset.data.val), options.data))
+    options = dataclasses.replace(options, preset=_check_data(options, pickles, reporter))
+    check_weights(options, reporter)
+    return options, pickles
+
+
+def check_batch(preset: Preset, launch: LaunchConfig, reporter: Reporter) -> None:
+    """Note how the global batch is split over the processes. Raises UsageError when it does not divide evenly.
+
+    The batch size is part of the recipe: BatchNorm's statistics are those of one process.
+    """
+    batch, world = preset.train.batch_size, launch.world
+    unit, units = ("GPU", "GPUs") if launch.device == "cuda" else ("process", "processes")
+    if batch % world:
+        fitting = max(n for n in range(1, world + 1) if batch % n == 0)
+        use = f"--gpus {fitting}" if world == launch.gpus else f"{fitting} processes in all"
+        raise UsageError(
+            f"The global batch of {batch} clips cannot be split evenly over {world} {units}.",
+            f"Use {use}, or change the recipe: --set train.batch_size={-(-batch // world) * world}",
+        )
+    published = _published_batch(preset.name)
+    if launch.is_first and (world > 1 or published not in (None, batch)):
+        reference = f" (published: {published})" if published else ""
+        reporter.note(
+            f"Global batch {batch} = {world} {unit if world == 1 else units} x {batch // world} clips; the learning rate "
+            f"stays {preset.optim.lr:g}; BatchNorm sees {batch // world} clips at a time{reference}."
+        )
+
+
+def _published_batch(name: str) -> int | None:
+    """Return the clips per GPU in the published run of a preset; None where nothing is published."""
+    entry = catalog.find(name)
+    return presets.load(entry.preset).train.batch_size // entry.gpus if entry and entry.gpus else None
+
+
+def _check_data(options: RunOptions, pickles: Iterable[Path], reporter: Reporter) -> Preset:
+    """Check the splits against the preset; return the preset with class counts as numbers."""
+    preset = options.preset
+    with reporter.progress("read the annotations", None) as advance:
+        stores = open_stores(list(pickles), advance)
+    train_split = find_split(stores, preset.data.train)
+    warnings = preflight.check(preset, train_split, training=True)
+    if options.validate:
+        val_split = find_split(stores, preset.data.val)
+        warnings += preflight.check(preset, val_split, training=False) + preflight.check_pair(train_split, val_split)
+    for warning in warnings:
+        reporter.warn(warning)
+    return preflight.with_counts(preset, train_split)
+
+
+def check_weights(options: RunOptions, reporter: Reporter) -> None:
+    """Check the checkpoint to start from. Raises CheckpointError when it cannot be used."""
+    if options.resume_from:
+        checkpoint.load_into(build_model(options.preset), checkpoint.read(options.resume_from))
+    if options.load_from:
+        transfer.check(options.preset, options.load_from, bool(options.freeze), reporter)
+    elif options.freeze and not (options.resume or options.resume_from):
+        reporter.warn("--freeze backbone without --load-from: the backbone keeps its random initial weights.")
+
+
+def check_settings(preset: Preset, folder: Path) -> None:
+    """Raise UsageError when the run in `folder` began with other settings; only its length may differ."""
+    ours, theirs = _flat(preset), _flat(presets.load(str(folder / "preset.toml")))
+    changed = [key for key in ours | theirs if ours.get(key) != theirs.get(key) and key not in _FREE_KEYS]
+    if changed:
+        differences = ", ".join(f"{key} = {ours.get(key)} (was {theirs.get(key)})" for key in changed[:3])
+        raise UsageError(
+            f"The run in {folder} began with other settings: {differences}.",
+            "Resume with the same settings, or start a new run without --resume.",
+        )
+
+
+def _flat(preset: Preset) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in dataclasses.asdict(preset).items():
+        flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
+    return flat
