@@ -10,22 +10,24 @@ import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO, Any
 
 import numpy as np
 
 from stgcn_cli.data.locations import split_in_name
+from stgcn_cli.data.matching import NameIndex
 from stgcn_cli.data.ntu.names import BENCHMARKS, benchmark_name
 from stgcn_cli.errors import DataError, UsageError
-from stgcn_cli.io import safe_pickle
+from stgcn_cli.io import foreign, safe_pickle
 from stgcn_cli.io.pickle_values import HeldArray, Refused
-from stgcn_cli.io.text import nearest, nearest_file, printable, shown
+from stgcn_cli.io.text import nearest, nearest_file, one_line, printable, shown
 
 _CONVERSIONS = {  # what users have in their pickles, and the line that converts it
-    "torch": "Convert tensors before pickling: record['keypoint'] = record['keypoint'].numpy()",
-    "pandas": "Convert pandas objects before pickling: record['keypoint'] = frame.to_numpy()",
+    "torch": "Convert tensors before pickling: record['keypoint'] = record['keypoint'].numpy(); record['label'] = int(record['label'])",
+    "pandas": "Convert pandas objects before pickling: record['keypoint'] = frame.to_numpy(); record['label'] = int(label.iloc[0])",
 }
+_PLAIN = "Keep plain values before pickling: numbers, texts, lists, dicts and numpy arrays."
 
 
 class Records(Sequence[Any]):
@@ -54,6 +56,7 @@ class Annotations:
     records: Records
     splits: dict[str, list[str]] | None
     own: str | None
+    renamed: str = ""  # an example of a name in a split that differs from its record's in a folder or suffix
 
     @functools.cached_property
     def members(self) -> dict[str, list[str]]:
@@ -88,16 +91,101 @@ def read(path: Path) -> Annotations:
     path = Path(path)
     stream = _open(path)
     value = _load(path, stream, hold=True)
-    if isinstance(value, list):
-        return Annotations(path, Records(value, path, stream), None, split_in_name(path))
+    if follows := _following(path, stream):
+        value = _together(path, [value, *follows])
+    if isinstance(value, dict) and isinstance(value.get("keypoint"), HeldArray | np.ndarray):
+        value = [{"frame_dir": path.stem, **value}]  # one record, as scripts write a file for each video
+    if isinstance(value, list) and not any(isinstance(item, HeldArray | np.ndarray) for item in value):
+        return Annotations(path, Records(_plain_records(value), path, stream), None, split_in_name(path))
     if isinstance(value, dict) and isinstance(value.get("annotations"), list) and isinstance(value.get("split"), dict):
         named = _filled(value["split"], path, stream)
         splits = {str(split): _names_in(path, split, names) for split, names in named.items()}
-        return Annotations(path, Records(value["annotations"], path, stream), splits, None)
+        records = _plain_records(value["annotations"])
+        splits, renamed = _matched(splits, records)
+        return Annotations(path, Records(records, path, stream), splits, None, renamed)
+    raise _not_annotations(path, value)
+
+
+def _following(path: Path, stream: io.BufferedReader) -> list[Any]:
+    """Return the values of further pickles in a file that several were appended to. Raises DataError."""
+    size, values = os.fstat(stream.fileno()).st_size, []
+    while (place := stream.tell()) < size:
+        try:
+            values.append(safe_pickle.load(stream, size, hold=True))
+        except Exception as error:  # no pickle
+            raise DataError(
+                f"{path}: {size - place:,} bytes follow the end of its pickle (byte {place:,}), which cannot be read.",
+                "Was something appended to it, or another file written over it?",
+            ) from error
+    return values
+
+
+def _together(path: Path, values: list[Any]) -> list[Any]:
+    """Return the records of pickles that were appended to each other: lists, or single records. Raises DataError."""
+    records: list[Any] = []
+    for value in values:
+        if isinstance(value, dict) and "keypoint" in value:
+            records.append(value)
+        elif isinstance(value, list):
+            records += value
+        else:
+            raise DataError(
+                f"{path} contains {len(values)} pickles, one after the other; expected lists of records or single records.",
+                "Write one file for each: open(FILE, 'wb')",
+            )
+    return records
+
+
+def _plain_records(records: list[Any]) -> list[Any]:
+    """Return the records with names, labels and lengths as plain values where they have other harmless types."""
+    return [_plain_record(record) if isinstance(record, dict) else record for record in records]
+
+
+def _plain_record(record: dict[Any, Any]) -> dict[Any, Any]:
+    changes: dict[str, Any] = {}
+    name, label = record.get("frame_dir"), record.get("label")
+    if isinstance(name, PurePath):
+        changes["frame_dir"] = name.as_posix()
+    elif isinstance(name, int | np.integer) and not isinstance(name, bool):
+        changes["frame_dir"] = str(name)
+    if isinstance(label, np.ndarray) and label.size == 1:
+        label = changes["label"] = label.item()
+    if isinstance(label, float | np.floating) and float(label).is_integer():
+        changes["label"] = int(label)
+    plain = record | changes if changes else record
+    if "total_frames" in plain and plain["total_frames"] is None:
+        plain = {key: value for key, value in plain.items() if key != "total_frames"}
+    return plain
+
+
+def _matched(splits: dict[str, list[str]], records: list[Any]) -> tuple[dict[str, list[str]], str]:
+    """Return the splits with the names of the records, where they differ in a folder or suffix, and an example of it."""
+    there = [
+        record["frame_dir"]
+        for record in records
+        if isinstance(record, dict) and isinstance(record.get("frame_dir"), str)
+    ]
+    index, renamed = NameIndex(there), ""
+    known = set(there)
+    for split, names in splits.items():
+        for place, name in enumerate(names):
+            if name not in known and (found := index.find(name)):
+                names[place] = found
+                renamed = renamed or f"{one_line(name)!r} in {one_line(split)} is {one_line(found)!r}"
+    return splits, renamed
+
+
+def _not_annotations(path: Path, value: Any) -> DataError:
+    """Return what to say of a pickle that holds something else."""
+    if isinstance(value, list) or (isinstance(value, dict) and "pred_score" in value):
+        return DataError(
+            f"{path} contains scores of an evaluation (a result of `stgcn eval --out`), not annotations.",
+            f"Measure them again: stgcn eval {path} --data FILE",
+        )
     found = "an array" if isinstance(value, HeldArray) else shown(value)
     if isinstance(value, dict):
         found += f" with the keys {', '.join(map(str, value))[:80]}"
-    raise DataError(
+    return DataError(
         f"{path} contains {printable(found)}, not annotations.",
         'Expected a list of records, or {"split": {...}, "annotations": [...]}.',
     )
@@ -140,7 +228,9 @@ def _open(path: Path) -> io.BufferedReader:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would block, reading a device never end
             raise DataError(f"{path} is not a regular file.")
-        return open(path, "rb")
+        stream = open(path, "rb")  # noqa: SIM115
+        foreign.refuse(path, foreign.peek(stream), "an annotation pickle", ("pickle",))
+        return stream
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.{nearest_file(path)}") from error
 
@@ -159,19 +249,30 @@ def _filled(bare: Any, path: Path, stream: IO[bytes]) -> Any:
 def _load(path: Path, stream: io.BufferedReader, hold: bool) -> Any:
     try:
         return safe_pickle.load(stream, os.fstat(stream.fileno()).st_size, hold)
-    except Refused as error:
-        raise DataError(
-            f"Refused to load {path}: it references {printable(error)}, which an annotation file may not contain. "
-            "No code was executed.",
-            next((hint for name, hint in _CONVERSIONS.items() if str(error).startswith(name)), ""),
-        ) from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     except Exception as error:  # a damaged pickle can make Python raise anything
-        raise DataError(
-            f"{path} is not a readable pickle: {safe_pickle.cause(error)} (near byte {stream.tell():,}).",
-            "Was it cut off in a copy?",
-        ) from error
+        raise _unreadable(path, stream, error) from error
+
+
+def _unreadable(path: Path, stream: io.BufferedReader, error: Exception) -> DataError:
+    """Return what to say of a pickle that raised `error`."""
+    place = stream.tell()
+    if foreign.are_line_ends_changed(stream):
+        return DataError(
+            f"{path} was changed in a copy: its line ends became CRLF, as in a text.",
+            "Copy it in binary mode (FTP: binary; Git: *.pkl binary in .gitattributes).",
+        )
+    if isinstance(error, Refused):
+        return DataError(
+            f"Refused to load {path}: it references {printable(error)}, which an annotation file may not contain. "
+            "No code was executed.",
+            next((hint for name, hint in _CONVERSIONS.items() if str(error).startswith(name)), _PLAIN),
+        )
+    return DataError(
+        f"{path} is not a readable pickle: {safe_pickle.cause(error)} (near byte {place:,}).",
+        "Was it cut off in a copy?",
+    )
 
 
 def _names_in(path: Path, split: object, names: Any) -> list[str]:
@@ -180,9 +281,9 @@ def _names_in(path: Path, split: object, names: Any) -> list[str]:
         raise DataError(f"{where} is {shown(names)}, not a list of names.")
     plain = names.ravel().tolist() if isinstance(names, np.ndarray) else list(names)
     for name in plain:
-        if not isinstance(name, str | int):
+        if not isinstance(name, str | int | PurePath):
             raise DataError(f"{where} contains {shown(name)}; expected names.")
-    return list(map(str, plain))
+    return [name.as_posix() if isinstance(name, PurePath) else str(name) for name in plain]
 
 
 def choose_splits(dataset: str, available: Sequence[str], wanted: Sequence[str] | None) -> list[str]:

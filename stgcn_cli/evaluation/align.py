@@ -105,7 +105,7 @@ def with_labels(saved: SavedScores, where: LabelSource, reporter: Reporter) -> S
     """Return the scores with the labels of the annotations in `where.data`; as they are without `data`."""
     if not where.data:
         if saved.labels is None:
-            raise UsageError(f"{saved.path} holds no labels.", "Give the annotations: --data FILE.pkl")
+            raise UsageError(f"{saved.path} contains scores without labels.", "Give the annotations: --data FILE.pkl")
         return saved
     split = _find_split(saved, where, reporter)
     names = tuple(split.store.names[index] for index in split.indices)

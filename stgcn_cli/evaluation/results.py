@@ -16,6 +16,7 @@ from stgcn_cli.data.archives import check_packed
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.evaluation import metrics, score
 from stgcn_cli.evaluation.score import EvalResult
+from stgcn_cli.io import foreign
 from stgcn_cli.io.files import atomic_write
 from stgcn_cli.io.outputs import MARKS, suffix_of
 from stgcn_cli.io.text import nearest, nearest_file, printable
@@ -32,14 +33,20 @@ def read(path: Path) -> EvalResult:
     """The result in a `.npz` of ours. Raises DataError for another file, or one that is damaged."""
     how = "Make one: stgcn eval CHECKPOINT --out result.npz"
     try:
+        kind = foreign.kind_of(foreign.head_of(path))
+        if kind is not None and kind.key == "pickle":
+            raise DataError(f"{path} contains scores without names and labels; expected a result in a .npz.", how)
+        foreign.refuse(path, foreign.head_of(path), "a result (.npz)", ("npz", "zip", "empty"))
         check_packed(path)
         with np.load(path, allow_pickle=False) as arrays:
             scores, labels, names = arrays["scores"], arrays["labels"], arrays["names"]
             preset, split, source = (str(arrays[key][()]) for key in ("preset", "split", "source"))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.{nearest_file(path)}", how) from error
+    except DataError:
+        raise
     except Exception as error:  # a damaged archive can make numpy raise anything
-        raise DataError(f"{path} is no result that describes itself: {printable(error)[:200]}.", how) from error
+        raise DataError(f"{path} is not a readable result: {printable(error)[:200]}.", how) from error
     recipe = presets.from_text(preset.encode(), str(path), "result")
     fits = scores.ndim == 2 and scores.shape == (len(names), recipe.model.num_classes) and scores.dtype.kind == "f"
     if not (fits and labels.shape == names.shape and (labels.dtype.kind, names.dtype.kind) == ("i", "U")):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from stgcn_cli.errors import CheckpointError
-from stgcn_cli.io import safe_pickle
+from stgcn_cli.io import foreign, safe_pickle
 from stgcn_cli.io.pickle_values import Maker, Refused
 from stgcn_cli.io.safe_pickle import DataUnpickler
 from stgcn_cli.io.text import nearest_file, one_line, printable, shown
@@ -31,6 +31,7 @@ _BYTES = {
     "ComplexDouble": 16, "ComplexFloat": 8,
 }  # fmt: skip
 _TYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
+_LEFT_TO_READERS = ("torch", "zip", "npz", "pickle", "packed", "empty")
 _CUT = "Was it cut off in a copy?"
 
 
@@ -66,8 +67,10 @@ def check(path: Path) -> None:
 
 
 def _check(stream: IO[bytes], size: int) -> None:
-    head = stream.read(512)
-    stream.seek(0)
+    head = foreign.peek(stream)
+    kind = foreign.kind_of(head)
+    if kind is not None and kind.key not in _LEFT_TO_READERS:
+        raise CheckpointError(f"{stream.name} is {kind.what}; expected a checkpoint.", kind.hint.format(stream.name))
     offset, magic = _TAR
     if head.startswith(b"PK\x03\x04"):
         _check_zip(stream, size)
@@ -119,7 +122,12 @@ def _check_older(stream: IO[bytes], size: int) -> None:
     """Check torch's format before 2020: consecutive pickles, then the values."""
     magic = safe_pickle.load(stream, size)
     if type(magic) is not int or magic != _MAGIC:
-        raise ValueError("it is not a file of torch")
+        if foreign.are_line_ends_changed(stream):
+            raise ValueError("its line ends were changed in a copy (CRLF)")
+        raise CheckpointError(
+            f"{stream.name} is a pickle, but not a checkpoint of torch.",
+            "Annotations: stgcn data inspect FILE. Scores of an evaluation: stgcn eval FILE --data ANNOTATIONS",
+        )
     for _ in range(2):  # the protocol; the system it was written on
         safe_pickle.load(stream, size)
     storages = _storages(stream, size)

@@ -15,6 +15,7 @@ from typing import Any
 
 from stgcn_cli.data.readers import annotation, arrays, coco, mmpose, ntu_text, openpose, table
 from stgcn_cli.data.readers.parsing import Options
+from stgcn_cli.io import foreign
 
 _HEAD = 1 << 16  # bytes of a file that tell what it is
 
@@ -28,18 +29,28 @@ class Format:
     read: Callable[[Path, Options], Iterator[dict[str, Any]]]
     raw: bool = True  # the coordinates of a sensor; False: prepared already
     fits: Callable[[bytes], bool] = lambda head: True
+    kinds: tuple[str, ...] = ()  # of `io.foreign` that its files are; none for texts
 
 
 FORMATS = {
     "skeleton": Format("NTU RGB+D text, 25 joints in 3-D; also a zip of them", (".skeleton",), ntu_text.read),
-    "pickle": Format("annotation pickle, either dialect", (".pkl", ".pickle"), annotation.read, raw=False),
-    "npy": Format("one array: T V C or M T V C", (".npy",), arrays.read_npy),
-    "npz": Format("arrays by name: keypoint and more", (".npz",), arrays.read_npz),
+    "pickle": Format(
+        "annotation pickle, either dialect", (".pkl", ".pickle"), annotation.read, raw=False, kinds=("pickle",)
+    ),
+    "npy": Format("one array: T V C or M T V C", (".npy",), arrays.read_npy, kinds=("npy",)),
+    "npz": Format("arrays by name: keypoint and more", (".npz",), arrays.read_npz, kinds=("npz", "zip")),
     "csv": Format("a row a joint: clip,frame,person,joint,x,y,...", (".csv",), table.read, fits=table.fits),
     "openpose": Format("OpenPose *_keypoints.json, one a frame", (".json",), openpose.read, fits=openpose.fits),
     "mmpose": Format("MMPose predictions of a video", (".json",), mmpose.read, fits=mmpose.fits),
     "coco": Format("COCO keypoints, COCO results, AlphaPose", (".json",), coco.read, fits=coco.fits),
 }
+
+
+def read_file(path: Path, format: str, options: Options) -> Iterator[dict[str, Any]]:
+    """The records of a file, read as this format. Raises DataError for one that is evidently something else."""
+    known = FORMATS[format]
+    foreign.refuse(path, foreign.head_of(path), f"{format}: {known.what}", known.kinds)
+    yield from known.read(path, options)
 
 
 def recognise(path: Path) -> str | None:
@@ -49,4 +60,8 @@ def recognise(path: Path) -> str | None:
         return None
     with open(path, "rb") as stream:
         head = stream.read(_HEAD)
+    kind = foreign.kind_of(head)
+    if kind and kind.key in foreign.NOT_DATA:
+        return named[0]  # to be refused for what it is
+    head = foreign.as_utf8(head)
     return next((name for name in named if FORMATS[name].fits(head)), None)

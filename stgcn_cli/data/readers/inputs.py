@@ -16,7 +16,7 @@ import numpy as np
 
 from stgcn_cli.data.archives import Entry, list_source
 from stgcn_cli.data.ntu.names import parse_name
-from stgcn_cli.data.readers import FORMATS, annotation, ntu_text, openpose, recognise
+from stgcn_cli.data.readers import FORMATS, annotation, ntu_text, openpose, read_file, recognise
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.data.records import Clip, frames_of
 from stgcn_cli.errors import DataError, UsageError
@@ -135,7 +135,7 @@ def _text(entry: Entry) -> Iterator[dict[str, Any]]:
 
 def _file(path: Path, root: Path, format: str, options: Options) -> Unit:
     below = PurePosixPath(path.relative_to(root).as_posix())
-    return Unit(path, str(path), _name(below), _group(below), format, partial(FORMATS[format].read, path, options))
+    return Unit(path, str(path), _name(below), _group(below), format, partial(read_file, path, format, options))
 
 
 def _name(below: PurePosixPath) -> str:

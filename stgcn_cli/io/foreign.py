@@ -1,0 +1,174 @@
+"""What a file is by its first bytes, whatever its name says; texts in the encodings that spreadsheets write."""
+
+import codecs
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from stgcn_cli.errors import DataError
+
+HEAD = 4096  # bytes that tell
+_LFS = b"version https://git-lfs"
+_MARKUP = re.compile(
+    rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|meta|script|title)\b", re.IGNORECASE | re.DOTALL
+)
+_XML = re.compile(rb"\s*<(?:\?xml|[A-Za-z][\w:-]*[\s>])")
+_PICKLE = re.compile(rb"\x80[\x02-\x05]|\([ldt]p?\d*\r?\n|c[\w.]+\r?\n\w+\r?\np\d+\r?\n")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a file is. `hint` is what to do about it where something else was expected; {} stands for its path."""
+
+    key: str
+    what: str
+    hint: str = ""
+
+
+_AGAIN = "Download it again: the address answered with a page. Does it ask for a login, or to accept a licence?"
+_UNPACK = "Unpack it first."
+_MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
+    (0, _LFS, Kind("lfs", "a pointer of Git LFS, not the file itself", "Fetch the file in its repository: git lfs pull")),
+    (0, b"\x93NUMPY", Kind("npy", "a numpy array (.npy)", "Convert it: stgcn data convert {} --out own.pkl")),
+    (0, b"\x1f\x8b", Kind("gzip", "packed with gzip", "Unpack it: mv {0} {0}.gz; gunzip {0}.gz")),
+    (0, b"BZh", Kind("packed", "packed with bzip2", "Unpack it: mv {0} {0}.bz2; bunzip2 {0}.bz2")),
+    (0, b"\xfd7zXZ\x00", Kind("packed", "packed with xz", "Unpack it: mv {0} {0}.xz; unxz {0}.xz")),
+    (0, b"\x28\xb5\x2f\xfd", Kind("packed", "packed with zstd", "Unpack it: mv {0} {0}.zst; unzstd {0}.zst")),
+    (0, b"7z\xbc\xaf\x27\x1c", Kind("packed", "a 7-Zip archive", _UNPACK)),
+    (0, b"Rar!\x1a\x07", Kind("packed", "a RAR archive", _UNPACK)),
+    (257, b"ustar", Kind("packed", "a tar archive", _UNPACK)),
+    (0, b"\x89HDF\r\n\x1a\n", Kind("hdf5", "an HDF5 file (.h5; also MATLAB 7.3)", "Save the joints with numpy.save.")),
+    (0, b"MATLAB 5.0", Kind("matlab", "a MATLAB file (.mat)", "numpy.save('clip.npy', scipy.io.loadmat(FILE)[NAME])")),
+    (0, b"PAR1", Kind("parquet", "a Parquet file", "pandas.read_parquet(FILE).to_csv('joints.csv', index=False)")),
+    (0, b"\xd0\xcf\x11\xe0", Kind("excel", "an Excel workbook (.xls)", "Save it as CSV.")),
+    (0, b"SQLite format 3", Kind("sqlite", "an SQLite database")),
+    (0, b"%PDF", Kind("pdf", "a PDF document")),
+    (0, b"\x89PNG", Kind("image", "a PNG image")),
+    (0, b"\xff\xd8\xff", Kind("image", "a JPEG image")),
+    (0, b"GIF8", Kind("image", "a GIF image")),
+    (4, b"ftyp", Kind("video", "a video (MP4)", "stgcn reads joints: run a pose estimator on the video first.")),
+    (0, b"\x1aE\xdf\xa3", Kind("video", "a video (MKV, WebM)", "stgcn reads joints: run a pose estimator on the video first.")),
+    (8, b"AVI ", Kind("video", "a video (AVI)", "stgcn reads joints: run a pose estimator on the video first.")),
+)  # fmt: skip
+_PAGE = Kind("html", "a web page (HTML)", _AGAIN)
+_INNER = (  # names of members of zip archives
+    (b"[Content_Types].xml", Kind("excel", "an Excel workbook or another Office document", "Save it as CSV.")),
+    (b".npy", Kind("npz", "an archive of numpy arrays (.npz)", "Name it .npz.")),
+    (b"/data.pkl", Kind("torch", "a checkpoint of torch")),
+    (b"/version", Kind("torch", "a checkpoint of torch")),
+)
+
+
+NOT_DATA = ("lfs", "html", "gzip", "packed")  # whatever a file is called
+
+
+def kind_of(head: bytes) -> Kind | None:
+    """Return what the first bytes of a file are, None for a plain text and for what is not known."""
+    if not head:
+        return Kind("empty", "an empty file")
+    for offset, magic, kind in _MAGIC:
+        if head[offset : offset + len(magic)] == magic:
+            return kind
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return next(
+            (kind for name, kind in _INNER if name in head),
+            Kind(
+                "zip",
+                "a zip archive",
+                "Unpack it: unzip {0}. Raw .skeleton clips: stgcn data convert {0} --out own.pkl",
+            ),
+        )
+    text = as_utf8(head)
+    if _MARKUP.match(text):
+        return _PAGE
+    if _XML.match(text):
+        return _PAGE if b"<html" in text.lower() else Kind("xml", "an XML file")
+    if _PICKLE.match(head):
+        return Kind("pickle", "a pickle", "Name it .pkl.")
+    return None
+
+
+def as_utf8(head: bytes) -> bytes:
+    """The first bytes of a text in UTF-16 or UTF-32 as UTF-8, others as they are."""
+    encoding = _by_mark(head)
+    return head if encoding is None else head.decode(encoding, "ignore").encode()
+
+
+def head_of(path: Path) -> bytes:
+    """The first bytes of a file. Raises OSError."""
+    with open(path, "rb") as stream:
+        return stream.read(HEAD)
+
+
+def refuse(path: Path, head: bytes, expected: str, accepted: Collection[str] = ()) -> None:
+    """Raise DataError for a file that is recognised as something else than `expected`, unless its key is accepted."""
+    kind = kind_of(head)
+    if kind is not None and kind.key not in accepted:
+        raise DataError(f"{path} is {kind.what}; expected {expected}.", kind.hint.format(path))
+
+
+def peek(stream: IO[bytes]) -> bytes:
+    """The first bytes of an open file, which is at its beginning afterwards."""
+    stream.seek(0)
+    head = stream.read(HEAD)
+    stream.seek(0)
+    return head
+
+
+def are_line_ends_changed(stream: IO[bytes], most: int = 1 << 20) -> bool:
+    """Whether a binary file was copied as text, so that every line feed has a carriage return before it."""
+    stream.seek(0)
+    content = stream.read(most)
+    feeds = content.count(b"\n")
+    return feeds > 3 and content.count(b"\r\n") == feeds
+
+
+# Texts.
+
+_MARKS = (  # byte order marks, the longer ones first
+    (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
+_HIGH = re.compile(rb"[\x80-\xff]+")
+
+
+def _by_mark(head: bytes) -> str | None:
+    """The encoding that a byte order mark or the zeros between Latin letters tell."""
+    marked = next((encoding for mark, encoding in _MARKS if head.startswith(mark)), None)
+    if marked or len(head) < 4 or 0 not in head[:64]:
+        return marked
+    even, odd = head[:64:2], head[1:64:2]
+    if not any(odd) and all(even):
+        return "utf-16-le"
+    return "utf-16-be" if not any(even) and all(odd) else None
+
+
+def decode(content: bytes) -> str:
+    """Text in UTF-8, UTF-16 or UTF-32, or in the GBK or Western encoding of a spreadsheet, without a byte order mark.
+
+    In GBK the bytes above 127 of a Chinese word stand in pairs; in a Western text they stand alone. Raises ValueError for
+    anything else, naming the encoding that is expected.
+    """
+    try:
+        return content.decode(_by_mark(content) or "utf-8")
+    except UnicodeDecodeError as error:
+        runs = [found[0] for found in _HIGH.finditer(content)]
+        if all(len(run) % 2 == 0 and min(run) >= 0xA1 for run in runs):
+            candidates = "gbk"
+        elif all(len(run) == 1 for run in runs):
+            candidates = "cp1252"
+        else:
+            candidates = "gb18030"
+        try:
+            text = content.decode(candidates)
+            if candidates != "gb18030" or all(
+                char < "\x80" or "\u3000" <= char <= "\u9fff" or char >= "\uff00" for char in set(text)
+            ):
+                return text
+        except UnicodeDecodeError:
+            pass
+        raise ValueError(
+            f"its encoding is not known: neither UTF-8, UTF-16 nor GBK (byte {error.start:,}). Save it as UTF-8"
+        ) from error
