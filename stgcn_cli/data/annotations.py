@@ -58,6 +58,23 @@ class Annotations:
     own: str | None
     renamed: str = ""  # an example of a name in a split that differs from its record's in a folder or suffix
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the splits were understood, where that is not evident."""
+        return (
+            (f"Names in the splits were matched without folders and suffixes: {self.renamed}.",) if self.renamed else ()
+        )
+
+    @functools.cached_property
+    def lost_splits(self) -> str:
+        """A name in a split and one of a record, where no record is in any split; else an empty string."""
+        named = (record.get("frame_dir") for record in self.records.bare if isinstance(record, dict))
+        there = {name for name in named if isinstance(name, str)}
+        if not self.members or not there or not there.isdisjoint(self.members):
+            return ""
+        name, splits = next(iter(self.members.items()))
+        return f"the split {one_line(splits[0])} names {one_line(name)!r:.80}, but clips are called {sorted(map(one_line, there))[0]!r:.80}"
+
     @functools.cached_property
     def members(self) -> dict[str, list[str]]:
         """Splits by clip name, of the dialect with splits."""
@@ -146,12 +163,8 @@ def _plain_record(record: dict[Any, Any]) -> dict[Any, Any]:
     name, label = record.get("frame_dir"), record.get("label")
     if isinstance(name, PurePath):
         changes["frame_dir"] = name.as_posix()
-    elif isinstance(name, int | np.integer) and not isinstance(name, bool):
-        changes["frame_dir"] = str(name)
     if isinstance(label, np.ndarray) and label.size == 1:
-        label = changes["label"] = label.item()
-    if isinstance(label, float | np.floating) and float(label).is_integer():
-        changes["label"] = int(label)
+        changes["label"] = label.item()
     plain = record | changes if changes else record
     if "total_frames" in plain and plain["total_frames"] is None:
         plain = {key: value for key, value in plain.items() if key != "total_frames"}

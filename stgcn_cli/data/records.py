@@ -45,6 +45,8 @@ class Clip:
     group: str = ""
     splits: tuple[str, ...] = ()
     gaps: bool = False  # NaN in a pickle became zeros
+    notes: tuple[str, ...] = ()  # how the file was understood, where that is not evident
+    lost_splits: str = ""  # why no clip of the file is in its splits
     layout: Layout | None = None  # where the file names its joints, or its format has only one
 
     @property

@@ -15,7 +15,7 @@ _MARKUP = re.compile(
     rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|meta|script|title)\b", re.IGNORECASE | re.DOTALL
 )
 _XML = re.compile(rb"\s*<(?:\?xml|[A-Za-z][\w:-]*[\s>])")
-_PICKLE = re.compile(rb"\x80[\x02-\x05]|\([ldt]p?\d*\r?\n|c[\w.]+\r?\n\w+\r?\np\d+\r?\n")
+_PICKLE = re.compile(rb"\x80[\x02-\x05]|\([ldt]p?\d*\r?\n|[\]}(]q\x00|c[\w.]+\r?\n\w+\r?\np\d+\r?\n")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 from collections import OrderedDict
+from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
@@ -248,3 +249,62 @@ def test_2_gigabytes_are_built_into_a_store_in_100_megabytes(tmp_path):
     write_large(tmp_path / "x.pkl", 23_000, 300, protocol=4)
     assert (tmp_path / "x.pkl").stat().st_size > 2e9
     assert memory_of_a_build(tmp_path / "x.pkl", tmp_path / "s") < 100
+
+
+def own(tmp_path, value, name="own.pkl", mode="wb"):
+    with open(tmp_path / name, mode) as stream:
+        pickle.dump(value, stream)
+    return tmp_path / name
+
+
+def test_records_appended_to_a_file_are_all_read(tmp_path):
+    records = make_records(5)
+    own(tmp_path, records[:3])
+    path = own(tmp_path, records[3:], mode="ab")
+    found = annotations.read(path).records
+    assert [record["frame_dir"] for record in found] == [record["frame_dir"] for record in records]
+    assert all(np.array_equal(a["keypoint"], b["keypoint"]) for a, b in zip(found, records, strict=True))
+    for record in records:
+        own(tmp_path, record, "each.pkl", "ab")
+    assert len(annotations.read(tmp_path / "each.pkl").records) == 5
+    path.write_bytes(path.read_bytes() + b"\x00" * 9)
+    with pytest.raises(DataError, match="9 bytes follow"):
+        annotations.read(path)
+
+
+def test_a_pickle_of_one_record_is_a_clip_named_after_its_file(tmp_path):
+    (record,) = make_records(1)
+    nameless = {key: value for key, value in record.items() if key != "frame_dir"}
+    assert annotations.read(own(tmp_path, record)).records[0]["frame_dir"] == record["frame_dir"]
+    assert annotations.read(own(tmp_path, nameless, "v7.pkl")).records[0]["frame_dir"] == "v7"
+
+
+def test_harmless_types_in_records_become_plain_values(tmp_path):
+    (record,) = make_records(1)
+    odd = record | {"frame_dir": PurePosixPath("clips/a"), "label": np.array([2]), "total_frames": None}
+    read = annotations.read(own(tmp_path, {"split": {"val": [PurePosixPath("clips/a")]}, "annotations": [odd]}))
+    assert read.records[0]["frame_dir"] == "clips/a" and read.records[0]["label"] == 2
+    assert "total_frames" not in read.records[0] and read.splits == {"val": ["clips/a"]}
+
+
+@pytest.mark.parametrize("wrong", [[np.ones(3)] * 2, {"pred_score": np.ones((2, 3))}])
+def test_scores_are_called_scores(tmp_path, wrong):
+    with pytest.raises(DataError, match="scores of an evaluation"):
+        annotations.read(own(tmp_path, wrong))
+
+
+def test_a_pickle_copied_as_text_is_told_so(tmp_path):
+    path = tmp_path / "own.pkl"
+    path.write_bytes(pickle.dumps(make_records(2), 0).replace(b"\n", b"\r\n"))
+    with pytest.raises(DataError, match="CRLF"):
+        annotations.read(path)
+
+
+def test_names_in_splits_match_without_folders_and_suffixes(tmp_path):
+    records = make_records(4)
+    names = [record["frame_dir"] for record in records]
+    splits = {"train": [f"raw/{name}.skeleton" for name in names[:3]], "val": names[3:]}
+    read = annotations.read(own(tmp_path, {"split": splits, "annotations": records}))
+    assert read.splits == {"train": names[:3], "val": names[3:]} and "raw/" in read.notes[0]
+    lost = annotations.read(own(tmp_path, {"split": {"train": ["x"]}, "annotations": records}))
+    assert "'x'" in lost.lost_splits and names[0] in lost.lost_splits

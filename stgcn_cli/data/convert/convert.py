@@ -3,13 +3,13 @@
 One clip is in memory at a time (of a JSON, CSV or .npz file all of its clips); converted clips wait on disk.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stgcn_cli.config.skeletons import Layout, Shape, layout_for, some, words
 from stgcn_cli.data.checks import Findings, RecordChecker
-from stgcn_cli.data.convert.labels import LabelRow, number
+from stgcn_cli.data.convert.labels import LabelTable, number
 from stgcn_cli.data.convert.split import Division, divide, plain_subject
 from stgcn_cli.data.convert.spool import Spool, Word, clip_of, plain_label, spool_in
 from stgcn_cli.data.convert.writer import ConversionResult, Dataset, write_dataset
@@ -21,7 +21,7 @@ from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.data.records import KINECT, Clip, frame_dir_of
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.reporter import SILENT, Reporter
-from stgcn_cli.io.text import nearest, one_line
+from stgcn_cli.io.text import one_line
 
 _FOREIGN_KEYS = ("frame_dir", "total_frames", "img_shape", "keypoint", "keypoint_score", "subject")
 
@@ -30,7 +30,7 @@ _FOREIGN_KEYS = ("frame_dir", "total_frames", "img_shape", "keypoint", "keypoint
 class Rules:
     """How records become those of the new file."""
 
-    labels: Mapping[str, LabelRow] | None = None  # by name; None: as the records say
+    labels: LabelTable | None = None  # by name; None: as the records say
     from_folders: bool = False  # the first folder below the input is the class
     pre_normalize: str = "auto"  # auto: raw Kinect skeletons only; ntu; none
     score_last: bool = False  # the third value is a score, not z
@@ -75,6 +75,8 @@ class Collector:
     without_score: int = 0  # clips whose score was dropped
     with_gaps: list[str] = field(default_factory=list)  # clips with NaN, which became zeros
     empty: list[str] = field(default_factory=list)
+    notes: dict[str, None] = field(default_factory=dict)  # how files were understood
+    lost_splits: str = ""  # why no clip of a file is in its splits
     sources: dict[str, set[str]] = field(default_factory=dict)
     waiting: list[tuple[Prepared, Word, str | None]] = field(default_factory=list)
 
@@ -86,6 +88,9 @@ class Collector:
             label, subject = self._label(clip), self._subject(clip)
         except ValueError as error:
             raise DataError(f"{clip.source}: {one_line(clip.name)}: {error}.") from error
+        self.notes |= dict.fromkeys(clip.notes)
+        if clip.lost_splits:
+            self.lost_splits = f"{clip.source}: {clip.lost_splits}"
         shape = prepared.clip.shape
         if prepared.clip.is_empty:
             self.empty.append(clip.name)
@@ -160,10 +165,7 @@ class Collector:
 
     def _label(self, clip: Clip) -> Word:
         if self.rules.labels is not None:
-            row = self.rules.labels.get(clip.name)
-            if row is None:
-                raise ValueError(f"it is not in the table of labels.{nearest(clip.name, list(self.rules.labels))}")
-            return row.label
+            return self.rules.labels[clip.name].label
         if self.rules.from_folders:
             if not clip.group:
                 raise ValueError("it is not in the folder of a class; give the folder above the folders of classes")
@@ -172,7 +174,7 @@ class Collector:
 
     def _subject(self, clip: Clip) -> str | None:
         """As the table says, else the record, else an NTU name."""
-        row, named = (self.rules.labels or {}).get(clip.name), parse_name(clip.name)
+        row, named = self.rules.labels[clip.name] if self.rules.labels else None, parse_name(clip.name)
         subject = (row.subject if row else None) or clip.record.get("subject")
         return plain_subject(subject if subject is not None else named.person if named else None)
 
@@ -195,7 +197,7 @@ class ConvertOptions:
 
 def convert(options: ConvertOptions, reporter: Reporter = SILENT) -> ConversionResult:
     """Read, settle, write. Raises UsageError before anything is read, DataError naming the clip and the cause."""
-    files = [path for path in expand(options.inputs) if path.is_file()]
+    files = [path for path in expand(options.inputs, options.format) if path.is_file()]
     options.target.check(files)
     options = _as_beside(options, files)
     with spool_in(options.target.spool_folder) as spool:
@@ -208,6 +210,11 @@ def convert(options: ConvertOptions, reporter: Reporter = SILENT) -> ConversionR
                 skipped.add(one_line(clip.name), error)
         collector.finish()
         labels, names = number(spool.clips, options.names)
+        if collector.lost_splits and options.division.is_default and not any(clip.splits for clip in spool.clips):
+            raise DataError(
+                f"{collector.lost_splits}.",
+                "Correct the names in the splits, or divide the clips again: --val-fraction 0.2",
+            )
         splits, divided = divide(spool.clips, labels, options.division)
         dataset = Dataset(
             spool=spool, labels=labels, names=names, splits=splits, divided=divided, shape=collector.known_shape,
@@ -252,7 +259,9 @@ _SAID = ("all zeros", "not told", "hidden")  # problems that the summary of a co
 
 
 def _warnings(collector: Collector, labels: Sequence[int | None], names: Sequence[str] | None) -> list[str]:
-    clips, lines = collector.spool.clips, []
+    clips, lines = collector.spool.clips, list(collector.notes)
+    if collector.rules.labels is not None:
+        lines += collector.rules.labels.notes()
     if collector.empty:
         lines.append(
             f"Nobody is in {len(collector.empty):,} of {len(clips):,} clips, kept as zeros: {some(collector.empty)}."

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stgcn_cli.data.convert.spool import Clip, Word
+from stgcn_cli.data.matching import NameIndex
 from stgcn_cli.errors import DataError, UsageError
+from stgcn_cli.io import foreign
 from stgcn_cli.io.text import nearest, nearest_file, one_line
 
 MAX_BYTES = 16 << 20
@@ -43,21 +45,65 @@ def read_list(path: Path) -> list[str]:
     return names
 
 
-def read_labels(path: Path) -> dict[str, LabelRow]:
+class LabelTable:
+    """What a table of labels says of each clip, found by name; names may differ in folders and suffix."""
+
+    def __init__(self, path: Path, rows: Mapping[str, LabelRow]) -> None:
+        self._path, self._rows, self._index = path, rows, NameIndex(rows)
+        self._used: dict[str, str] = {}  # row -> clip
+        self.matched: dict[str, str] = {}  # clips found under another spelling
+
+    def __getitem__(self, clip: str) -> LabelRow:
+        """The row of a clip. Raises ValueError when it has none, or the one of another clip."""
+        name = self._index.find(clip)
+        if name is None:
+            example = next(iter(self._rows), "")
+            raise ValueError(
+                f"it is not in {self._path}, which names {one_line(example)!r} for instance; add a line for it, with an "
+                "empty label to hide it, or skip it: --skip-bad"
+            )
+        if self._used.setdefault(name, clip) != clip:
+            raise ValueError(f"the name {one_line(name)!r} in {self._path} fits {one_line(self._used[name])} as well")
+        if name != clip:
+            self.matched[name] = clip
+        return self._rows[name]
+
+    def notes(self) -> list[str]:
+        """What was matched under another spelling."""
+        if not self.matched:
+            return []
+        name, clip = next(iter(self.matched.items()))
+        count = f"{len(self.matched):,} clips" if len(self.matched) > 1 else "1 clip"
+        return [f"Labels matched without folders and suffixes for {count}: {one_line(name)!r} is {one_line(clip)}."]
+
+
+_COLUMNS = {  # of a table of labels, and how they are called, too
+    "name": ("name", "frame_dir", "clip", "file", "filename", "file_name", "path", "video", "id"),
+    "label": ("label", "class", "action", "category", "class_name", "target"),
+    "subject": ("subject", "person", "actor", "participant"),
+}  # fmt: skip
+
+
+def read_labels(path: Path) -> LabelTable:
     """A CSV with the header name,label[,subject]: what it says of each clip. Raises UsageError naming the line."""
-    rows = csv.DictReader(_text(path).splitlines(), skipinitialspace=True)
+    lines = _text(path).splitlines()
+    delimiter = max(",;\t", key=(lines[0] if lines else "").count)
+    rows = csv.DictReader(lines, skipinitialspace=True, delimiter=delimiter)
     header = [name.strip().lower() for name in rows.fieldnames or []]
-    if not {"name", "label"} <= set(header):
+    columns = {key: next((name for name in names if name in header), "") for key, names in _COLUMNS.items()}
+    if not columns["name"] or not columns["label"]:
         raise UsageError(f"{path} begins with {','.join(header)[:60]!r}, expected name,label[,subject].")
     rows.fieldnames = header
     told: dict[str, LabelRow] = {}
     for row in rows:
-        name, label = (row["name"] or "").strip(), (row["label"] or "").strip()
+        name, label, subject = ((row.get(columns[key]) or "").strip() for key in ("name", "label", "subject"))
+        if not any(word.strip() for word in row.values() if isinstance(word, str)):
+            continue
         if not name or name in told:
             cause = f"{one_line(name)!r} stands there twice" if name else "the name is empty"
             raise UsageError(f"{path}, line {rows.line_num}: {cause}.")
-        told[name] = LabelRow(number_or_name(label), (row.get("subject") or "").strip() or None)
-    return told
+        told[name] = LabelRow(number_or_name(label), subject or None)
+    return LabelTable(path, told)
 
 
 def number_or_name(word: str) -> Word:
@@ -106,8 +152,11 @@ def _text(path: Path) -> str:
             text = stream.read(MAX_BYTES + 1)
         if len(text) > MAX_BYTES:
             raise UsageError(f"{path} is larger than {MAX_BYTES >> 20} MB: this is no such list.")
-        return text.decode("utf-8-sig")
+        foreign.refuse(path, text[: foreign.HEAD], "a text", ("empty",))
+        return foreign.decode(text)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}.{nearest_file(path)}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is no text in UTF-8.") from error
+    except DataError as error:
+        raise UsageError(error.message, error.hint) from error
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}.") from error

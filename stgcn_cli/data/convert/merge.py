@@ -6,6 +6,7 @@ from pathlib import Path
 
 from stgcn_cli.config.skeletons import Shape, some, words
 from stgcn_cli.data.convert.labels import number
+from stgcn_cli.data.convert.split import AS_THEY_WERE
 from stgcn_cli.data.convert.spool import Spool, Word, clip_of, plain_label, spool_in
 from stgcn_cli.data.convert.writer import ConversionResult, Dataset, write_dataset
 from stgcn_cli.data.locations import beside
@@ -112,5 +113,5 @@ class _Merging:
         gaps = [f"NaN became zeros in {len(self.with_gaps):,} clips: {some(self.with_gaps)}."] if self.with_gaps else []
         return Dataset(
             spool=self.spool, labels=labels, names=names, splits=[clip.splits for clip in self.spool.clips],
-            divided="as they were", shape=self.shape, pre_normalize="ntu" if self.centred else "none", warnings=gaps,
+            divided=AS_THEY_WERE, shape=self.shape, pre_normalize="ntu" if self.centred else "none", warnings=gaps,
         )  # fmt: skip

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from stgcn_cli.config.skeletons import some
 from stgcn_cli.data.convert.labels import natural, read_list
 from stgcn_cli.data.convert.spool import Clip
+from stgcn_cli.data.matching import NameIndex
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io.text import nearest, one_line
 
+_STRAY = 0.2  # share of clips without a subject that are left out of a division by subject
+AS_THEY_WERE = "as they were"  # splits that clips bring along
 FRACTION = 0.2  # of the clips validate where nothing is said
 Splits = list[tuple[str, ...]]
 
@@ -24,6 +28,11 @@ class Division:
     val_fraction: float | None = None
     only: str | None = None  # all clips into the split of this name
     seed: int = 0
+
+    @property
+    def is_default(self) -> bool:
+        """Whether the user said nothing."""
+        return self == Division(seed=self.seed)
 
 
 def division(
@@ -49,22 +58,39 @@ def divide(clips: Sequence[Clip], labels: Sequence[int | None], wish: Division) 
     """
     if wish.only:
         return [(wish.only,)] * len(clips), f"all in {wish.only}"
+    usable = (
+        [label is not None for label in labels] if any(label is not None for label in labels) else [True] * len(clips)
+    )
     if wish.val_subjects:
-        return _checked([clip.subject in _subjects(clips, wish) for clip in clips], "by subject")
+        chosen = _subjects(clips, wish)
+        usable = [each and clip.subject is not None for each, clip in zip(usable, clips, strict=True)]
+        return _checked([clip.subject in chosen for clip in clips], usable, "by subject")
     if wish.val_names:
         listed = _listed(clips, wish.val_names)
-        return _checked([clip.name in listed for clip in clips], "by a list of names")
+        return _checked([clip.name in listed for clip in clips], usable, "by a list of names")
     if wish.val_fraction is None and any(clip.splits for clip in clips):
-        return [clip.splits for clip in clips], "as they were"
+        return [clip.splits for clip in clips], AS_THEY_WERE
     fraction = FRACTION if wish.val_fraction is None else wish.val_fraction
-    subjects = {clip.subject for clip in clips}
-    if None not in subjects and len(subjects) > 1:
+    subjects = {clip.subject for clip in clips} - {None}
+    unknown = sum(clip.subject is None for clip in clips)
+    if len(subjects) > 1 and unknown <= _STRAY * len(clips):
         chosen = _share(sorted(map(str, subjects), key=natural), fraction, wish.seed)
         said = f"{100 * fraction:.0f} % of the subjects validate: {', '.join(sorted(chosen, key=natural))}"
-        return _checked([clip.subject in chosen for clip in clips], said)
-    names = _share_of_each_class(clips, labels, fraction, wish.seed)
-    known = "there is only one subject" if None not in subjects else "the subjects are not known"
-    return _checked([clip.name in names for clip in clips], f"{100 * fraction:.0f} % of each class validate; {known}")
+        usable = [each and clip.subject is not None for each, clip in zip(usable, clips, strict=True)]
+        return _checked([clip.subject in chosen for clip in clips], usable, said)
+    if len(subjects) > 1:
+        raise DataError(
+            f"The subject of {unknown:,} of {len(clips):,} clips is not known, so a subject could be in both splits: "
+            f"{some([clip.name for clip in clips if clip.subject is None])}.",
+            "Give the subjects with --labels (name,label,subject), or name the clips to validate: --val-list FILE",
+        )
+    labelled = [index for index, each in enumerate(usable) if each]
+    names = _share_of_each_class(
+        [clips[index] for index in labelled], [labels[index] for index in labelled], fraction, wish.seed
+    )
+    known = "there is only one subject" if subjects and not unknown else "the subjects are not known"
+    said = f"{100 * fraction:.0f} % of each class validate; {known}"
+    return _checked([clip.name in names for clip in clips], usable, said)
 
 
 def plain_subject(word: object) -> str | None:
@@ -75,9 +101,9 @@ def plain_subject(word: object) -> str | None:
 
 def _subjects(clips: Sequence[Clip], wish: Division) -> set[str]:
     there = {clip.subject for clip in clips if clip.subject is not None}
-    if unknown := next((clip for clip in clips if clip.subject is None), None):
+    if not there:
         raise DataError(
-            f"Whose clip {one_line(unknown.name)} is, is not known.",
+            f"The subject of {one_line(clips[0].name)} and all other clips is not known.",
             "Subjects come from NTU names (P007), a CSV's column subject, or --labels with name,label,subject.",
         )
     for subject in wish.val_subjects:
@@ -88,13 +114,13 @@ def _subjects(clips: Sequence[Clip], wish: Division) -> set[str]:
 
 
 def _listed(clips: Sequence[Clip], names: Sequence[str]) -> set[str]:
-    there = dict.fromkeys(clip.name for clip in clips)
+    there = list(dict.fromkeys(clip.name for clip in clips))
+    index, listed = NameIndex(there), set()
     for name in names:
-        if name not in there:
-            raise DataError(
-                f"The list names {one_line(name)!r}, but there is no such clip.{nearest(name, list(there))}"
-            )
-    return set(names)
+        if (found := index.find(name)) is None:
+            raise DataError(f"The list names {one_line(name)!r}, but there is no such clip.{nearest(name, there)}")
+        listed.add(found)
+    return listed
 
 
 def _share(sorted_words: Sequence[str], fraction: float, seed: int) -> set[str]:
@@ -118,10 +144,13 @@ def _share_of_each_class(clips: Sequence[Clip], labels: Sequence[int | None], fr
     return chosen
 
 
-def _checked(validates: list[bool], said: str) -> tuple[Splits, str]:
-    if all(validates) or not any(validates):
+def _checked(validates: list[bool], usable: list[bool], said: str) -> tuple[Splits, str]:
+    """The split of each clip; none of those without a label, or without a subject in a division by subject."""
+    parts = {part for part, each in zip(validates, usable, strict=True) if each}
+    if len(parts) < 2:
         raise DataError(
-            f"The split {'train' if all(validates) else 'val'!r} would have no clip.",
+            f"The split {'val' if False in parts else 'train'!r} would have no clip.",
             "Choose other clips to validate, or put all into one split: --split train",
         )
-    return [("val",) if each else ("train",) for each in validates], said
+    chosen: Splits = [("val",) if each else ("train",) for each in validates]
+    return [split if each else () for split, each in zip(chosen, usable, strict=True)], said

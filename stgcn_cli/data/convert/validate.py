@@ -31,6 +31,8 @@ def validate_pickle(path: Path, names: Sequence[str] | None = None, reporter: Re
         for index, record in enumerate(read.records):
             checking.look_at(record, index)
             advance()
+    for note in read.notes:
+        checking.told.add("note", "splits", "split", note, "")
     return checking.finish(beside(path).classes if names is None else names, read.splits)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from stgcn_cli.config import presets
 from stgcn_cli.config.skeletons import Layout, Shape, channels_of, layout_for, some, words
 from stgcn_cli.data.convert.preset_template import Facts, pair_of, preset_text
-from stgcn_cli.data.convert.split import Splits
+from stgcn_cli.data.convert.split import AS_THEY_WERE, Splits
 from stgcn_cli.data.convert.spool import Spool
 from stgcn_cli.data.output import Target, list_pickles, one_pickle
 from stgcn_cli.io.files import atomic_write, is_stream
@@ -142,9 +142,12 @@ def _warnings(ready: Dataset) -> list[str]:
         )
     outside = [clip.name for clip, splits in zip(clips, ready.splits, strict=True) if not splits]
     if outside:
-        said.append(
-            f"In no split: {len(outside):,} of {len(clips):,} clips: {some(outside)}. A list's name says it: own_train.pkl"
+        why = (
+            " A list's name says it: own_train.pkl"
+            if ready.divided == AS_THEY_WERE
+            else " They have no label or no subject."
         )
+        said.append(f"In no split: {len(outside):,} of {len(clips):,} clips: {some(outside)}.{why}")
     unsized = sum(not clip.has_size for clip in clips)
     if ready.shape[1] == 2 and unsized:
         said.append(

@@ -20,9 +20,11 @@ from stgcn_cli.data.readers import FORMATS, annotation, ntu_text, openpose, read
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.data.records import Clip, frames_of
 from stgcn_cli.errors import DataError, UsageError
+from stgcn_cli.io import foreign
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.io.text import nearest, nearest_file, printable
 
+_SUFFIXES = {suffix for format in FORMATS.values() for suffix in format.suffixes}
 _FRAMES = "_keypoints.json"  # how OpenPose's files end
 
 
@@ -71,7 +73,8 @@ def _units_of(path: Path, options: Options, format: str | None) -> list[Unit]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     if name is None:
-        raise DataError(f"{path} is of no format that is read here.", _known())
+        foreign.refuse(path, foreign.head_of(path), "a format that stgcn reads")
+        raise DataError(f"The format of {path} is not recognised.", _known())
     return [_file(path, path.parent, name, options)]
 
 
@@ -91,6 +94,8 @@ def _in_folder(root: Path, options: Options, format: str | None) -> list[Unit]:
                 units += _in_zip(path)
             elif (known := recognise(path)) and format in (None, known):
                 units.append(_file(path, root, known, options))
+            elif format is not None and known is None and path.suffix.lower() not in _SUFFIXES:
+                units.append(_file(path, root, format, options))  # named by --from, whatever the files are called
     if not units:
         raise DataError(f"There is nothing in {root} that can be read.", _known())
     return sorted(units, key=lambda unit: unit.place)
@@ -155,12 +160,12 @@ _PLAIN = Options()
 BadUnit = Callable[[str, DataError], None]
 
 
-def expand(words: Sequence[str]) -> list[Path]:
+def expand(words: Sequence[str], format: str | None = None) -> list[Path]:
     """The files and folders of OpenPose frames that `words` (files, folders, globs) mean, each once.
 
     Raises DataError when there is nothing, naming what comes nearest.
     """
-    return list(dict.fromkeys(unit.path for unit in list_units(words, _PLAIN)))
+    return list(dict.fromkeys(unit.path for unit in list_units(words, _PLAIN, format)))
 
 
 def read_inputs(
@@ -197,11 +202,13 @@ def read_unit(unit: Unit) -> Iterator[Clip]:
         for record, splits in _records(unit):
             named = {"frame_dir": unit.name, **record}
             layout = named.pop("layout", None) if raw else None
+            notes, lost_splits = named.pop("notes", ()), named.pop("lost_splits", "")
             gaps = not raw and _has_gaps(named)
             record = _checked(_finished(named) if raw or gaps else named)
             yield Clip(
-                record=record, source=unit.path, raw=raw, group=unit.group, splits=splits, gaps=gaps, layout=layout
-            )
+                record=record, source=unit.path, raw=raw, group=unit.group, splits=splits, gaps=gaps, layout=layout,
+                notes=notes, lost_splits=lost_splits,
+            )  # fmt: skip
     except DataError as error:
         told = error.message if unit.place in error.message else f"{unit.place}: {error.message}"
         raise DataError(told, error.hint) from error

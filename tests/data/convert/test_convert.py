@@ -10,7 +10,7 @@ from stgcn_cli.config import class_names, presets
 from stgcn_cli.config.skeletons import layout_from, read_layout
 from stgcn_cli.data import annotations
 from stgcn_cli.data.convert.convert import ConvertOptions, Rules, convert
-from stgcn_cli.data.convert.labels import LabelRow
+from stgcn_cli.data.convert.labels import LabelRow, LabelTable, read_labels
 from stgcn_cli.data.convert.merge import MergeOptions, merge
 from stgcn_cli.data.convert.split import Division
 from stgcn_cli.data.output import Target
@@ -116,14 +116,15 @@ def test_labels_and_subjects_by_a_table(tmp_path):
     wish = ConvertOptions(
         inputs=[str(wave_and_kick(tmp_path / "own") / "wave")],
         target=Target(tmp_path / "a.pkl"),
-        rules=Rules(told),
+        rules=Rules(LabelTable(Path("labels.csv"), told)),
         division=Division(("1",)),
     )
     handed = convert(wish)
     assert handed.classes == ["a", "b"] and splits(tmp_path / "a.pkl") == {"train": ["0", "1"], "val": ["2", "3"]}
     told.pop("3")
-    with pytest.raises(DataError, match="3: it is not in the table"):
-        convert(ConvertOptions(inputs=wish.inputs, target=Target(tmp_path / "b.pkl"), rules=wish.rules))
+    rules = Rules(LabelTable(Path("labels.csv"), told))
+    with pytest.raises(DataError, match=r"3: it is not in labels\.csv, which names .0. for instance"):
+        convert(ConvertOptions(inputs=wish.inputs, target=Target(tmp_path / "b.pkl"), rules=rules))
 
 
 def test_no_subject_is_in_both_splits_whatever_the_order_of_the_inputs(tmp_path):
@@ -316,3 +317,57 @@ def test_names_and_skeleton_of_the_preset_beside_a_pickle_stay(tmp_path):
     for name in ("a", "b", "c"):
         preset = presets.load(str(tmp_path / f"{name}.toml"))
         assert preset.data.classes == ("k", "w") and preset.data.layout == "two" and preset.layout.joints == ("a", "b")
+
+
+def test_clips_without_a_subject_or_a_label_stay_out_of_a_division(tmp_path):
+    source = skeletons.write_folder(tmp_path / "raw", skeletons.clips(12))
+    first = sorted(source.iterdir())[0]
+    (source / f"{first.stem} (1).skeleton").write_bytes(first.read_bytes())
+    handed = convert(ConvertOptions(inputs=[str(source)], target=Target(tmp_path / "a.pkl")))
+    found = splits(tmp_path / "a.pkl")
+    subjects = [{name[8:12] for name in names} for names in found.values()]
+    assert not subjects[0] & subjects[1] and sum(map(len, found.values())) == 12
+    assert any("(1)" in warning for warning in handed.warnings)
+    for path in sorted(source.glob("*P00*"))[:5]:
+        path.rename(source / f"x{path.name}")
+    with pytest.raises(DataError, match="subject of 5 of 13 clips is not known"):
+        convert(ConvertOptions(inputs=[str(source)], target=Target(tmp_path / "b.pkl")))
+
+
+def test_splits_that_name_no_clip_are_never_replaced_by_a_draw(tmp_path):
+    records = make_records(6)
+    with open(tmp_path / "own.pkl", "wb") as stream:
+        pickle.dump({"split": {"train": ["x"], "val": ["y"]}, "annotations": records}, stream)
+    inputs = [str(tmp_path / "own.pkl")]
+    with pytest.raises(DataError, match=r"split train names 'x', but clips are called"):
+        convert(ConvertOptions(inputs=inputs, target=Target(tmp_path / "a.pkl")))
+    again = ConvertOptions(inputs=inputs, target=Target(tmp_path / "a.pkl"), division=Division(val_fraction=0.5))
+    assert sorted(convert(again).splits) == ["train", "val"]
+
+
+@pytest.mark.parametrize("names", ["clips/{}.npy", "D:\\data\\{}.npy", "{}"])
+@pytest.mark.parametrize(("delimiter", "encoding"), [(",", "utf-8"), (";", "utf-16"), ("\t", "utf-8-sig")])
+def test_a_table_of_labels_names_clips_with_folders_and_suffixes(tmp_path, names, delimiter, encoding):
+    rows = [("file", "class"), *((names.format(f"v{i}"), "ab"[i % 2]) for i in range(4))]
+    (tmp_path / "labels.csv").write_text("\n".join(map(delimiter.join, rows)), encoding)
+    table = read_labels(tmp_path / "labels.csv")
+    assert [table[f"v{i}"].label for i in range(4)] == ["a", "b", "a", "b"]
+    assert bool(table.notes()) == (names != "{}")
+    with pytest.raises(ValueError, match=r"names .*v0.* for instance"):
+        table["v9"]
+    if names != "{}":
+        with pytest.raises(ValueError, match="fits v0 as well"):
+            table["elsewhere/clips/v0" if "clips" in names else "v0.json"]
+
+
+def test_from_reads_files_whatever_they_are_called(tmp_path):
+    xy, score = foreign.clip()
+    (tmp_path / "own").mkdir()
+    foreign.mmpose(tmp_path / "own" / "poses.txt", xy, score)
+    for place in ("own/poses.txt", "own"):
+        wish = ConvertOptions(
+            inputs=[str(tmp_path / place)], target=Target(tmp_path / "a.pkl", force=True), format="mmpose",
+            division=Division(only="train"),
+        )  # fmt: skip
+        assert convert(wish).clips == 1
+    np.testing.assert_allclose(made(tmp_path / "a.pkl")["poses"]["keypoint"], xy, atol=1e-3)

@@ -142,7 +142,7 @@ ODD = {
         ('[{"image_id": "x", "keypoints": [1, 2, 1]}]', "no frame number"), ('{"annotations": [3]}', "holds a int"),
         ('[{"image_id": 1, "keypoints": [1, 2, 1]}, {"image_id": 999999999, "keypoints": [1, 2, 1]}]', "100,000"),
         ('{"images": [{"id": 1}, [2]], "annotations": []}', "holds a list"), ('{"images": ' + "[" * 100_000, "no JSON text"),
-        ('{"annotations": [{"image_id": 1, "keypoints": {"x": 1}}]}', "no regular list"), ("{}", "no format"),
+        ('{"annotations": [{"image_id": 1, "keypoints": {"x": 1}}]}', "no regular list"), ("{}", "not recognised"),
     ],
 }  # fmt: skip
 

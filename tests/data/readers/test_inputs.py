@@ -77,7 +77,7 @@ def test_what_is_not_there_or_cannot_be_read_is_said(tmp_path):
         tmp_path / "raw", {"S001C001P001R001A001": b"3\n1\n", "S001C001P001R001A002": skeletons.text([1])}
     )
     (tmp_path / "note.txt").write_text("nothing")
-    for word, said in {"ray": "raw'", "*.foo": "Nothing fits", "note.txt": "no format"}.items():
+    for word, said in {"ray": "raw'", "*.foo": "Nothing fits", "note.txt": "not recognised"}.items():
         with pytest.raises(DataError, match=said):
             expand([str(tmp_path / word)])
     with pytest.raises(DataError, match=r"A001\.skeleton.*line 3"):
