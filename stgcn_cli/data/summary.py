@@ -1,6 +1,5 @@
 """What `prepare` writes and sets aside: counted while it runs, then shown, printed as JSON, and written beside the output."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import Any
 
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.files import atomic_write
+from stgcn_cli.io.text import to_json
 
 Count = tuple[str, int, int | None]
 
@@ -135,7 +135,7 @@ class PrepareSummary:
         if not self.report:  # the output is a stream
             return
         with atomic_write(Path(self.report), "w") as stream:
-            json.dump(self.as_dict(), stream, indent=1)
+            stream.write(to_json(self.as_dict(), indent=1))
             stream.write("\n")
 
     def check_bad(self, sources: Sequence[Path], max_bad: float, none: str = "there are no records") -> None:

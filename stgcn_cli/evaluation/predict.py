@@ -27,7 +27,7 @@ from stgcn_cli.errors import DataError
 from stgcn_cli.evaluation.adapt import Adapted, adapted
 from stgcn_cli.evaluation.input_checks import Facts, facts_of, input_warnings
 from stgcn_cli.evaluation.results import Predictions
-from stgcn_cli.evaluation.score import default_batch_size, score_clips
+from stgcn_cli.evaluation.score import check_scores, default_batch_size, score_clips
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.models import build_model
 from stgcn_cli.runs import checkpoint, resolve
@@ -73,7 +73,9 @@ class Predictor:
         )  # fmt: skip
         if clips.gives_probabilities:  # logits of the same softmax
             scores = scores.clamp(min=torch.finfo(scores.dtype).tiny).log()
-        return scores.float().cpu().numpy(), facts_of(store, ready, self.preset)
+        facts, found = facts_of(store, ready, self.preset), scores.float().cpu().numpy()
+        check_scores(found, [each.name for each in facts])
+        return found, facts
 
     def oddities(self, facts: Sequence[Facts]) -> list[str]:
         """What is far from what the model was trained on, once a kind."""

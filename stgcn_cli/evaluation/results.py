@@ -1,7 +1,6 @@
 """Result files: the reference's bare list of scores, and self-describing ones; per-class table and picture beside them."""
 
 import io
-import json
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from stgcn_cli.evaluation.score import EvalResult
 from stgcn_cli.io import foreign
 from stgcn_cli.io.files import atomic_write
 from stgcn_cli.io.outputs import MARKS, suffix_of
-from stgcn_cli.io.text import nearest, nearest_file, printable
+from stgcn_cli.io.text import json_text, nearest, nearest_file, printable, to_json
 
 
 def write(result: EvalResult, path: Path) -> None:
@@ -92,7 +91,7 @@ def _json(result: EvalResult) -> bytes:
             for name, label, scores in zip(result.names, result.labels, result.scores, strict=True)
         ],
     }
-    return json.dumps(value, ensure_ascii=False).encode()
+    return to_json(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def _csv(result: EvalResult) -> bytes:
@@ -192,7 +191,7 @@ def as_csv(said: Predictions, topk: int) -> str:
 
 
 def _as_json(said: Predictions, topk: int) -> str:
-    return json.dumps(as_dict(said, topk), indent=2, ensure_ascii=False) + "\n"
+    return json_text(as_dict(said, topk)) + "\n"
 
 
 _PREDICTION_WRITERS: dict[str, Callable[[Predictions, int], str]] = {".json": _as_json, ".csv": as_csv}

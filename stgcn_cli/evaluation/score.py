@@ -3,7 +3,7 @@
 Shapes: N clips of a split.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from torch import Tensor, distributed, nn
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.data.loader import Clips
 from stgcn_cli.data.splits import Split, find_split, open_stores
+from stgcn_cli.errors import CheckpointError
 from stgcn_cli.evaluation import metrics
 from stgcn_cli.io.reporter import SILENT, Reporter
+from stgcn_cli.io.text import one_line
 from stgcn_cli.models import build_model, recognise
 from stgcn_cli.runs import checkpoint
 from stgcn_cli.runtime.distributed import LaunchConfig, World, launch
@@ -140,8 +142,20 @@ def evaluate_in_world(plan: EvalPlan, world: World) -> EvalResult:
 def result_of(preset: Preset, split: Split, scores: Tensor) -> EvalResult:
     """Scores with the split's labels and names, measured by the preset's metrics."""
     names = [split.store.names[index] for index in split.indices]
-    result = EvalResult(preset, split.name, scores.float().cpu().numpy(), split.labels, names, {}, split.store.source)
+    check_scores(found := scores.float().cpu().numpy(), names)
+    result = EvalResult(preset, split.name, found, split.labels, names, {}, split.store.source)
     return measured(result)
+
+
+def check_scores(scores: np.ndarray, names: Sequence[str]) -> None:
+    """Raise CheckpointError naming the first clip whose scores are NaN or infinite."""
+    bad = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+    if len(bad):
+        raise CheckpointError(
+            f"The scores of the model are NaN or infinite for {len(bad):,} of {len(scores):,} clips, "
+            f"the first: {one_line(names[bad[0]])}.",
+            "Its weights may be too large for this precision: try --precision float32, or an earlier checkpoint.",
+        )
 
 
 def measured(result: EvalResult) -> EvalResult:

@@ -3,11 +3,13 @@
 import difflib
 import itertools
 import json
+import math
 import os
 import re
 from collections.abc import Sequence
 from numbers import Number
 from pathlib import Path
+from typing import Any
 
 _FEW, _LONGEST, _LONGEST_NUMBER = 8, 60, 128  # values of a group; characters; bits
 _TIMES = ((86_400, "d"), (3_600, "h"), (60, "min"))
@@ -49,9 +51,28 @@ def shown_name(word: object) -> str:
     return word[:_LONGEST] if isinstance(word, str) and word.isprintable() else shown(word)
 
 
+def to_json(value: object, **options: Any) -> str:
+    """`value` as JSON; NaN and infinity, which JSON does not have, become null."""
+    try:
+        return json.dumps(value, allow_nan=False, **options)
+    except ValueError:
+        return json.dumps(_without_nan(value), allow_nan=False, **options)
+
+
+def _without_nan(value: Any) -> Any:
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {key: _without_nan(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_without_nan(each) for each in value]
+    return value
+
+
 def json_text(value: object) -> str:
     """`value` as JSON that a terminal can show: control characters stay in it, in JSON's own spelling."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    text = to_json(value, indent=2, ensure_ascii=False, default=str)
     return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

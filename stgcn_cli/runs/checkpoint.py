@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from stgcn_cli.errors import CheckpointError
 from stgcn_cli.io.download import sha256_of
 from stgcn_cli.io.files import atomic_write
-from stgcn_cli.io.text import printable
+from stgcn_cli.io.text import printable, shown
 from stgcn_cli.models import MODELS, recognise
 from stgcn_cli.models.keys import Keys
 from stgcn_cli.runs import archive, dialects, foreign_objects
+
+MOST = 10**8  # of any number that counts or scales something: epochs, steps, learning rates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +123,11 @@ def _without_tensors(value: Mapping[Any, Any]) -> str:
 
 
 def load_into(model: nn.Module, checkpoint: Checkpoint) -> None:
-    """Load all weights strictly. Raises CheckpointError listing missing, extra and misshapen entries and the cause."""
+    """Load all weights strictly.
+
+    Raises CheckpointError listing missing, extra and misshapen entries and the cause, and for weights that are no numbers.
+    """
+    check_values(checkpoint)
     wanted = model.state_dict()
     rows = [f"  missing    {key}  {tuple(wanted[key].shape)}" for key in wanted if key not in checkpoint.state]
     rows += [
@@ -139,6 +145,26 @@ def load_into(model: nn.Module, checkpoint: Checkpoint) -> None:
     model.load_state_dict(checkpoint.state)
 
 
+def check_values(checkpoint: Checkpoint) -> None:
+    """Raise CheckpointError naming the first weights that are NaN, infinite or complex: scores would mean nothing."""
+    for key, tensor in checkpoint.state.items():
+        if problem := problem_of(tensor):
+            raise CheckpointError(
+                f"{checkpoint.path}: {printable(key)} {problem}.",
+                "Take a checkpoint of an earlier epoch, or train again.",
+            )
+
+
+def problem_of(tensor: Tensor) -> str:
+    """Return why a tensor cannot be computed with, or an empty string."""
+    if tensor.is_complex() or tensor.is_quantized or tensor.layout != torch.strided:
+        return f"is of the type {str(tensor.dtype).removeprefix('torch.')}; expected real numbers"
+    if tensor.is_floating_point() and not (finite := torch.isfinite(tensor)).all():
+        count = int(finite.numel() - finite.sum())
+        return f"contains NaN or infinite values ({count:,} of {finite.numel():,})"
+    return ""
+
+
 def load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
     """Load the optimizer state. Raises CheckpointError when it is missing or belongs to another model."""
     if not isinstance(checkpoint.optimizer, Mapping):
@@ -147,9 +173,45 @@ def load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> 
             "Start a new run with --load-from.",
         )
     try:
+        _check_optimizer(optimizer, checkpoint.optimizer)
         optimizer.load_state_dict(dict(checkpoint.optimizer))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise CheckpointError(f"{checkpoint.path}: its optimizer state does not fit: {printable(error)}.") from error
+
+
+def _check_optimizer(optimizer: torch.optim.Optimizer, found: Mapping[str, Any]) -> None:
+    """Raise ValueError when values are of another type, shape or range than those of `optimizer`."""
+    ours, groups = optimizer.param_groups, found["param_groups"]
+    if not isinstance(groups, list) or [len(g["params"]) for g in groups] != [len(g["params"]) for g in ours]:
+        raise ValueError("it has other groups of parameters")
+    parameters: dict[Any, Tensor] = {}
+    for group, wanted in zip(groups, ours, strict=True):
+        parameters |= zip(group["params"], wanted["params"], strict=True)
+        for key in wanted.keys() & group.keys() - {"params"}:
+            if not _is_like(wanted[key], group[key]):
+                raise ValueError(f"{key} is {shown(group[key])}")
+    for index, values in found["state"].items():
+        for name, value in values.items():
+            wanted_shape = () if name == "step" else parameters[index].shape
+            if isinstance(value, Tensor):
+                problem = problem_of(value) or (
+                    "" if value.shape == wanted_shape else f"has the shape {(*value.shape,)}"
+                )
+            else:
+                problem = "" if value is None or _is_like(0.0, value) else f"is {shown(value)}"
+            if problem:
+                raise ValueError(f"{shown(name)} of parameter {shown(index)} {problem}")
+
+
+def _is_like(ours: Any, found: Any) -> bool:
+    """Whether a setting of the optimizer is of the type of ours, and a number in a sensible range."""
+    if isinstance(ours, tuple):
+        return isinstance(found, tuple | list) and len(found) == len(ours) and all(map(_is_like, ours, found))
+    if isinstance(ours, bool) or ours is None:
+        return isinstance(found, bool | None)
+    if isinstance(ours, int | float):
+        return type(found) in (int, float) and 0 <= found <= MOST
+    return True
 
 
 def _likely_cause(wanted: Mapping[str, Tensor], checkpoint: Checkpoint) -> str:

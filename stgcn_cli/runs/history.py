@@ -1,13 +1,16 @@
 """The checkpoints that a run resumes from: last.pth, the one before it, and the choice when one is damaged."""
 
 import contextlib
+import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stgcn_cli.errors import CheckpointError
+from stgcn_cli.io.text import shown
 from stgcn_cli.runs import checkpoint
 from stgcn_cli.runs.checkpoint import Checkpoint
 
@@ -33,9 +36,51 @@ def _keep_previous(folder: Path) -> None:
             os.replace(last, previous)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a run was: epochs done, steps done of the next with their `sums`, steps left out, the best epoch."""
+
+    epoch: int = 0
+    step: int = 0
+    skipped: int = 0
+    sums: tuple[float, ...] = ()
+    best: Mapping[str, Any] | None = None
+
+
+def progress_in(read: Checkpoint) -> Progress:
+    """Return the progress that a checkpoint tells; zero where it does not. Raises CheckpointError for invalid values."""
+    meta = read.meta
+    for key in ("epoch", "step", "skipped"):
+        if not (type(meta.get(key, 0)) is int and 0 <= meta.get(key, 0) <= checkpoint.MOST):
+            raise _invalid(read, key, "a whole number from 0")
+    sums, best = meta.get("sums", ()), meta.get("best")
+    if not (isinstance(sums, list | tuple) and all(map(_is_finite, sums))):
+        raise _invalid(read, "sums", "finite numbers")
+    if best is not None and not (isinstance(best, Mapping) and all(map(_is_plain, best.values()))):
+        raise _invalid(read, "best", "metrics as finite numbers")
+    counts = {key: meta.get(key, 0) for key in ("epoch", "step", "skipped")}
+    return Progress(**counts, sums=tuple(sums), best=dict(best) if best else None)
+
+
+def _invalid(read: Checkpoint, key: str, expected: str) -> CheckpointError:
+    return CheckpointError(
+        f"{read.path}: meta {key!r} is {shown(read.meta[key])}; expected {expected}.",
+        "A run cannot be resumed from it; take its weights with --load-from.",
+    )
+
+
+def _is_finite(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str) or _is_finite(value)
+
+
 def progress_of(read: Checkpoint) -> tuple[int, int]:
-    """Return (epochs done, steps done of the next epoch); 0 where the checkpoint does not say."""
-    return tuple(value if isinstance(value := read.meta.get(key), int) else 0 for key in ("epoch", "step"))  # type: ignore[return-value]
+    """Return (epochs done, steps done of the next epoch). Raises CheckpointError for invalid values."""
+    progress = progress_in(read)
+    return progress.epoch, progress.step
 
 
 def newest(folder: Path, warn: Callable[[str], None] = lambda text: None) -> Checkpoint | None:
@@ -47,7 +92,10 @@ def newest(folder: Path, warn: Callable[[str], None] = lambda text: None) -> Che
     sound: list[Checkpoint] = []
     for path in candidates(folder):
         try:
-            sound.append(checkpoint.read(path))
+            read = checkpoint.read(path)
+            checkpoint.check_values(read)
+            progress_in(read)
+            sound.append(read)
         except CheckpointError as error:
             damaged.append(error)
         if sound and not damaged:

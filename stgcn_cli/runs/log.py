@@ -12,6 +12,7 @@ from typing import Any
 
 from stgcn_cli.io.files import atomic_write, disk_error, sync_folder
 from stgcn_cli.io.own_files import open_regular, own_opener
+from stgcn_cli.io.text import to_json
 
 _EPOCH_COLUMNS = ("epoch", "lr", "loss", "top1_acc", "top5_acc")
 _NEEDED = {"epoch": (*_EPOCH_COLUMNS, "time"), "train": ("iter",), "skipped": ("iter",)}
@@ -49,7 +50,7 @@ class RunLog(NullLog):
         try:
             is_new = not self.path.exists()
             with open(self.path, "a", encoding="utf-8", opener=own_opener) as stream:
-                stream.write(json.dumps(record) + "\n")
+                stream.write(to_json(record) + "\n")
                 stream.flush()
                 os.fsync(stream.fileno())
             if is_new:
@@ -79,7 +80,7 @@ class RunLog(NullLog):
         kept = [record for record in read_log(self.path) if _is_before(record, epochs, step)]
         if self.path.exists():
             with atomic_write(self.path, "w") as stream:
-                stream.writelines(json.dumps(record) + "\n" for record in kept)
+                stream.writelines(to_json(record) + "\n" for record in kept)
 
 
 def _is_before(record: dict[str, Any], epochs: int, step: int) -> bool:

@@ -39,6 +39,7 @@ def load_fitting(model: nn.Module, checkpoint: Checkpoint) -> Fit:
     The adjacency is a fact of the layout, not a weight: the model keeps its own when it differs. Raises CheckpointError
     when what does not fit is more than the head and what follows from the skeleton.
     """
+    checkpoints.check_values(checkpoint)
     wanted, keys = model.state_dict(), checkpoint.keys
     fitting = {key: tensor for key, tensor in checkpoint.state.items() if _fits(key, tensor, wanted, keys)}
     new = [key for key in wanted if key not in fitting]

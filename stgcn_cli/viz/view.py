@@ -183,6 +183,7 @@ def learned(
     options = resolve.EvalOptions(checkpoint=word)
     read = checkpoint.read(resolve.locate(options, reporter))
     layout = layout or presets.layout_of(resolve.preset_of(read, options, reporter))
+    checkpoint.check_values(read)
     a, factors = read.state.get(read.keys.graph), read.keys.factors(read.state)
     if a is None or not factors or any(value.shape != a.shape for value in factors.values()):
         raise CheckpointError(f"{read.path} holds no edge importance.", "Networks of the kind stgcn have it.")
