@@ -194,6 +194,7 @@ class RecordChecker:
         if not coordinates.any():
             self.told.add("warning", where, "keypoint", "all zeros: nobody is there", "a person")
             return
+        self._frames(coordinates, where)
         self.largest = max(self.largest, float(np.abs(coordinates[..., :2]).max()))
         if shape[1] > 2:
             low, high = float(coordinates[..., 2].min()), float(coordinates[..., 2].max())
@@ -204,6 +205,16 @@ class RecordChecker:
         other = self.contents.setdefault(content, where)
         if other != where:
             self.told.add("warning", where, "keypoint", f"the same values as {other}", "a clip of its own")
+
+    def _frames(self, coordinates_MTVC: np.ndarray, where: str) -> None:
+        """Clips without motion, and those that are mostly empty: their frames may be numbered otherwise than was thought."""
+        frames = coordinates_MTVC.shape[1]
+        empty = frames - int(coordinates_MTVC.any(axis=(0, 2, 3)).sum())
+        if frames == 1:
+            said = "a single frame, which holds no motion (are these the frames of longer clips?)"
+            self.told.add("warning", where, "keypoint", said, "")
+        elif 2 * empty > frames:
+            self.told.add("warning", where, "keypoint", f"nobody is in {empty:,} of {frames:,} frames", "")
 
     def finish(self, names: Sequence[str] = (), splits: Mapping[str, Sequence[str]] | None = None) -> Findings:
         """Add what is wrong with all records together; `names` are those of the classes."""

@@ -8,7 +8,7 @@ leaves out frame_dir where the file itself is the clip. What is wrong
 raises DataError, ValueError or OSError with the cause; `inputs.py` names the file. To add a format: write its module, add its line.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,9 @@ class Format:
     raw: bool = True  # the coordinates of a sensor; False: prepared already
     fits: Callable[[bytes], bool] = lambda head: True
     kinds: tuple[str, ...] = ()  # of `io.foreign` that its files are; none for texts
+    # Of formats that have a file for each frame: the clip of such files and their numbers, and whether a file is one of them.
+    read_frames: Callable[[Sequence[int], Sequence[Path], Options], dict[str, Any]] | None = None
+    is_frame: Callable[[bytes], bool] = lambda head: True
 
 
 FORMATS = {
@@ -40,8 +43,21 @@ FORMATS = {
     "npy": Format("one array: T V C or M T V C", (".npy",), arrays.read_npy, kinds=("npy",)),
     "npz": Format("arrays by name: keypoint and more", (".npz",), arrays.read_npz, kinds=("npz", "zip")),
     "csv": Format("a row a joint: clip,frame,person,joint,x,y,...", (".csv",), table.read, fits=table.fits),
-    "openpose": Format("OpenPose *_keypoints.json, one a frame", (".json",), openpose.read, fits=openpose.fits),
-    "mmpose": Format("MMPose predictions of a video", (".json",), mmpose.read, fits=mmpose.fits),
+    "openpose": Format(
+        "OpenPose's JSON, a file a frame",
+        (".json",),
+        openpose.read,
+        fits=openpose.fits,
+        read_frames=openpose.read_frames,
+    ),
+    "mmpose": Format(
+        "MMPose predictions of a video, or of pictures, a file each",
+        (".json",),
+        mmpose.read,
+        fits=mmpose.fits,
+        read_frames=mmpose.read_frames,
+        is_frame=mmpose.is_picture,
+    ),
     "coco": Format("COCO keypoints, COCO results, AlphaPose", (".json",), coco.read, fits=coco.fits),
 }
 
@@ -58,10 +74,22 @@ def recognise(path: Path) -> str | None:
     named = [name for name, format in FORMATS.items() if path.suffix.lower() in format.suffixes]
     if not named:
         return None
-    with open(path, "rb") as stream:
-        head = stream.read(_HEAD)
+    head = _head(path)
     kind = foreign.kind_of(head)
     if kind and kind.key in foreign.NOT_DATA:
         return named[0]  # to be refused for what it is
-    head = foreign.as_utf8(head)
     return next((name for name in named if FORMATS[name].fits(head)), None)
+
+
+def is_frame(path: Path, name: str) -> bool:
+    """Whether the file is one frame of a clip, as files of the format `name` may be. Raises OSError."""
+    format, head = FORMATS[name], _head(path)
+    kind = foreign.kind_of(head)
+    return format.read_frames is not None and not (kind and kind.key in foreign.NOT_DATA) and format.is_frame(head)
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file, of a text in UTF-16 or UTF-32 in UTF-8."""
+    with open(path, "rb") as stream:
+        head = stream.read(_HEAD)
+    return foreign.as_utf8(head)

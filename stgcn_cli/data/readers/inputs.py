@@ -16,7 +16,7 @@ import numpy as np
 
 from stgcn_cli.data.archives import Entry, list_source
 from stgcn_cli.data.ntu.names import parse_name
-from stgcn_cli.data.readers import FORMATS, annotation, ntu_text, openpose, read_file, recognise
+from stgcn_cli.data.readers import FORMATS, annotation, frames, is_frame, ntu_text, openpose, read_file, recognise
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.data.records import Clip, frames_of
 from stgcn_cli.errors import DataError, UsageError
@@ -25,7 +25,6 @@ from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.io.text import nearest, nearest_file, printable
 
 _SUFFIXES = {suffix for format in FORMATS.values() for suffix in format.suffixes}
-_FRAMES = "_keypoints.json"  # how OpenPose's files end
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,39 @@ def list_units(words: Sequence[str], options: Options, format: str | None = None
         raise UsageError(
             f"There is no format {format!r}.{nearest(format, list(FORMATS))}", f"Known: {', '.join(FORMATS)}"
         )
-    return [unit for word in words for path in _paths(word) for unit in _units_of(path, options, format)]
+    paths = list(dict.fromkeys(path for word in words for path in _paths(word)))
+    pictures = _by_folder([path for path in paths if path.is_file()], format) if len(paths) > 1 else {}
+    taken = {path: files for files in pictures.values() if len(files) > 1 for path in files}
+    root = Path(os.path.commonpath([path.parent for path in taken])) if taken else Path()
+    units: list[Unit] = []
+    for path in paths:
+        if path not in taken:
+            units += _units_of(path, options, format)
+        elif path == taken[path][0]:  # files of frames that a shell has listed
+            known = next(name for (_, name), files in pictures.items() if path in files)
+            units += _videos(path.parent, root, known, taken[path], options)
+    return units
+
+
+def _by_folder(paths: Sequence[Path], format: str | None) -> dict[tuple[Path, str], list[Path]]:
+    """The files that are one frame each, by folder and format."""
+    found: dict[tuple[Path, str], list[Path]] = {}
+    for path in paths:
+        try:
+            known = _format_of(path, format)
+            if known and is_frame(path, known):
+                found.setdefault((path.parent, known), []).append(path)
+        except OSError:
+            continue  # refused where it is read
+    return found
+
+
+def _format_of(path: Path, format: str | None) -> str | None:
+    """The format of a file: the one that the user gave, else as its content tells."""
+    known = recognise(path) or (
+        "openpose" if path.name.endswith(openpose.NAME) else None
+    )  # a damaged one is not passed over
+    return known if format in (None, known) else None
 
 
 def _paths(word: str) -> list[Path]:
@@ -83,40 +114,50 @@ def _in_folder(root: Path, options: Options, format: str | None) -> list[Unit]:
     units: list[Unit] = []
     for parent, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        folder, frames = Path(parent), any(name.endswith(_FRAMES) for name in files) and format in (None, "openpose")
-        if frames:
-            units += _openpose(folder, root, options)
+        folder, pictures = Path(parent), dict[str, list[Path]]()
         for file in sorted(files):
             path = folder / file
-            if file.startswith(".") or not path.is_file() or (frames and file.endswith(_FRAMES)):
+            if file.startswith(".") or not path.is_file():
                 continue
             if path.suffix.lower() == ".zip":
                 units += _in_zip(path)
-            elif (known := recognise(path)) and format in (None, known):
+            elif (known := _format_of(path, format)) and is_frame(path, known):
+                pictures.setdefault(known, []).append(path)
+            elif known:
                 units.append(_file(path, root, known, options))
             elif format is not None and known is None and path.suffix.lower() not in _SUFFIXES:
                 units.append(_file(path, root, format, options))  # named by --from, whatever the files are called
+        for known, found in pictures.items():
+            units += _videos(folder, root, known, found, options)
     if not units:
         raise DataError(f"There is nothing in {root} that can be read.", _known())
     return sorted(units, key=lambda unit: unit.place)
 
 
-def _openpose(folder: Path, root: Path, options: Options) -> list[Unit]:
-    """One unit for each clip of the frames in `folder`; a single clip is called as the folder is."""
-    found, below = openpose.clips_in(folder), folder.relative_to(root).as_posix()
-    own = root.resolve().name if folder == root else below
+def _videos(folder: Path, root: Path, format: str, files: Sequence[Path], options: Options) -> list[Unit]:
+    """One unit for each video of files that hold a frame each; the only one of a folder is called as the folder is."""
+    try:
+        found = frames.videos_of([file.name for file in files])
+    except ValueError as error:
+        raise DataError(f"{folder}: {error}.", "Put the frames of each video into a folder of their own.") from error
+    below = folder.relative_to(root).as_posix()
+    own, group = root.resolve().name if folder == root else below, "".join(folder.relative_to(root).parts[:1])
     units = []
-    for name, files in found.items():
-        path = PurePosixPath(own if len(found) == 1 else name if folder == root else f"{below}/{name}")
-        group = folder.relative_to(root).parts[:1]
-        units.append(
-            Unit(folder, f"{folder}/{name}", str(path), "".join(group), "openpose", partial(_frames, files, options))
-        )
+    for video in found:
+        chosen = [files[item] for item in video.items]
+        if len(chosen) == 1 and (len(found) > 1 or not chosen[0].name.endswith(openpose.NAME)):
+            units.append(_file(chosen[0], root, format, options))
+            continue
+        name = own if len(found) == 1 else video.name if folder == root else f"{below}/{video.name}"
+        read = partial(_frames, format, video.numbers, chosen, options)
+        units.append(Unit(folder, f"{folder}/{video.name}", str(PurePosixPath(name or own)), group, format, read))
     return units
 
 
-def _frames(files: Sequence[Path], options: Options) -> Iterator[dict[str, Any]]:
-    yield openpose.read_frames(files, options)
+def _frames(format: str, numbers: Sequence[int], files: Sequence[Path], options: Options) -> Iterator[dict[str, Any]]:
+    read = FORMATS[format].read_frames
+    assert read is not None  # such files were taken for frames
+    yield read(numbers, files, options)
 
 
 def _in_zip(path: Path) -> list[Unit]:

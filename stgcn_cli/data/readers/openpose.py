@@ -1,65 +1,64 @@
-"""OpenPose `NAME_000000000012_keypoints.json`: one file a frame, "people" with x, y, score of 18 or 25 joints."""
+"""OpenPose's JSON: one file a frame, "people" with x, y, score of 18 or 25 joints; of a hand where there is no body."""
 
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from stgcn_cli.data.readers.parsing import Options, dicts_in, frame_span, load_json, triples
-from stgcn_cli.data.readers.tracking import Detection, clip_of, track_of
+from stgcn_cli.config.skeletons import OPENPOSE_18, OPENPOSE_25
+from stgcn_cli.data.readers.parsing import Options, dicts_in, load_json, triples
+from stgcn_cli.data.readers.tracking import Detection, clip_of_files, track_of
 
-_NAME = re.compile(r"(?:(.*)_)?(\d+)_keypoints\.json", re.IGNORECASE)
+NAME = "_keypoints.json"  # how the files of OpenPose itself end
+_TOP = re.compile(rb'\s*\{(?:\s*"[^"]*"\s*:\s*(?:"[^"]*"|[-+.\w]+|\[[^]]*\])\s*,)*\s*"people"\s*:')
+_LAYOUTS = {18: OPENPOSE_18, 25: OPENPOSE_25}
 _JOINTS = 25  # of a clip with nobody in it
+_HANDS = ("hand_left_keypoints", "hand_right_keypoints")
 
 
 def fits(head: bytes) -> bool:
     """Whether a text begins like one of OpenPose's."""
-    return b'"people"' in head
+    return _TOP.match(head) is not None
 
 
 def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
-    """The clips in a folder, one for each NAME; a single file is a clip of one frame."""
-    if path.is_file():
-        yield read_frames([path], options)
-        return
-    found = clips_in(path)
-    for name, files in found.items():
-        yield read_frames(files, options) | ({"frame_dir": name} if len(found) > 1 else {})
+    """A single file is a clip of one frame."""
+    yield read_frames([0], [path], options)
 
 
-def clips_in(folder: Path) -> dict[str, list[Path]]:
-    """The files of each NAME directly in a folder, by name."""
-    found: dict[str, list[Path]] = {}
-    for file in sorted(folder.iterdir()):
-        if (named := _NAME.fullmatch(file.name)) and file.is_file():
-            found.setdefault(named[1] or folder.name, []).append(file)
-    return found
+def read_frames(numbers: Sequence[int], files: Sequence[Path], options: Options) -> dict[str, Any]:
+    """The clip of these files. Raises ValueError for files with hands only of both sides."""
+    clip = clip_of_files(numbers, files, lambda file: _people(load_json(file)), options, _JOINTS)
+    layout = None if options.layout else _LAYOUTS.get(clip["keypoint"].shape[2])
+    if not clip["keypoint"].any():
+        layout = None
+        if hands := {hand for file in files for hand in _hands(load_json(file))}:
+            if len(hands) > 1:
+                raise ValueError(
+                    "it holds no bodies, but both hands of persons (hand_left_keypoints_2d, hand_right_keypoints_2d): a clip is "
+                    "of one skeleton. Keep one hand in the files, or run OpenPose with bodies"
+                )
+            (hand,) = hands
+            clip = clip_of_files(numbers, files, lambda file: _people(load_json(file), hand), options, _JOINTS)
+    return clip if layout is None else clip | {"layout": layout}
 
 
-def read_frames(files: Sequence[Path], options: Options) -> dict[str, Any]:
-    """The clip of these files, in the order of their numbers; a number that is missing is a frame without a person."""
-    seen: dict[int, list[Detection]] = {}
-    for index, file in enumerate(files):
-        named = _NAME.fullmatch(file.name)
-        try:
-            seen[int(named[2]) if named else index] = _people(load_json(file))
-        except ValueError as error:
-            raise ValueError(f"{file.name}: {error}") from error
-    return clip_of([seen.get(frame, []) for frame in frame_span(seen)], options, _JOINTS)
-
-
-def _people(value: Any) -> list[Detection]:
+def _people(value: Any, part: str = "pose_keypoints") -> list[Detection]:
     """The persons of one frame; in 3-D where there are four numbers a joint."""
     people = dicts_in(value.get("people") if isinstance(value, dict) else None, '"people"')
-    found = []
-    for person in people:
-        flat, spatial = person.get("pose_keypoints_2d") or [], person.get("pose_keypoints_3d") or []
-        joints = triples(spatial, 4, "pose_keypoints_3d") if spatial else triples(flat, 3, "pose_keypoints_2d")
-        track = person.get("person_id")
-        if len(joints):
-            found.append(
-                Detection(
-                    joints[:, :-1], joints[:, -1], track_of(track[0] if isinstance(track, list) and track else track)
-                )
-            )
-    return found
+    return [person for each in people if (person := person_of(each, part))]
+
+
+def person_of(person: dict[str, Any], part: str = "pose_keypoints") -> Detection | None:
+    """One of "people"; None for a person without joints."""
+    flat, spatial = person.get(f"{part}_2d", person.get(part)) or [], person.get(f"{part}_3d") or []
+    joints = triples(spatial, 4, f"{part}_3d") if spatial else triples(flat, 3, f"{part}_2d")
+    return Detection(joints[:, :-1], joints[:, -1], track_of(person.get("person_id"))) if len(joints) else None
+
+
+def _hands(value: Any) -> Iterator[str]:
+    """Which hands are seen in a frame."""
+    for person in value.get("people") if isinstance(value, dict) else ():
+        for hand in _HANDS:
+            if any(isinstance(n, int | float) and n for n in person.get(f"{hand}_2d") or ()):
+                yield hand

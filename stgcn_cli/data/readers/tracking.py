@@ -1,16 +1,19 @@
 """Who is who from frame to frame: persons seen one picture at a time -> persons over a clip.
 
 Where a tracker gave ids, they decide. Else each person goes on as the nearest one before: pairs of centres are joined, the
-nearest first, within one body size and a second of absence (30 frames); who is left begins anew. The persons seen in most
+nearest first, within one body size and a second of absence (30 frames); who is left begins a track. The persons seen in most
 frames come first. Simple on purpose: two people who cross may be exchanged; a tracker's ids are better.
 """
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from stgcn_cli.data.readers.parsing import MAX_VALUES, Options
+from stgcn_cli.data.readers.parsing import MAX_VALUES, Options, frame_span
 
 _ABSENT = 30  # frames a person may be gone and still be the same
 _REACH = 1.0  # body sizes a centre may move between two frames
@@ -21,12 +24,29 @@ class Detection(NamedTuple):
 
     joints: np.ndarray
     scores: np.ndarray
-    track: int | None
+    track: int | str | None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no joint was found."""
+        return not (np.isfinite(self.joints).all(axis=1) & (self.joints != 0).any(axis=1)).any()
 
 
-def track_of(value: object) -> int | None:
-    """The id a tracker gave; estimators write -1 where none ran."""
-    return value if isinstance(value, int) and value >= 0 else None
+def track_of(value: object) -> int | str | None:
+    """The id a tracker gave: a number, a text or a list of one of them. Estimators write -1 where no tracker ran."""
+    if isinstance(value, list):
+        value = value[0] if len(value) == 1 else None
+    if isinstance(value, str):
+        word = value.strip()
+        try:
+            value = float(word)
+        except ValueError:
+            return word or None
+        if not math.isfinite(value):
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        return None
+    return int(value) if value == value // 1 else None
 
 
 class Track:
@@ -46,6 +66,8 @@ class Track:
 def clip_of(frames: Sequence[Sequence[Detection]], options: Options, joints: int) -> dict[str, Any]:
     """keypoint (M, T, V, C), keypoint_score (M, T, V) and img_shape of a clip; a frame without anybody is zeros.
 
+    Persons without a joint are nobody: they take no part in telling the others apart.
+
     `joints` is V of a clip in which nobody is seen; it has one person of zeros. Raises ValueError when persons differ in
     the number of joints, or there is no frame.
     """
@@ -55,7 +77,8 @@ def clip_of(frames: Sequence[Sequence[Detection]], options: Options, joints: int
     if len(shapes) > 1:
         raise ValueError(f"its persons have different numbers of joints: {', '.join(map(str, sorted(shapes)))}")
     v, c = shapes.pop() if shapes else (len(options.layout.joints) if options.layout else joints, 2)
-    tracks = _most_seen(follow(frames))[: options.max_persons]
+    there = [[seen for seen in frame if not seen.is_empty] for frame in frames]
+    tracks = _most_seen(follow(there))[: options.max_persons]
     if max(1, len(tracks)) * len(frames) * v * c > MAX_VALUES:
         raise ValueError(f"{len(frames)} frames of {v} joints are too much for one clip")
     keypoint = np.zeros((max(1, len(tracks)), len(frames), v, c), np.float32)
@@ -67,14 +90,32 @@ def clip_of(frames: Sequence[Sequence[Detection]], options: Options, joints: int
     return {"keypoint": keypoint, "keypoint_score": score, **size}
 
 
+def clip_of_files(
+    numbers: Sequence[int],
+    files: Sequence[Path],
+    people: Callable[[Path], list[Detection]],
+    options: Options,
+    joints: int,
+) -> dict[str, Any]:
+    """The clip of files that hold a frame each; a number that is missing is a frame without a person. Raises ValueError."""
+    seen: dict[int, list[Detection]] = {}
+    for number, file in zip(numbers, files, strict=True):
+        try:
+            seen[number] = people(file)
+        except ValueError as error:
+            raise ValueError(f"{file.name}: {error}") from error
+    return clip_of([seen.get(frame, []) for frame in frame_span(seen)], options, joints)
+
+
 def follow(frames: Sequence[Sequence[Detection]]) -> list[Track]:
     """Every person of the clip, in the order they appear."""
     tracks: list[Track] = []
-    by_id: dict[int, Track] = {}
+    by_id: dict[int | str, Track] = {}
+    trusted = _ids_differ(frames)
     for number, frame in enumerate(frames):
         loose = []
         for seen in frame:
-            if seen.track is None:
+            if seen.track is None or not trusted or number in by_id.get(seen.track, Track()).seen:
                 loose.append(seen)
             else:
                 if seen.track not in by_id:
@@ -87,6 +128,13 @@ def follow(frames: Sequence[Sequence[Detection]]) -> list[Track]:
                 tracks.append(track := Track())
             track.add(number, seen)
     return tracks
+
+
+def _ids_differ(frames: Sequence[Sequence[Detection]]) -> bool:
+    """Whether ids tell the persons of a frame apart: where no tracker ran, some estimators give all the same."""
+    crowded = [[seen.track for seen in frame] for frame in frames if len(frame) > 1]
+    same = sum(any(count > 1 for track, count in Counter(ids).items() if track is not None) for ids in crowded)
+    return 2 * same < max(1, len(crowded))
 
 
 def _nearest(loose: Sequence[Detection], tracks: Sequence[Track]) -> list[Track | None]:
@@ -107,18 +155,15 @@ def _nearest(loose: Sequence[Detection], tracks: Sequence[Track]) -> list[Track 
 
 
 def _where(seen: Detection) -> tuple[np.ndarray, float]:
-    """The middle of the joints that were found, and the diagonal of the box around them."""
+    """The middle of the joints that were found, of which there is one, and the diagonal of the box around them."""
     found = seen.joints[np.isfinite(seen.joints).all(axis=1) & (seen.joints != 0).any(axis=1)].astype(np.float64)
-    if not len(found):
-        return np.full(seen.joints.shape[1], np.inf), 0.0
     return found.mean(axis=0), float(np.linalg.norm(found.max(axis=0) - found.min(axis=0)))
 
 
 def _most_seen(tracks: list[Track]) -> list[Track]:
-    """Those in most frames first; of equals the one with the better scores, then the earlier one. Nobody is left out here
-    but persons without any joint."""
+    """Those in most frames first; of equals the one with the better scores, then the earlier one."""
 
     def rank(track: Track) -> tuple[int, float]:
         return -len(track.seen), -float(np.mean([np.nan_to_num(seen.scores).mean() for seen in track.seen.values()]))
 
-    return sorted((t for t in tracks if any(seen.joints.any() for seen in t.seen.values())), key=rank)
+    return sorted(tracks, key=rank)

@@ -140,7 +140,7 @@ ODD = {
         ('{"instance_info": []}', "no frames"), ('{"instance_info": [}', "line 1, column 20"),
         ('{"people": 3}', '"people" is a int'), ('{"people": [{"pose_keypoints_2d": [1, 2]}]}', "2 numbers"),
         ('[{"image_id": "x", "keypoints": [1, 2, 1]}]', "no frame number"), ('{"annotations": [3]}', "holds a int"),
-        ('[{"image_id": 1, "keypoints": [1, 2, 1]}, {"image_id": 999999999, "keypoints": [1, 2, 1]}]', "100,000"),
+        ('[{"image_id": 1, "keypoints": [1, 2, 1]}, {"image_id": 999999999, "keypoints": [1, 2, 1]}]', "so far apart"),
         ('{"images": [{"id": 1}, [2]], "annotations": []}', "holds a list"), ('{"images": ' + "[" * 100_000, "no JSON text"),
         ('{"annotations": [{"image_id": 1, "keypoints": {"x": 1}}]}', "no regular list"), ("{}", "not recognised"),
     ],
