@@ -58,7 +58,8 @@ def person_of(person: dict[str, Any], part: str = "pose_keypoints") -> Detection
 
 def _hands(value: Any) -> Iterator[str]:
     """Which hands are seen in a frame."""
-    for person in value.get("people") if isinstance(value, dict) else ():
+    for person in dicts_in(value["people"], '"people"'):
         for hand in _HANDS:
-            if any(isinstance(n, int | float) and n for n in person.get(f"{hand}_2d") or ()):
+            flat = person.get(f"{hand}_2d")
+            if isinstance(flat, list) and any(isinstance(n, int | float) and n for n in flat):
                 yield hand
