@@ -14,6 +14,7 @@ from stgcn_cli import __version__
 from stgcn_cli.cli import console
 from stgcn_cli.cli.bench import bench
 from stgcn_cli.cli.checkpoint import checkpoint
+from stgcn_cli.cli.commands import Command, Group
 from stgcn_cli.cli.data import data
 from stgcn_cli.cli.demo import demo
 from stgcn_cli.cli.doctor import doctor
@@ -34,6 +35,7 @@ console.open_streams()
 
 app = typer.Typer(
     name="stgcn",
+    cls=Group,
     help="Skeleton action recognition with spatial-temporal graph convolution: prepare, train, look.\n\nExample: stgcn train --preset ntu60-xsub-3d",
     epilog="Start with: stgcn demo",
     no_args_is_help=True,
@@ -41,20 +43,20 @@ app = typer.Typer(
     rich_markup_mode=None,  # its boxes cut the names of options in 80 columns, and have yellow on a light ground
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("prepare")(prepare)
+app.command("prepare", cls=Command)(prepare)
 app.add_typer(data, name="data")
-app.command("train")(train)
-app.command("eval")(evaluate)
-app.command("fuse")(fuse)
-app.command("predict")(predict)
-app.command("view")(view)
-app.command("report")(report)
+app.command("train", cls=Command)(train)
+app.command("eval", cls=Command)(evaluate)
+app.command("fuse", cls=Command)(fuse)
+app.command("predict", cls=Command)(predict)
+app.command("view", cls=Command)(view)
+app.command("report", cls=Command)(report)
 app.add_typer(presets, name="presets")
-app.command("download")(download_command)
+app.command("download", cls=Command)(download_command)
 app.add_typer(checkpoint, name="checkpoint")
-app.command("demo")(demo)
-app.command("bench")(bench)
-app.command("doctor")(doctor)
+app.command("demo", cls=Command)(demo)
+app.command("bench", cls=Command)(bench)
+app.command("doctor", cls=Command)(doctor)
 
 
 def _print_version(wanted: bool) -> None:

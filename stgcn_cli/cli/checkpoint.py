@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from stgcn_cli.cli import console, options
+from stgcn_cli.cli.commands import Command
 
 checkpoint = typer.Typer(
     help="Look into a checkpoint, or write it for MMAction2.\n\nExample: stgcn checkpoint inspect best.pth",
@@ -25,7 +26,7 @@ class Form(enum.StrEnum):
     authors = "2s-agcn"
 
 
-@checkpoint.command("inspect")
+@checkpoint.command("inspect", cls=Command)
 def inspect(file: _File, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
     """Show what is inside a checkpoint.
 
@@ -41,7 +42,7 @@ def inspect(file: _File, as_json: Annotated[bool, typer.Option("--json", help="F
         console.table(str(file), ["", ""], _rows(described))
 
 
-@checkpoint.command("convert")
+@checkpoint.command("convert", cls=Command)
 def convert(
     file: _File,
     out: Annotated[Path, typer.Argument(help="The file to write.")],

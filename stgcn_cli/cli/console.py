@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -13,6 +14,7 @@ from stgcn_cli.io.reporter import Advance, Reporter, no_progress, no_words
 from stgcn_cli.io.text import json_text, one_line, printable
 
 _UNBROKEN = 24  # characters of a first column that is kept in one line, so that names can be read and copied
+_LOG_SECONDS, _LINE_SECONDS = 2.0, 30.0  # between lines of progress without a terminal: at log points, elsewhere
 _quiet = False
 _aside = False  # an output file goes to stdout, so tables and the like go to stderr
 _UNUSED = {  # options of the reference that are accepted, and why they do nothing
@@ -171,14 +173,34 @@ def _is_number(cell: str) -> bool:
     return bool(re.fullmatch(r"[-+]?[\d,.]+ ?%?|-|", cell))
 
 
+def _progress_lines(description: str, total: int | None) -> Advance:
+    """Return an advance that prints lines, for logs of schedulers: at log points, else when half a minute has passed."""
+    done, printed = 0, time.monotonic()
+
+    def advance(n: int = 1, is_log_point: bool = False, **words: object) -> None:
+        nonlocal done, printed
+        done += n
+        seconds = time.monotonic() - printed
+        if seconds >= (_LOG_SECONDS if is_log_point else _LINE_SECONDS):
+            printed += seconds
+            count = f"{done:,}/{total:,}" if total is not None else f"{done:,}"
+            note(f"{description}: {count}" + "".join(f"  {key} {value}" for key, value in words.items()))
+
+    return advance
+
+
 @contextlib.contextmanager
 def progress(description: str, total: int | None, shown: bool = True) -> Iterator[Advance]:
-    """Show how far a task of `total` steps is. Yields advance(n=1, **words), whose words stand to the right.
+    """Show how far a task of `total` steps is. Yields advance(n=1, is_log_point=False, **words); words stand to the right.
 
-    Nothing is drawn when `shown` is false, stderr is not a terminal, or the user asked for quiet.
+    Without a terminal it is a line at log points and every half minute. Nothing is shown when `shown` is false or the
+    user asked for quiet.
     """
-    if not shown or _quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        yield lambda n=1, **words: None
+    if not shown or _quiet:
+        yield lambda n=1, is_log_point=False, **words: None
+        return
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield _progress_lines(description, total)
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -188,7 +210,7 @@ def progress(description: str, total: int | None, shown: bool = True) -> Iterato
     with Progress(*columns, console=_stderr(), transient=True) as bar:
         task = bar.add_task(printable(description), total=total, words="")
 
-        def advance(n: int = 1, **words: object) -> None:
+        def advance(n: int = 1, is_log_point: bool = False, **words: object) -> None:
             text = {"words": " ".join(f"{key} {value}" for key, value in words.items())} if words else {}
             bar.update(task, advance=n, **text)  # type: ignore[arg-type]  # fields of our own
 

@@ -7,6 +7,7 @@ import typer
 from typer import Argument, Option
 
 from stgcn_cli.cli import console, options
+from stgcn_cli.cli.commands import Command
 from stgcn_cli.cli.convert import convert, merge
 from stgcn_cli.errors import DataError
 
@@ -196,7 +197,7 @@ data = typer.Typer(
     help="Your own skeletons: inspect, check, convert, merge.\n\nExample: stgcn data convert clips/ --classes folders --out own.pkl",
     no_args_is_help=True,
 )
-data.command("inspect")(inspect)
-data.command("validate")(validate)
-data.command("convert")(convert)
-data.command("merge")(merge)
+data.command("inspect", cls=Command)(inspect)
+data.command("validate", cls=Command)(validate)
+data.command("convert", cls=Command)(convert)
+data.command("merge", cls=Command)(merge)

@@ -18,7 +18,7 @@ _SETTING_OPTIONS = ("--cfg-options", "--set")
 
 
 def join_values(argv: Sequence[str]) -> list[str]:
-    """`--eval a b` becomes `--eval a,b`, `--cfg-options k=1 l=2` becomes two options; all else stays as it is.
+    """`--eval a b` becomes `--eval a,b`, `--cfg-options k=1 l=2` becomes two options, a lone `--resume` gets an empty value.
 
     A word is taken for a further value only when it is a metric's name (after `--eval`, `--metrics`) or holds `=`
     and is no option (after `--cfg-options`, `--set`), so a checkpoint that follows is never swallowed.
@@ -30,7 +30,9 @@ def join_values(argv: Sequence[str]) -> list[str]:
         joined.append(word)
         if word == "--":
             return joined + words
-        if word in _METRIC_OPTIONS and words:
+        if word == "--resume" and (not words or words[0].startswith("-")):
+            joined.append("")  # its value may be absent
+        elif word in _METRIC_OPTIONS and words:
             joined.append(",".join([words.pop(0), *_take(words, lambda w: w in METRICS)]))
         elif word in _SETTING_OPTIONS and words:
             joined.append(words.pop(0))

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from stgcn_cli.cli import console, options
+from stgcn_cli.cli.commands import Command
 from stgcn_cli.config import catalog
 from stgcn_cli.config import presets as library
 
@@ -45,7 +46,7 @@ def list_presets(
     )
 
 
-@presets.command("show")
+@presets.command("show", cls=Command)
 def show(
     name: Annotated[
         str, typer.Argument(help="A preset, a published name, or a TOML file.", autocompletion=options.presets)

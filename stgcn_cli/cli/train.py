@@ -3,14 +3,15 @@
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from typer import Option
+from typer import Argument, Option
 
 from stgcn_cli.cli import console, options
 from stgcn_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from stgcn_cli.config.schema import Preset
     from stgcn_cli.training.options import RunOptions
     from stgcn_cli.training.run import RunResult
 
@@ -18,15 +19,17 @@ _PLACE = "Place and speed"
 
 
 def train(
-    preset: Annotated[
-        str,
-        Option(
-            "--preset",
-            "-p",
+    name: Annotated[
+        str | None,
+        Argument(
+            metavar="PRESET",
             help="Preset (see `stgcn presets`), published name, or TOML file.",
             autocompletion=options.presets,
         ),
-    ],
+    ] = None,
+    preset: Annotated[
+        str | None, Option("--preset", "-p", help="The same as an option.", autocompletion=options.presets)
+    ] = None,
     data: Annotated[
         list[Path] | None,
         Option(
@@ -43,15 +46,38 @@ def train(
         ),
     ] = None,
     epochs: Annotated[int | None, Option(help="Short for --set train.epochs=N", min=1)] = None,
-    validate: Annotated[bool, Option(help="Evaluate the validation split during training.")] = True,
-    seed: Annotated[int, Option(help="Seed of the initial weights and the order of clips.", min=0)] = 0,
-    diff_seed: Annotated[bool, Option("--diff-seed", help="Different randomness (dropout) in each process.")] = False,
+    lr: Annotated[float | None, Option("--lr", help="Short for --set optim.lr=X")] = None,
+    batch_size: Annotated[
+        int | None, Option(help="Short for --set train.batch_size=N: clips of a step, over all processes.", min=1)
+    ] = None,
+    patience: Annotated[
+        int | None, Option(help="Short for --set train.patience=N: stop after N epochs without a better one.", min=1)
+    ] = None,
+    validate: Annotated[
+        bool | None, Option(help="Evaluate the validation split during training.", show_default="validate")
+    ] = None,
+    seed: Annotated[
+        int | None, Option(help="Seed of the initial weights and the order of clips.", min=0, show_default="0")
+    ] = None,
+    diff_seed: Annotated[
+        bool | None, Option("--diff-seed", help="Different randomness (dropout) in each process.")
+    ] = None,
     deterministic: Annotated[
-        bool, Option("--deterministic", help="Bit-equal results in every run; slower on CUDA.")
-    ] = False,
+        bool | None, Option("--deterministic", help="Bit-equal results in every run; slower on CUDA.")
+    ] = None,
     resume: Annotated[
-        bool, Option("--resume", help="Resume the run in --work-dir, else the preset's newest run.")
+        str | None,
+        Option(
+            "--resume",
+            metavar="[RUN]",
+            help="Resume a run with its preset, data and settings: RUN, else --work-dir, else the newest run.",
+        ),
+    ] = None,
+    resume_or_start: Annotated[
+        bool,
+        Option("--resume-or-start", help="Resume, or start when there is no run yet; for schedulers that requeue."),
     ] = False,
+    force: Annotated[bool, Option("--force", help="Resume although other settings are given.")] = False,
     resume_from: Annotated[Path | None, Option(help="Resume from this checkpoint in a new run folder.")] = None,
     load_from: Annotated[
         Path | None, Option(help="Fine-tune these weights; a head for other classes is re-initialised.")
@@ -60,21 +86,28 @@ def train(
         Literal["backbone"] | None, Option(help="Part to keep as it is: backbone trains the head alone.")
     ] = None,
     skip_nonfinite: Annotated[
-        int, Option(help="Skip up to N steps with a NaN or infinite loss; costs a wait at each step.", min=0)
-    ] = 0,
+        int | None, Option(help="Skip up to N steps with a NaN or infinite loss; costs a wait at each step.", min=0)
+    ] = None,
     checkpoint_minutes: Annotated[
         float, Option(help="Write last.pth within an epoch after so many minutes.", min=0)
     ] = 10.0,
     test_best: Annotated[bool, Option("--test-best", help="Evaluate the best checkpoint at the end.")] = False,
     test_last: Annotated[bool, Option("--test-last", help="Evaluate the last checkpoint at the end.")] = False,
-    gpus: Annotated[int, Option(help="Processes on this machine, one per GPU.", rich_help_panel=_PLACE)] = 1,
+    gpus: Annotated[
+        int | None, Option(help="Processes on this machine, one per GPU.", rich_help_panel=_PLACE, show_default="1")
+    ] = None,
     device: Annotated[
         str, Option(help="auto, cpu or cuda.", autocompletion=options.devices, rich_help_panel=_PLACE)
     ] = "auto",
     precision: Annotated[
-        str,
-        Option(help="auto, float32, tf32, bf16 or float64.", autocompletion=options.precisions, rich_help_panel=_PLACE),
-    ] = "auto",
+        str | None,
+        Option(
+            help="auto, float32, tf32, bf16 or float64.",
+            autocompletion=options.precisions,
+            rich_help_panel=_PLACE,
+            show_default="auto",
+        ),
+    ] = None,
     nnodes: Annotated[
         int, Option(help="Number of machines; run the same command on each.", min=1, rich_help_panel=_PLACE)
     ] = 1,
@@ -102,30 +135,44 @@ def train(
     console.set_quiet(quiet)
     console.note_unused({"--launcher": launcher, "--gpu-ids": gpu_ids})
 
-    _check_exclusive({"--resume": resume, "--resume-from": resume_from, "--load-from": load_from})
+    resumes = resume is not None or resume_or_start
+    _check_exclusive({"--resume": resumes, "--resume-from": resume_from, "--load-from": load_from})
+    if name and preset and name != preset:
+        raise UsageError(f"Two presets: {name} and --preset {preset}.", "Give one of them.")
+    preset = name or preset
     if nnodes > 1 and not rdzv_endpoint:
         raise UsageError("--nnodes needs --rdzv-endpoint HOST:PORT, the address of machine 0.")
-    if test_best and not validate:
+    if test_best and validate is False:
         raise UsageError("--test-best needs a best checkpoint, which --no-validate never makes.", "Use --test-last.")
     from stgcn_cli.config import presets
-    from stgcn_cli.data.locations import find_pickles
+    from stgcn_cli.runs import settings as run_settings
 
-    recipe = presets.load(preset, [*(settings or []), *([f"train.epochs={epochs}"] if epochs else [])])
-    if any(not path.exists() for path in data or ()) and "RANK" not in os.environ and "SLURM_PROCID" not in os.environ:
-        find_pickles(recipe.data.dataset, (recipe.data.train,), data or ())  # refuse before torch is imported
+    short = {"train.epochs": epochs, "optim.lr": lr, "train.batch_size": batch_size, "train.patience": patience}
+    changes = [*(settings or []), *(f"{key}={value}" for key, value in short.items() if value is not None)]
+    given = {
+        "data": tuple(data or ()), "seed": seed, "diff_seed": diff_seed, "deterministic": deterministic,
+        "precision": precision, "freeze": freeze, "validate": validate, "skip_nonfinite": skip_nonfinite, "gpus": gpus,
+    }  # fmt: skip
+    folder = _run_to_resume(resume, resume_or_start, work_dir, preset)
+    chosen: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    if folder:
+        chosen = run_settings.resumed(folder, chosen, force)
+    if preset is None and folder is None:
+        raise UsageError("Missing preset.", "For example: stgcn train ntu60-xsub-3d. All presets: stgcn presets")
+    recipe = presets.load(preset or str(folder / "preset.toml"), changes)  # type: ignore[operator]
+    _refuse_missing_data(recipe, chosen["data"])
     from stgcn_cli.runtime.distributed import LaunchConfig, resolve_device
     from stgcn_cli.runtime.precision import resolve_precision
     from stgcn_cli.training.options import RunOptions
 
-    kind = resolve_device(device, gpus)
+    processes = chosen.pop("gpus", 1)
+    kind = resolve_device(device, processes)
+    chosen["precision"] = resolve_precision(chosen.get("precision", "auto"), kind, training=True)
     run_options = RunOptions(
-        preset=recipe, launch=LaunchConfig(kind, gpus, nnodes, node_rank, rdzv_endpoint, max_restarts),
-        data=tuple(data or ()), work_dir=work_dir, resume=resume, resume_from=resume_from, load_from=load_from,
-        validate=validate, seed=seed, diff_seed=diff_seed, deterministic=deterministic,
-        precision=resolve_precision(precision, kind, training=True),
+        preset=recipe, launch=LaunchConfig(kind, processes, nnodes, node_rank, rdzv_endpoint, max_restarts),
+        work_dir=folder or work_dir, resume=resumes, force=force, resume_from=resume_from, load_from=load_from,
         test=tuple(name for name, is_wanted in (("best", test_best), ("last", test_last)) if is_wanted),
-        freeze=freeze, skip_nonfinite=skip_nonfinite, save_minutes=checkpoint_minutes, report=report,
-        tensorboard=tensorboard,
+        save_minutes=checkpoint_minutes, report=report, tensorboard=tensorboard, **chosen,
     )  # fmt: skip
     (_plan if dry_run else _train)(run_options, as_json)
 
@@ -136,6 +183,30 @@ def _check_exclusive(options: dict[str, object]) -> None:
         raise UsageError(
             f"{' and '.join(given)} exclude each other.", "--resume continues a run; --load-from starts a new one."
         )
+
+
+def _run_to_resume(word: str | None, or_start: bool, work_dir: Path | None, preset: str | None) -> Path | None:
+    """Return the folder of the run to resume, None to start one. Raises UsageError when --resume finds none."""
+    from stgcn_cli.config import presets
+    from stgcn_cli.runs import folder
+
+    if word is None and not or_start:
+        return None
+    is_other_rank = any(os.environ.get(name, "0") != "0" for name in ("RANK", "SLURM_PROCID"))
+    try:
+        return folder.find_run(word or "", work_dir, presets.load(preset).name if preset else None)
+    except UsageError:
+        if or_start or (is_other_rank and preset and work_dir):  # the run may be on another machine
+            return None
+        raise
+
+
+def _refuse_missing_data(recipe: "Preset", data: tuple[Path, ...]) -> None:
+    """Raise DataError for missing files before torch is imported; under a launcher all ranks find out together."""
+    from stgcn_cli.data.locations import find_pickles
+
+    if any(not path.exists() for path in data) and not {"RANK", "SLURM_PROCID"} & set(os.environ):
+        find_pickles(recipe.data.dataset, (recipe.data.train,), data)
 
 
 def _plan(options: "RunOptions", as_json: bool) -> None:

@@ -117,6 +117,7 @@ class TrainConfig:
     checkpoint_every: Positive = 1  # epochs
     validate_every: Positive = 1  # epochs
     log_every: Positive = 100  # iterations
+    patience: Positive | None = None  # stop after so many epochs without a better top-1 accuracy in validation
 
 
 @dataclass(frozen=True, config=_CONFIG)

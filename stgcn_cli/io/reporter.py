@@ -11,7 +11,7 @@ Advance = Callable[..., None]
 @contextlib.contextmanager
 def no_progress(description: str, total: int | None, shown: bool = True) -> Iterator[Advance]:
     """A progress display that shows nothing."""
-    yield lambda n=1, **words: None
+    yield lambda n=1, is_log_point=False, **words: None
 
 
 def no_words(text: str) -> None:
@@ -20,7 +20,7 @@ def no_words(text: str) -> None:
 
 @dataclass(frozen=True)
 class Reporter:
-    """progress(description, total, shown) yields advance(n, **words); note and warn say one line. Silent by default.
+    """progress(description, total, shown) yields advance(n, is_log_point, **words); note and warn print one line. Silent by default.
 
     The three are module-level functions, so that a Reporter crosses process borders.
     """

@@ -98,6 +98,47 @@ def new_folder(work_dir: Path | None, preset: str) -> Path:
     raise UsageError("There are 100,000 runs of this preset in ./runs.", "Choose a --work-dir.")
 
 
+def list_runs(root: Path = Path("runs")) -> list[Path]:
+    """Return the runs below `root`, the one last written to first."""
+    try:
+        runs = [folder for folder in root.iterdir() if folder.is_dir() and is_run(folder)]
+    except OSError:
+        return []
+    return sorted(runs, key=_last_written, reverse=True)
+
+
+def _last_written(folder: Path) -> float:
+    times = [
+        (folder / name).stat().st_mtime for name in ("log.jsonl", "last.pth", "preset.toml") if (folder / name).exists()
+    ]
+    return max(times, default=0.0)
+
+
+def find_run(word: str, work_dir: Path | None, preset: str | None) -> Path:
+    """Return the run to resume: `word` (a folder, or a name in ./runs), else `work_dir`, else the newest of `preset` or of all.
+
+    Raises UsageError with the runs there are when it is not a run.
+    """
+    if word and work_dir and Path(word) != work_dir:
+        raise UsageError(f"--resume {word} and --work-dir {work_dir} name two runs.", "Give one of them.")
+    runs = list_runs()
+    named = Path(word) if word else work_dir
+    if named is None:
+        found = newest_folder(preset) if preset else next(iter(runs), None)
+        wanted = f"run of {preset} in ./runs" if preset else "run in ./runs"
+    else:
+        found = next((path for path in (named, Path("runs") / named) if is_run(path)), None)
+        wanted = f"run in {named}"
+    if found is None:
+        known = ", ".join(map(str, runs[:8])) + (", …" if len(runs) > 8 else "")
+        raise UsageError(
+            f"--resume: there is no {wanted}.",
+            (f"Runs: {known}" if runs else "There are no runs in ./runs.")
+            + " To start a run when there is none yet: --resume-or-start",
+        )
+    return found
+
+
 def newest_folder(preset: str) -> Path | None:
     """Return the preset's run in ./runs with the highest suffix, or None."""
     runs = {1: Path("runs") / preset} if is_run(Path("runs") / preset) else {}

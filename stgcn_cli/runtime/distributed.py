@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
-from types import FrameType
 from typing import Any
 
 import torch
@@ -25,6 +24,7 @@ from stgcn_cli import errors
 from stgcn_cli.errors import RunError, StgcnError, Terminated, UsageError
 from stgcn_cli.runtime import DEVICES
 from stgcn_cli.runtime.rendezvous import adopt_slurm, begin_together, joined_world, signals_end_at_once
+from stgcn_cli.runtime.stop import stop_worker
 
 _AFTER_THE_CAUSE = 3.0  # seconds that a rank which lost its connection lets the cause be told first
 
@@ -166,24 +166,20 @@ def _address(place: LaunchConfig) -> str:
 
 def _elastic_worker(worker: Callable[[Any, World], Any], argument: Any, device: str) -> Any:
     for sent in (signal.SIGINT, signal.SIGTERM):  # the launcher passes on which of them it got
-        signal.signal(sent, _stop)
+        signal.signal(sent, stop_worker)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # see `_ctrl_c_waits_in_children`
     _end_with_parent()
     try:
         return _work(worker, argument, device)
-    except KeyboardInterrupt:  # files are tidied; leaving at once frees ranks that wait for this one in a reduction
+    except (
+        KeyboardInterrupt,
+        Terminated,
+    ):  # files are tidied; leaving at once frees ranks that wait for this one in a reduction
         os._exit(errors.TERMINATED)
     except RuntimeError:
         time.sleep(_AFTER_THE_CAUSE)  # a lost connection is what the others see of a failure
         raise
-
-
-def _stop(signum: int, frame: FrameType | None) -> None:
-    """End once: `finally` blocks run undisturbed, so no half-written file stays, and nothing is printed."""
-    for sent in (signal.SIGINT, signal.SIGTERM):  # a terminal sends Ctrl-C to all, and the launcher sends it again
-        signal.signal(sent, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 def _end_with_parent() -> None:

@@ -18,7 +18,7 @@ from stgcn_cli.runtime.distributed import LaunchConfig
 from stgcn_cli.training import tensorboard
 from stgcn_cli.training.options import RunOptions
 
-_LENGTH_KEYS = {f"train.{key}" for key in ("epochs", "checkpoint_every", "validate_every", "log_every")}
+_LENGTH_KEYS = {f"train.{key}" for key in ("epochs", "checkpoint_every", "validate_every", "log_every", "patience")}
 _FREE_KEYS = _LENGTH_KEYS | {"name", "description"}  # may differ when a run is resumed
 
 
@@ -33,6 +33,8 @@ def check(options: RunOptions, reporter: Reporter) -> tuple[RunOptions, tuple[Pa
         tensorboard.check_installed()
     if launch.world > launch.gpus and options.work_dir is None:
         raise UsageError("Several machines, torchrun and SLURM need one run folder for all.", "Add --work-dir DIR.")
+    if preset.train.patience and not options.validate:
+        raise UsageError("train.patience needs the validation split, which --no-validate leaves out.", "Leave out one.")
     pickles = tuple(find_pickles(preset.data.dataset, (preset.data.train, preset.data.val), options.data))
     options = dataclasses.replace(options, preset=_check_data(options, pickles, reporter))
     check_weights(options, reporter)
@@ -93,15 +95,15 @@ def check_weights(options: RunOptions, reporter: Reporter) -> None:
         reporter.warn("--freeze backbone without --load-from: the backbone keeps its random initial weights.")
 
 
-def check_settings(preset: Preset, folder: Path) -> None:
-    """Raise UsageError when the run in `folder` began with other settings; only its length may differ."""
-    ours, theirs = _flat(preset), _flat(presets.load(str(folder / "preset.toml")))
+def check_settings(options: RunOptions, folder: Path) -> None:
+    """Raise UsageError when the run in `folder` began with another preset; only its length may differ without force."""
+    ours, theirs = _flat(options.preset), _flat(presets.load(str(folder / "preset.toml")))
     changed = [key for key in ours | theirs if ours.get(key) != theirs.get(key) and key not in _FREE_KEYS]
-    if changed:
+    if changed and not options.force:
         differences = ", ".join(f"{key} = {ours.get(key)} (was {theirs.get(key)})" for key in changed[:3])
         raise UsageError(
             f"The run in {folder} began with other settings: {differences}.",
-            "Resume with the same settings, or start a new run without --resume.",
+            "Leave these settings out, start a new run without --resume, or add --force to change this one.",
         )
 
 

@@ -3,10 +3,11 @@
 Shapes: N clips of a batch.
 """
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from stgcn_cli.data.splits import Split
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.runs.log import NullLog
 from stgcn_cli.runtime.distributed import LaunchConfig, World
-from stgcn_cli.training.optim import WeightAverage
+from stgcn_cli.runtime.stop import StopRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,8 @@ class RunOptions:
     launch: LaunchConfig = field(default_factory=lambda: LaunchConfig("cpu"))
     data: tuple[Path, ...] = ()  # folders and pickles; empty: the default data folder
     work_dir: Path | None = None
-    resume: bool = False  # the run in work_dir, else the preset's newest
+    resume: bool = False  # the run in work_dir, else the preset's newest; start one when there is none
+    force: bool = False  # resume although settings differ
     resume_from: Path | None = None
     load_from: Path | None = None
     validate: bool = True
@@ -67,15 +69,9 @@ class State:
     optimizer: torch.optim.Optimizer
     epoch: int = 0
     step: int = 0
-    average: WeightAverage | None = None
     sums: list[float] = field(default_factory=list)  # of the current epoch, as in `Monitor.epoch_sums`
     skipped: int = 0  # steps skipped because their loss was not finite
     best: dict[str, Any] | None = None  # {"top1_acc", "epoch"}
-
-    @property
-    def evaluated(self) -> nn.Module:
-        """Return the model to evaluate and save: the average of the weights where there is one."""
-        return self.average.model if self.average else self.model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +83,6 @@ class Learner:
     loss: Callable[[Tensor, Tensor], Tensor]  # logits (N, classes), labels (N,) -> ()
     world: World
     precision: str = "float32"
-    clip_norm: float | None = None  # largest norm of the gradients
 
 
 @dataclass(frozen=True)
@@ -107,3 +102,15 @@ class TrainContext:
     data: Dataset
     log: NullLog
     save: Callable[[], None] = lambda: None  # writes last.pth within an epoch
+    stop: StopRequest = field(default_factory=StopRequest)
+
+    def end(self) -> NoReturn:
+        """Save after a signal, note how to resume, and end. Raises KeyboardInterrupt or Terminated."""
+        self.save()
+        state = self.learner.state
+        if self.learner.world.is_first:
+            self.job.reporter.note(
+                f"Saved epoch {state.epoch + 1}, step {state.step}. "
+                f"Resume: stgcn train --resume {shlex.quote(str(self.job.folder))}"
+            )
+        self.stop.end()

@@ -1,7 +1,6 @@
 """A training run from its options to its folder: check, make the folder, launch the workers, evaluate and report."""
 
 import contextlib
-import json
 import shlex
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from stgcn_cli.evaluation.score import EvalPlan, EvalResult, evaluate_in_world
 from stgcn_cli.io.files import atomic_write, disk_error, make_dirs, remove_all_abandoned
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.runs import folder as run_folders
-from stgcn_cli.runs import history
+from stgcn_cli.runs import history, settings
 from stgcn_cli.runs.log import read_log, read_published
 from stgcn_cli.runtime.distributed import World, launch
 from stgcn_cli.runtime.rendezvous import failing_together
@@ -87,7 +86,7 @@ def _run_folder(options: RunOptions) -> Iterator[Path]:
     folder = resumed or run_folders.new_folder(options.work_dir, options.preset.name)
     with run_folders.held(folder):
         if resumed:
-            check_settings(options.preset, folder)
+            check_settings(options, folder)
             remove_all_abandoned(folder)
         else:
             run_folders.ensure_empty(folder)  # another process may have trained here before the lock was ours
@@ -114,15 +113,15 @@ def _summary_if_finished(job: Job) -> dict[str, Any] | None:
 def _describe(job: Job) -> None:
     """Write what decides the result (preset.toml) and where it is computed (environment.json)."""
     options, config = job.options, job.options.launch
-    settings = {
+    recorded = {
         "gpus": config.gpus, "nodes": config.nodes, "device": config.device, "seed": options.seed,
-        "precision": options.precision, "deterministic": options.deterministic,
-        "data": [str(path) for path in job.pickles],
+        "diff_seed": options.diff_seed, "precision": options.precision, "deterministic": options.deterministic,
+        "freeze": options.freeze, "validate": options.validate, "skip_nonfinite": options.skip_nonfinite,
+        "data": [str(path.resolve()) for path in job.pickles],
     }  # fmt: skip
     with atomic_write(job.folder / "preset.toml", "w") as stream:
         stream.write(presets.to_toml(job.preset))
-    with atomic_write(job.folder / "environment.json", "w") as stream:
-        json.dump(run_folders.environment(settings), stream, indent=2)
+    settings.record(job.folder, recorded)
 
 
 def draw_curve(preset: Preset, folder: Path) -> None:

@@ -24,7 +24,8 @@ from stgcn_cli.runs.log import NullLog, RunLog
 from stgcn_cli.runtime.distributed import World
 from stgcn_cli.runtime.memory import tune_allocator
 from stgcn_cli.runtime.precision import dtype_of, set_up
-from stgcn_cli.training.optim import WeightAverage, build_loss, build_optimizer
+from stgcn_cli.runtime.stop import StopRequest
+from stgcn_cli.training.optim import build_loss, build_optimizer
 from stgcn_cli.training.options import Dataset, Job, Learner, State, TrainContext
 from stgcn_cli.training.step import batches_of_epoch, is_due, train_epoch
 from stgcn_cli.training.tensorboard import TensorBoardLog
@@ -44,21 +45,27 @@ def train(job: Job, world: World) -> dict[str, Any]:
     log = _open_log(job, world, state, len(training.clips))
     trained_on = describe(training.split) if world.is_first else {}
     save = functools.partial(save_step, job, state, trained_on) if world.is_first else lambda: None
-    context = TrainContext(job=job, learner=learner_of(job, world, state), data=training, log=log, save=save)
     last: dict[str, float] = {}
-    for epoch in range(state.epoch, config.epochs):
-        train_epoch(context, epoch)
-        state.epoch, state.step, state.sums = epoch + 1, 0, []
-        is_best = False
-        if validation and is_due(state.epoch, config.validate_every, config.epochs):
-            result = validate(context, validation)
-            last = result.metrics
-            is_best = _update_best(state, last)
-            if is_best and world.is_first:
-                results.write(result, job.folder / "best.result.npz")
-        if world.is_first:
-            log.results()
-            save_epoch(job, state, trained_on, is_best)
+    with StopRequest(world.size > 1, note=world.is_first) as stop:
+        context = TrainContext(
+            job=job, learner=learner_of(job, world, state), data=training, log=log, save=save, stop=stop
+        )
+        for epoch in range(state.epoch, config.epochs):
+            if _has_stalled(state, config.patience):
+                job.reporter.note(f"Stopped after epoch {epoch}: no better top1_acc for {config.patience} epochs.")
+                break
+            train_epoch(context, epoch)
+            is_best = False
+            if validation and is_due(epoch + 1, config.validate_every, config.epochs):
+                result = validate(context, validation, epoch + 1)
+                last = result.metrics
+                is_best = _update_best(state, last, epoch + 1)
+                if is_best and world.is_first:
+                    results.write(result, job.folder / "best.result.npz")
+            state.epoch, state.step, state.sums = epoch + 1, 0, []
+            if world.is_first:
+                log.results()
+                save_epoch(job, state, trained_on, is_best)
     return {"best": state.best, "last": last, "epochs": state.epoch, "skipped": state.skipped}
 
 
@@ -81,16 +88,13 @@ def start(job: Job, world: World) -> State:
         distributed.broadcast_object_list(found, 0, device=world.device)
     resumed, weights = found
     if resumed:
-        checkpoint.load_into(model, resumed.in_training)
+        checkpoint.load_into(model, resumed)
     elif weights:
         transfer.load_fitting(model, weights)
     freeze(model, options.freeze)
     model.to(world.device)
-    decay = job.preset.optim.ema_decay
-    state = State(model, build_optimizer(job.preset, model), average=WeightAverage(model, decay) if decay else None)
+    state = State(model, build_optimizer(job.preset, model))
     if resumed:
-        if state.average:
-            checkpoint.load_into(state.average.model, resumed)
         checkpoint.load_optimizer(state.optimizer, resumed)
         _restore_progress(state, resumed.meta)
     return state
@@ -122,10 +126,7 @@ def freeze(model: nn.Module, what: str | None) -> None:
 def learner_of(job: Job, world: World, state: State) -> Learner:
     """Return what a step needs, with the model distributed over the ranks."""
     net, loss = parallel(state.model, world), build_loss(job.preset.loss)
-    return Learner(
-        state=state, net=net, loss=loss, world=world, precision=job.options.precision,
-        clip_norm=job.preset.optim.clip_norm,
-    )  # fmt: skip
+    return Learner(state=state, net=net, loss=loss, world=world, precision=job.options.precision)
 
 
 def parallel(model: nn.Module, world: World) -> nn.Module:
@@ -158,55 +159,65 @@ def _open_log(job: Job, world: World, state: State, clips: int) -> NullLog:
     return log
 
 
-def validate(context: TrainContext, data: Dataset) -> EvalResult:
-    """Score and measure the validation split on all ranks; rank 0 logs the metrics."""
+def validate(context: TrainContext, data: Dataset, epoch: int) -> EvalResult:
+    """Score and measure the validation split on all ranks after `epoch` epochs; rank 0 logs the metrics.
+
+    Ends at once when a signal is received: the finished training epoch is saved.
+    """
     job, state, world = context.job, context.learner.state, context.learner.world
     began = time.perf_counter()
     if world.size > 1:  # all ranks measure what is saved, as in the reference: rank 0's BatchNorm statistics
-        for buffer in state.evaluated.buffers():
+        for buffer in state.model.buffers():
             distributed.broadcast(buffer, 0)
     with job.reporter.progress("validate", len(data.clips), shown=world.is_first) as advance:
+
+        def advance_or_end(clips: int) -> None:
+            if context.stop.signum:
+                context.end()
+            advance(clips)
+
         scores = score.score_clips(
-            state.evaluated, data.clips, world=world, precision=job.options.precision,
-            batch_size=score.default_batch_size(data.clips), advance=advance,
+            state.model, data.clips, world=world, precision=job.options.precision,
+            batch_size=score.default_batch_size(data.clips), advance=advance_or_end,
         )  # fmt: skip
     result = score.result_of(job.preset, data.split, scores)
     seconds = round(time.perf_counter() - began, 3)
-    context.log.write({"mode": "val", "epoch": state.epoch, **result.metrics, "time": seconds})
+    context.log.write({"mode": "val", "epoch": epoch, **result.metrics, "time": seconds})
     shown = metrics.informative(result.metrics, job.preset.model.num_classes)
     if world.is_first and shown:  # empty for a split with hidden labels
         text = ", ".join(f"{name} {100 * value:.2f} %" for name, value in shown.items())
-        job.reporter.note(f"Epoch {state.epoch}/{job.preset.train.epochs}: validation {text}")
+        job.reporter.note(f"Epoch {epoch}/{job.preset.train.epochs}: validation {text}")
     return result
 
 
-def _update_best(state: State, measured: dict[str, float]) -> bool:
+def _has_stalled(state: State, patience: int | None) -> bool:
+    """Whether the best epoch is at least `patience` epochs ago."""
+    return bool(patience and state.best and state.epoch - state.best["epoch"] >= patience)
+
+
+def _update_best(state: State, measured: dict[str, float], epoch: int) -> bool:
     """Remember a top-1 accuracy strictly greater than all before; whether it was."""
     top1 = measured.get("top1_acc")
     if top1 is None or (state.best and top1 <= state.best["top1_acc"]):
         return False
-    state.best = {"top1_acc": top1, "epoch": state.epoch}
+    state.best = {"top1_acc": top1, "epoch": epoch}
     return True
 
 
 def save_step(job: Job, state: State, trained_on: dict[str, Any]) -> None:
     """Write last.pth within an epoch."""
-    history.save_last(job.folder, _whole(state, _meta(job, state, trained_on)))
+    history.save_last(job.folder, checkpoint.contents(state.model, _meta(job, state, trained_on), state.optimizer))
 
 
 def save_epoch(job: Job, state: State, trained_on: dict[str, Any], is_best: bool) -> None:
     """Write last.pth, epoch_N.pth at the preset's interval, and best.pth when this epoch is the best."""
     meta, config = _meta(job, state, trained_on), job.preset.train
     if is_best:
-        checkpoint.save(job.folder / "best.pth", checkpoint.contents(state.evaluated, meta))
+        checkpoint.save(job.folder / "best.pth", checkpoint.contents(state.model, meta))
     if is_due(state.epoch, config.checkpoint_every, config.epochs):
-        checkpoint.save(job.folder / f"epoch_{state.epoch}.pth", _whole(state, meta))
+        whole = checkpoint.contents(state.model, meta, state.optimizer)
+        checkpoint.save(job.folder / f"epoch_{state.epoch}.pth", whole)
     save_step(job, state, trained_on)
-
-
-def _whole(state: State, meta: dict[str, Any]) -> dict[str, Any]:
-    """Return all that a run resumes from. The state dict holds the averaged weights, where there are some."""
-    return checkpoint.contents(state.evaluated, meta, state.optimizer, state.model if state.average else None)
 
 
 def _meta(job: Job, state: State, trained_on: dict[str, Any]) -> dict[str, Any]:

@@ -129,9 +129,12 @@ def test_resuming_a_finished_run_says_so(run, stgcn):
     assert said.code == 2 and "optim.lr = 0.02 (was 0.01)" in said.err
 
 
-def test_resuming_before_the_first_checkpoint_starts(stgcn, small_data, tmp_path):
-    assert stgcn(*TRAIN, "--epochs", "1", "--resume", "--work-dir", "new").code == 0
-    assert (tmp_path / "new" / "last.pth").exists()
+def test_a_scheduler_starts_a_run_and_resumes_it_with_one_command(stgcn, small_data, tmp_path):
+    words = (*TRAIN, "--resume-or-start", "--work-dir", "new")
+    assert stgcn(*words, "--epochs", "1").code == 0
+    said = stgcn(*words, "--epochs", "2")
+    assert said.code == 0, said.err
+    assert [record["mode"] for record in logged(tmp_path / "new")].count("resumed") == 1
 
 
 def test_going_on_from_a_checkpoint_and_starting_from_its_weights(run, stgcn, tmp_path):

@@ -62,7 +62,7 @@ def validated(pickle_path, world: World) -> list[dict]:
             buffer += torch.arange(len(buffer))
     data = options.Dataset(split, Clips.of(split, preset, world.device))
     learner = train.learner_of(job, world, state)
-    train.validate(options.TrainContext(job=job, learner=learner, data=data, log=train.NullLog()), data)
+    train.validate(options.TrainContext(job=job, learner=learner, data=data, log=train.NullLog()), data, 1)
     mine = {name: buffer.double().sum().item() for name, buffer in state.model.named_buffers()}
     everyones = [None] * world.size
     if world.size > 1:
@@ -158,6 +158,7 @@ def test_signals_end_cleanly_and_the_last_checkpoint_stays(small_data, tmp_path,
     _, err = running.communicate(timeout=120)
     assert running.returncode == code, err
     assert not re.search("Traceback|torch", err) and "kept" in err, err
+    assert re.search(r"Saved epoch \d+, step \d+\. Resume: stgcn train --resume x", err), err
     assert torch.load(tmp_path / "x" / "last.pth", weights_only=True)["meta"]["epoch"] >= 1
     assert not list((tmp_path / "x").glob("*.part"))
 

@@ -54,6 +54,7 @@ def trained(monkeypatch, pickle_path, preset_name, tag, epochs, steps=None):
     learner, data = train.learner_of(job, ALONE, state), options.Dataset(split, clips)
     context = options.TrainContext(job=job, learner=learner, data=data, log=log)
     for epoch in range(epochs):
+        state.step, state.sums = 0, []
         step.train_epoch(context, epoch)
     scores = score.score_clips(model, clips, world=ALONE, precision=precision, batch_size=8, advance=lambda n: None)
     return np.array(log.rows), scores.numpy()

@@ -1,0 +1,87 @@
+"""Ctrl-C and SIGTERM during training: finish the step on all ranks, then save and end."""
+
+import contextlib
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, NoReturn
+
+import torch
+from torch import distributed as dist
+
+from stgcn_cli.errors import Terminated
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_NOTE = b"\nStopping after this step; once more to stop at once.\n"
+
+
+class StopRequest:
+    """A signal that was received between `__enter__` and `__exit__`, agreed on by all ranks.
+
+    The first signal is only noted. A second one ends the process as it would have without this object, except in
+    workers of our own launcher, which passes on each signal that a terminal has sent already.
+    """
+
+    def __init__(self, is_worker_of_several: bool = False, note: bool = True) -> None:
+        self.signum = 0
+        self._several, self._note = is_worker_of_several, note
+        self._before: dict[int, Any] = {}
+        self._group: Any = None
+        self._pending: tuple[torch.Tensor, Any] | None = None
+        self._is_agreed = False
+
+    def __enter__(self) -> "StopRequest":
+        if threading.current_thread() is threading.main_thread():  # elsewhere signals cannot be handled
+            self._before = {sent: signal.signal(sent, self._receive) for sent in _SIGNALS}
+        if self._several:
+            self._group = dist.new_group(backend="gloo")  # of its own: the gradients may go through NCCL
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for sent, handler in self._before.items():
+            signal.signal(sent, handler)
+        if self._pending and kind is None:
+            self._pending[1].wait()
+        self._pending, self._group = None, None
+
+    def _receive(self, signum: int, frame: FrameType | None) -> None:
+        if not self.signum:
+            self.signum = signum
+            if self._note:
+                with contextlib.suppress(OSError):
+                    os.write(2, _NOTE)
+        elif self._before.get(signum) is not stop_worker:
+            handler = self._before[signum]
+            handler(signum, frame) if callable(handler) else None
+
+    def is_agreed(self) -> bool:
+        """Whether all ranks stop after this step; every rank calls it after each step.
+
+        With several ranks the answer is that of one step before, so that no step waits for it.
+        """
+        if not self._group:
+            return bool(self.signum)
+        flag = torch.tensor([self.signum])
+        previous, self._pending = self._pending, (flag, dist.all_reduce(flag, dist.ReduceOp.MAX, self._group, True))
+        if previous is None:
+            return False
+        previous[1].wait()
+        self.signum = max(self.signum, int(previous[0]))
+        self._is_agreed = bool(previous[0])
+        return self._is_agreed
+
+    def end(self) -> NoReturn:
+        """Raise KeyboardInterrupt or Terminated. After `is_agreed` every rank waits here for the one that saved."""
+        if self._is_agreed and self._pending:
+            with contextlib.suppress(RuntimeError):  # a rank that has ended
+                self._pending[1].wait()
+                dist.barrier(self._group)
+        raise KeyboardInterrupt if self.signum == signal.SIGINT else Terminated
+
+
+def stop_worker(signum: int, frame: FrameType | None) -> None:
+    """End a worker once: `finally` blocks run undisturbed, so no half-written file stays, and nothing is printed."""
+    for sent in _SIGNALS:  # a terminal sends Ctrl-C to all, and the launcher sends it again
+        signal.signal(sent, signal.SIG_IGN)
+    raise KeyboardInterrupt
