@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from stgcn_cli.data.convert.convert import Rules
     from stgcn_cli.data.convert.writer import ConversionResult
     from stgcn_cli.data.output import Target
+    from stgcn_cli.data.readers.parsing import Options
 
 _LISTED = 10  # things left out that are shown
 _FOLDERS = "folders"  # --classes folders
@@ -25,10 +26,6 @@ _Format = Annotated[
         parser=options.file_format, metavar="single|list", autocompletion=options.one_of(*options.PICKLE_FORMATS),
     ),
 ]  # fmt: skip
-_Layout = Annotated[
-    str | None,
-    Option(help="The skeleton, a built-in one (see docs/own-data.md) or my.toml.", autocompletion=options.layouts),
-]
 _NoPreset = Annotated[bool, Option("--no-preset", help="Write no preset.")]
 _Force = Annotated[bool, Option("--force", help="Write over files that are there.")]
 _Json = Annotated[bool, Option("--json", help="The summary for scripts.")]
@@ -64,13 +61,14 @@ def convert(
     ] = None,
     seed: Annotated[int, Option(help="Of the draw for --val-fraction.", min=0)] = 0,
     split: Annotated[str | None, Option(help="Put all clips into one split of this name.")] = None,
-    layout: _Layout = None,
+    layout: options.LayoutOption = None,
     max_persons: Annotated[int, Option(help="Persons kept of a clip, those seen most.", min=1, max=64)] = 2,
-    image_size: Annotated[str | None, Option(help="WIDTHxHEIGHT of images that files do not tell: 1280x720")] = None,
+    image_size: options.ImageSizeOption = None,
     pre_normalize: Annotated[
         options.PreNormalize, Option(help="ntu: centre and turn 25 Kinect joints; none; auto: ntu for raw ones.")
     ] = options.PreNormalize.auto,
-    score_last: Annotated[bool, Option("--score-last", help="Arrays hold x, y, score rather than x, y, z.")] = False,
+    axes: options.AxesOption = None,
+    score_last: options.ScoreLastOption = None,
     skip_bad: Annotated[bool, Option("--skip-bad", help="Leave out what cannot be used, and say so.")] = False,
     no_preset: _NoPreset = False,
     force: _Force = False,
@@ -93,8 +91,11 @@ def convert(
     from stgcn_cli.data.convert.split import division
 
     target = _target(out, format, no_preset, force, layout, labels, val_list, classes)
-    size, folders = _size(image_size), classes == _FOLDERS
-    rules = _rules(labels, folders, pre_normalize, score_last, max_persons, size, target)
+    folders = classes == _FOLDERS
+    read_as = options.reading(
+        axes=axes, score_last=score_last, image_size=image_size, layout=layout, max_persons=max_persons
+    )
+    rules = _rules(labels, folders, pre_normalize, read_as)
     if classes and not folders and not Path(classes).exists():
         hint = "Give a file with one name a line, or --classes folders: then INPUT/CLASS/... is of that class."
         meant = nearest(classes, [_FOLDERS]) or nearest_file(Path(classes))
@@ -120,7 +121,7 @@ def merge(
     classes: Annotated[
         list[Path] | None, Option(help="Class names of each FILE, in order; repeat. Default: those in FILE.toml.")
     ] = None,
-    layout: _Layout = None,
+    layout: options.LayoutOption = None,
     no_preset: _NoPreset = False,
     force: _Force = False,
     as_json: _Json = False,
@@ -158,29 +159,15 @@ def _rules(
     labels: Path | None,
     folders: bool,
     pre_normalize: options.PreNormalize,
-    score_last: bool,
-    max_persons: int,
-    size: tuple[int, int] | None,
-    target: "Target",
+    read_as: "Options",
 ) -> "Rules":
     from stgcn_cli.data.convert.convert import Rules
     from stgcn_cli.data.convert.labels import read_labels
-    from stgcn_cli.data.readers.parsing import Options
 
     if labels and folders:
         raise UsageError("--labels and --classes folders both say the labels.", "Give one of them.")
     told = read_labels(labels) if labels else None
-    return Rules(told, folders, pre_normalize, score_last, Options(max_persons, size, target.layout))
-
-
-def _size(word: str | None) -> tuple[int, int] | None:
-    """(height, width) of WIDTHxHEIGHT."""
-    if word is None:
-        return None
-    width, _, height = word.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and 0 < int(width) < 100_000 and 0 < int(height) < 100_000):
-        raise UsageError(f"--image-size {word!r} is no size in pixels.", "Write WIDTHxHEIGHT: --image-size 1280x720")
-    return int(height), int(width)
+    return Rules(told, folders, pre_normalize, read_as)
 
 
 def _render(handed: "ConversionResult", out: Path, as_json: bool) -> None:
@@ -209,6 +196,7 @@ def _rows(handed: "ConversionResult") -> list[list[object]]:
         ["clips", f"{handed.clips:,}"],
         ["classes", f"{len(handed.classes):,}{few}"],
         ["skeleton", handed.skeleton + (f": {handed.layout}" if handed.layout else "")],
+        *(["read as", line] for line in handed.axes),
         ["frames a clip", f"{shortest} to {longest}, median {median}"],
         ["persons", f"at most {handed.persons}"],
         ["splits", f"{splits} ({handed.divided})"],

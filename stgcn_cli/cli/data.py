@@ -17,6 +17,9 @@ _WIDTH, _LISTED, _SPLITS = 40, 10, 4  # characters of a bar; unusable records sh
 def inspect(
     inputs: Annotated[list[str], Argument(metavar="FILE", help="Annotation pickles, or files to convert.")],
     classes: Annotated[Path | None, Option(help="Class names, one a line. Default: those in FILE.toml.")] = None,
+    axes: options.AxesOption = None,
+    score_last: options.ScoreLastOption = None,
+    layout: options.LayoutOption = None,
     as_json: Annotated[bool, Option("--json", help="For scripts.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
 ) -> None:
@@ -29,7 +32,8 @@ def inspect(
     from stgcn_cli.data.convert.labels import read_names
 
     names = read_names(classes) if classes else None
-    found = [survey(word, names, console.reporter()) for word in inputs]
+    read_as = options.reading(axes=axes, score_last=score_last, layout=layout)
+    found = [survey(word, names, console.reporter(), read_as) for word in inputs]
     if as_json:
         console.print_json({"files": found})
         return
@@ -83,6 +87,7 @@ def _rows(f: dict[str, Any]) -> list[list[object]]:
     return [
         *rows,
         ["skeleton", _counted(f["skeletons"]) + (f": {f['layout']}" if f["layout"] else "; no built-in layout fits")],
+        *(["read as", line] for line in f["axes"]),
         ["type", _counted(f["dtypes"])],
         *images,
         ["classes", f"{len(f['classes']):,}{hidden}"],
@@ -94,10 +99,16 @@ def _rows(f: dict[str, Any]) -> list[list[object]]:
         ["without anybody", f"{empty:,} of {f['frames']:,} frames{_share(empty / f['frames'])}"],
         ["missing joints", _missing(f)],
         ["values", ", ".join(f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in f["values"].items()) or "-"],
-        ["NaN or infinite", f"values: {f['not_finite']:,}" if f["not_finite"] else "none"],
+        ["NaN or infinite", _not_finite(f)],
         ["clips twice", _named(f["twice"])],
         ["several labels", _named(f["several_labels"])],
     ]
+
+
+def _not_finite(f: dict[str, Any]) -> str:
+    gaps = f"{f['joints_with_nan']:,} joints with NaN, taken as not seen" if f["joints_with_nan"] else ""
+    values = f"{f['not_finite']:,} values" if f["not_finite"] else ""
+    return gaps or values or "none"
 
 
 def _counted(counts: dict[str, int]) -> str:

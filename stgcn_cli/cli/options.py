@@ -2,13 +2,17 @@
 
 import enum
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Option
 
 from stgcn_cli.errors import UsageError
 from stgcn_cli.io.text import nearest
 from stgcn_cli.runtime import DEVICES, PRECISIONS
+
+if TYPE_CHECKING:
+    from stgcn_cli.data.readers.parsing import Options
 
 # The command line as users of the reference type it: several values after one option.
 
@@ -122,3 +126,58 @@ def file_format(text: str) -> str:
 
 
 Force = Annotated[bool, typer.Option("--force", help="Write over files that this command did not make.")]
+# How files are read, alike in every command that reads skeletons.
+
+AxesOption = Annotated[
+    str | None,
+    Option(
+        "--axes", metavar="LETTERS",
+        help="Order of the axes of arrays: N clips, M persons, T frames, V joints, C values; CTVM, or T(VC) for rows.",
+    ),
+]  # fmt: skip
+ScoreLastOption = Annotated[
+    bool | None,
+    Option(
+        "--score-last/--no-score-last",
+        help="The last value of a joint is its score, or is not. Default: as the values look.",
+    ),
+]
+ImageSizeOption = Annotated[
+    str | None, Option("--image-size", help="WIDTHxHEIGHT of images that files do not tell: 1280x720")
+]
+LayoutOption = Annotated[
+    str | None,
+    Option("--layout", help="The skeleton, a built-in one (see docs/own-data.md) or my.toml.", autocompletion=layouts),
+]
+
+
+def reading(
+    *,
+    axes: str | None = None,
+    score_last: bool | None = None,
+    image_size: str | None = None,
+    layout: str | None = None,
+    max_persons: int = 2,
+) -> "Options":
+    """What the user says of files that do not say it themselves. Raises UsageError."""
+    from stgcn_cli.config.skeletons import find_layout
+    from stgcn_cli.data.axes import parse_axes
+    from stgcn_cli.data.readers.parsing import Options
+
+    return Options(
+        max_persons=max_persons,
+        image_size=_size(image_size),
+        layout=find_layout(layout) if layout else None,
+        axes=parse_axes(axes) if axes else None,
+        score_last=score_last,
+    )
+
+
+def _size(word: str | None) -> tuple[int, int] | None:
+    """(height, width) of WIDTHxHEIGHT."""
+    if word is None:
+        return None
+    width, _, height = word.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and 0 < int(width) < 100_000 and 0 < int(height) < 100_000):
+        raise UsageError(f"--image-size {word!r} is no size in pixels.", "Write WIDTHxHEIGHT: --image-size 1280x720")
+    return int(height), int(width)

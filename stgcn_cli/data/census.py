@@ -8,10 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from stgcn_cli.config.skeletons import Shape, layout_for, words
+from stgcn_cli.config.skeletons import Layout, Shape, words
 from stgcn_cli.data import annotations, records
+from stgcn_cli.data.axes import Understood, summaries
+from stgcn_cli.data.joint_values import origin_joints
 from stgcn_cli.data.locations import beside
 from stgcn_cli.data.readers.inputs import read_inputs
+from stgcn_cli.data.readers.parsing import Options
+from stgcn_cli.data.records import Clip
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.io.text import one_line
@@ -28,6 +32,7 @@ class Seen:
     low: np.ndarray  # (C,) over joints that were seen
     high: np.ndarray  # (C,)
     joints: np.ndarray  # (V,) how often a person had this joint
+    origins: np.ndarray  # (V,) how often it is the origin to which a person is centred
     bodies: int  # persons over frames: how often it could have been seen
 
     def __add__(self, other: "Seen") -> "Seen":
@@ -35,6 +40,7 @@ class Seen:
             np.fmin(self.low, other.low),
             np.fmax(self.high, other.high),
             self.joints + other.joints,
+            self.origins + other.origins,
             self.bodies + other.bodies,
         )
 
@@ -44,6 +50,7 @@ class Tally:
     """Counts up to now. Labels are indices, -1 where hidden; a foreign file's class names are numbered as they come."""
 
     numbered: bool = False  # whether labels have to be indices, as in annotation pickles
+    layout: Layout | None = None  # as the user or the preset beside the file says
     clips: int = 0
     unusable: list[tuple[str, str]] = field(default_factory=list)  # record, cause
     seen: dict[Shape, Seen | None] = field(default_factory=dict)
@@ -58,7 +65,18 @@ class Tally:
     frames: int = 0
     frames_empty: int = 0
     not_finite: int = 0  # values that are NaN or infinite
+    gaps: int = 0  # joints with NaN, which readers take as not seen
+    layouts: dict[Shape, Layout | None] = field(default_factory=dict)  # the skeleton of the first clip of each shape
+    understood: list[Understood] = field(default_factory=list)  # how the axes of arrays were read
     stands: Counter[tuple[str, int]] = field(default_factory=Counter)  # name and label
+
+    def add_clip(self, clip: Clip) -> None:
+        """Count one clip of a foreign file."""
+        self.layouts.setdefault(clip.shape, clip.layout_or(self.layout))
+        self.add(clip.record, clip.splits)
+        self.gaps += clip.gaps
+        if clip.understood:
+            self.understood.append(clip.understood)
 
     def add(self, record: Any, splits: Sequence[str]) -> None:
         """Count one record; one that cannot be used is kept with its cause."""
@@ -92,13 +110,17 @@ class Tally:
         seen_MTV = coordinates.any(axis=-1)
         body_MT = seen_MTV.any(axis=-1)
         self.shapes[shape] += 1
+        if shape not in self.layouts:
+            self.layouts[shape] = records.likely_layout(coordinates, has_score, self.layout)
         self.persons[int(body_MT.any(axis=-1).sum())] += 1
         self.frames += body_MT.shape[1]
         self.frames_empty += int((~body_MT.any(axis=0)).sum())
         if seen_MTV.any():
             values = frames_MTVC[seen_MTV].astype(np.float64)
             self.not_finite += int((~np.isfinite(values)).sum())
-            found = Seen(np.fmin.reduce(values), np.fmax.reduce(values), seen_MTV.sum(axis=(0, 1)), int(body_MT.sum()))
+            origins = (origin_joints(coordinates) * body_MT.sum(axis=1)[:, None]).sum(axis=0)
+            low, high = np.fmin.reduce(values), np.fmax.reduce(values)
+            found = Seen(low, high, seen_MTV.sum(axis=(0, 1)), origins, int(body_MT.sum()))
             before = self.seen.get(shape)
             self.seen[shape] = found if before is None else before + found
 
@@ -115,24 +137,28 @@ _BARS, _WORST = 10, 3  # of a histogram, at most; joints named
 _ROUND = (1, 2, 5)
 
 
-def survey(word: str, names: Sequence[str] | None = None, reporter: Reporter = SILENT) -> dict[str, Any]:
+def survey(
+    word: str, names: Sequence[str] | None = None, reporter: Reporter = SILENT, options: Options | None = None
+) -> dict[str, Any]:
     """The facts of one input; `names` are those of the classes, else those in the preset beside it.
 
     In a pickle, records that cannot be used are told with their causes. Raises DataError when it cannot be read at all.
     """
-    path = Path(word)
-    names = beside(path).classes if names is None else names
-    if path.suffix in _PICKLES and path.is_file():
-        tally = Tally(numbered=True)
+    path, options = Path(word), options or Options()
+    own = beside(path)
+    names = own.classes if names is None else names
+    layout = options.layout or own.layout
+    if path.suffix in _PICKLES and path.is_file() and options.axes is None and not options.score_last:
+        tally = Tally(numbered=True, layout=layout)
         return _of_pickle(path, tally, reporter) | _facts(tally, names)
-    tally = Tally()
+    tally = Tally(layout=layout)
 
     def set_aside(place: str, error: DataError) -> None:
         tally.clips += 1
         tally.unusable.append((place, error.message))
 
-    for each in read_inputs([word], reporter, on_bad=set_aside):
-        tally.add(each.record, each.splits)
+    for each in read_inputs([word], reporter, options, on_bad=set_aside):
+        tally.add_clip(each)
     return {"source": word, "kind": "files to convert", "missing_names": {}} | _facts(tally, names)
 
 
@@ -153,13 +179,14 @@ def _of_pickle(path: Path, tally: Tally, reporter: Reporter) -> dict[str, Any]:
 
 def _facts(tally: Tally, names: Sequence[str]) -> dict[str, Any]:
     shape = tally.shapes.most_common(1)[0][0] if tally.shapes else None
-    layout = layout_for(shape) if shape else None
+    layout = tally.layouts.get(shape) if shape else None
     lengths = sorted(tally.lengths)
     return {
         "clips": tally.clips,
         "unusable": [{"record": name, "cause": cause} for name, cause in tally.unusable],
         "skeletons": {words(each): count for each, count in tally.shapes.most_common()},
         "layout": layout.name if layout else None,
+        "axes": summaries(tally.understood),
         "dtypes": dict(tally.dtypes.most_common()),
         "image_sizes": dict(tally.sizes.most_common()),
         "splits": {s: {"clips": c.total(), "classes": len(c.keys() - {-1})} for s, c in tally.splits.items()},
@@ -170,8 +197,9 @@ def _facts(tally: Tally, names: Sequence[str]) -> dict[str, Any]:
         "persons": {str(count): clips for count, clips in sorted(tally.persons.items())},
         "frames": tally.frames,
         "frames_without_anybody": tally.frames_empty,
-        **_joints(shape, tally.seen.get(shape) if shape else None),
+        **_joints(shape, tally.seen.get(shape) if shape else None, layout),
         "not_finite": tally.not_finite,
+        "joints_with_nan": tally.gaps,
         "twice": {name: count for (name, _), count in tally.stands.items() if count > 1},
         "several_labels": tally.several_labels(),
     }
@@ -200,14 +228,15 @@ def _lengths(lengths: Sequence[int]) -> dict[str, int]:
     return {"min": lengths[0], "median": lengths[len(lengths) // 2], "most": most, "max": lengths[-1]}
 
 
-def _joints(shape: Shape | None, seen: Seen | None) -> dict[str, Any]:
+def _joints(shape: Shape | None, seen: Seen | None, layout: Layout | None) -> dict[str, Any]:
     """The share of missing joints, those missing most, and the range of each value over the joints that were seen.
 
-    A joint that is never there counts by itself: clips are centred on it, or it was never taken.
+    The origin to which a person is centred is not missing. A joint that is never elsewhere counts by itself.
     """
     if shape is None or seen is None:
         return {"missing_joints": None, "missing_most": {}, "always_zero": [], "values": {}}
-    layout, missing = layout_for(shape), 1 - seen.joints / seen.bodies
+    possible = seen.bodies - seen.origins
+    missing = np.where(possible > 0, 1 - seen.joints / np.maximum(possible, 1), 1.0)
     names = layout.joints if layout else [f"joint {joint}" for joint in range(shape[0])]
     there = np.flatnonzero(missing < 1)
     worst = [j for j in there[np.argsort(-missing[there], kind="stable")][:_WORST].tolist() if missing[j] > 0]

@@ -18,9 +18,9 @@ from stgcn_cli.data import sampling, streams
 from stgcn_cli.data.augment import AugmentConfig, Sides, augmented
 from stgcn_cli.data.draws import Draws
 from stgcn_cli.data.prenormalize import BodyFrames, Boxes
+from stgcn_cli.data.records import REFERENCE_SIZE
 from stgcn_cli.data.splits import Split
 
-REFERENCE_SIZE = (1080, 1920)  # height, width the published 2-D models were normalised by
 _CPU = torch.device("cpu")
 _DEVICE_SHARE = 0.5  # of the free device memory the frames may take
 Moved = TypeVar("Moved")

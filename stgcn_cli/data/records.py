@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from stgcn_cli.config.skeletons import Layout, Shape, words
+from stgcn_cli.config.skeletons import NTU, Layout, Shape, layout_for, words
+from stgcn_cli.data.axes import Understood
 from stgcn_cli.data.ntu.normalize import choose_two, pre_normalise
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.text import one_line, printable, shown
 
 MAX_PERSONS = 100  # a store has a place for each person of every clip
 MAX_PIXELS = 1_000_000  # of an image's side
+REFERENCE_SIZE = (1080, 1920)  # height, width the published 2-D models were normalised by
 MAX_NAME = 4096  # characters
 MAX_FRAMES = 10_000_000  # days of film; bounds what an array without values can claim
 
@@ -29,6 +31,10 @@ Array = np.ndarray
 KINECT = (25, 3)  # joints and coordinates of NTU RGB+D
 _NTU_BODIES = 4  # of which the two that move most are kept
 _CENTRED = 1e-3  # metres from the middle joint to the origin in clips that are pre-normalised
+_SHORT = (
+    0.5  # bones of a Kinect over the distances of all its joints: 0.30 to 0.35; in joints of another order over 0.6
+)
+_LOOKED_AT = 50  # frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +50,11 @@ class Clip:
     raw: bool = False
     group: str = ""
     splits: tuple[str, ...] = ()
-    gaps: bool = False  # NaN in a pickle became zeros
+    gaps: int = 0  # joints with NaN, which became zeros
     notes: tuple[str, ...] = ()  # how the file was understood, where that is not evident
     lost_splits: str = ""  # why no clip of the file is in its splits
     layout: Layout | None = None  # where the file names its joints, or its format has only one
+    understood: Understood | None = None  # how the axes of an array were read
 
     @property
     def name(self) -> str:
@@ -78,9 +85,18 @@ class Clip:
         return replace(self, record=record)
 
     def is_kinect(self, layout: Layout | None) -> bool:
-        """Whether its skeleton is that of NTU RGB+D, as far as the numbers and `layout`, else the file, say."""
+        """Whether its skeleton is that of NTU RGB+D, as `layout`, else the file, else the numbers say."""
         known = layout or self.layout
-        return self.shape[:2] == KINECT and (known is None or known.name == "ntu")
+        return self.shape[:2] == KINECT and (
+            looks_like_kinect(self.record["keypoint"]) if known is None else known.name == "ntu"
+        )
+
+    def layout_or(self, given: Layout | None) -> Layout | None:
+        """The layout given, else that of the file, else the built-in one with such joints, if the numbers do not object.
+
+        Raises DataError when the one given has another number of joints.
+        """
+        return likely_layout(self.record["keypoint"], self.shape[2], given or self.layout)
 
     def is_centred(self) -> bool:
         """Whether the middle joint of the first body is at the origin throughout, as in pre-normalised clips."""
@@ -97,8 +113,9 @@ class Clip:
 
     def with_size(self, given: tuple[int, int] | None) -> "Clip":
         """The image size under both names MMAction2 knows; `given` is for records without one."""
-        size = self.record.get("img_shape") or given
-        return self.changed(img_shape=size, original_shape=self.record.get("original_shape") or size) if size else self
+        size = size_of(self.record.get("img_shape")) or given
+        original = size_of(self.record.get("original_shape")) or size
+        return self.changed(img_shape=size, original_shape=original) if size else self
 
     def emptied(self, shape: Shape) -> "Clip":
         """A clip of zeros with these joints, coordinates and score."""
@@ -207,12 +224,58 @@ def label_of(record: dict[str, Any]) -> int:
 
 
 def image_size_of(record: dict[str, Any]) -> tuple[int, int]:
-    """(height, width) in pixels; (0, 0) when the record does not say."""
-    shape = record.get("img_shape")
-    if (
-        isinstance(shape, tuple | list)
-        and len(shape) == 2
-        and all(isinstance(n, int | np.integer) and 0 < n <= MAX_PIXELS for n in shape)
-    ):
-        return int(shape[0]), int(shape[1])
-    return 0, 0
+    """(height, width) in pixels; (0, 0) when the record does not say, or not in a form that is known."""
+    return size_of(record.get("img_shape")) or (0, 0)
+
+
+def size_of(shape: Any) -> tuple[int, int] | None:
+    """(height, width) of an image's shape: a list, tuple or array, also with the channels that frames have; else None."""
+    if not isinstance(shape, tuple | list | np.ndarray) or np.ndim(shape) != 1 or len(shape) not in (2, 3):
+        return None
+    if not all(isinstance(n, int | float | np.integer | np.floating) and float(n).is_integer() for n in shape):
+        return None
+    if isinstance(shape, tuple) and len(shape) == 2 and all(type(n) is int and 0 < n <= MAX_PIXELS for n in shape):
+        return shape
+    sides = [int(n) for n in shape]
+    if len(sides) == 3:
+        if sides[2] in _CHANNELS:
+            sides = sides[:2]
+        elif sides[0] in _CHANNELS:
+            sides = sides[1:]
+    return (sides[0], sides[1]) if len(sides) == 2 and all(0 < n <= MAX_PIXELS for n in sides) else None
+
+
+_CHANNELS = (1, 3, 4)  # of an image
+
+
+def likely_layout(keypoint: Array, has_score: bool, known: Layout | None = None) -> Layout | None:
+    """The layout that is known, else the built-in one with such joints; not Kinect's where the numbers (M T V C) object.
+
+    Raises DataError when the known one has another number of joints.
+    """
+    shape: Shape = (*keypoint.shape[2:], has_score)
+    if known is None and shape[:2] == KINECT and not looks_like_kinect(keypoint):
+        return None
+    return layout_for(shape, known)
+
+
+def check_finite(*arrays: Array) -> None:
+    """Raise ValueError where a value is NaN or infinite."""
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ValueError("it holds NaN or infinite values")
+
+
+def looks_like_kinect(keypoint: Array) -> bool:
+    """Whether joints (M, T, 25, 3) can be those of NTU RGB+D in their order: the bones are short, as nowhere else.
+
+    A clip in which no joints are apart does not speak against it.
+    """
+    seen = keypoint[:, : keypoint.shape[1], :, :3].reshape(-1, *KINECT)
+    seen = np.nan_to_num(seen[seen.any(axis=(1, 2))][:_LOOKED_AT].astype(np.float64))
+    apart = np.linalg.norm(seen[:, :, None] - seen[:, None], axis=-1)
+    if not apart.any():
+        return True
+    ends = np.array(NTU.bones)
+    return bool(
+        apart[:, ends[:, 0], ends[:, 1]].mean() < _SHORT * apart.sum() / len(seen) / (KINECT[0] * (KINECT[0] - 1))
+    )

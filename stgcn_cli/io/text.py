@@ -119,3 +119,11 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:,.1f} TB" if count < 1000 else f"{count:,.0f} TB"
+
+
+_NUMBER = re.compile(r"(\d+)")
+
+
+def natural(word: str) -> list[tuple[int, int, str]]:
+    """A key that sorts numbers in texts by their value: class 2 before class 10."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in _NUMBER.split(word)]

@@ -13,6 +13,7 @@ import numpy as np
 from stgcn_cli.config import presets
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.config.skeletons import Layout
+from stgcn_cli.data.joint_values import origin_joints
 from stgcn_cli.data.splits import Split
 
 Array = np.ndarray
@@ -101,18 +102,10 @@ def _unseen(points: Array, score: Array | None) -> Array:
     absent = zero.all(axis=-1, keepdims=True)
     unseen = zero.copy()
     if points.shape[-1] == 3:
-        always = (zero | absent).all(axis=1, keepdims=True)
-        unseen &= ~(always & _around_zero(points, zero)[:, None, None])
+        unseen &= ~origin_joints(np.where(zero[..., None], np.float32(0), points))[:, None]
     if score is not None:
         unseen |= score <= 0
     return unseen | absent
-
-
-def _around_zero(points: Array, zero: Array) -> Array:
-    """(M,) whether the joints of a person lie on all sides of the origin."""
-    low = np.where(zero[..., None], np.inf, points).min(axis=(1, 2))
-    high = np.where(zero[..., None], -np.inf, points).max(axis=(1, 2))
-    return ((low <= 0) & (high >= 0)).all(axis=-1)
 
 
 def _up(points: Array, layout: Layout | None) -> tuple[int, int]:

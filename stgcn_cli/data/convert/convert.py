@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from stgcn_cli.config.skeletons import Layout, Shape, layout_for, some, words
+from stgcn_cli.config.skeletons import NTU, Layout, Shape, some, words
+from stgcn_cli.data.axes import Understood, summaries
 from stgcn_cli.data.checks import Findings, RecordChecker
 from stgcn_cli.data.convert.labels import LabelTable, number
 from stgcn_cli.data.convert.split import Division, divide, plain_subject
@@ -33,7 +34,6 @@ class Rules:
     labels: LabelTable | None = None  # by name; None: as the records say
     from_folders: bool = False  # the first folder below the input is the class
     pre_normalize: str = "auto"  # auto: raw Kinect skeletons only; ntu; none
-    score_last: bool = False  # the third value is a score, not z
     options: Options = field(default_factory=Options)
 
 
@@ -50,8 +50,6 @@ def prepare(clip: Clip, rules: Rules) -> Prepared:
     """Return the clip as the new file holds it. Raises ValueError, DataError."""
     if clip.raw:
         clip = replace(clip, record={key: clip.record[key] for key in _FOREIGN_KEYS if key in clip.record})
-    if rules.score_last:
-        clip = clip.with_score_last()
     kinect = clip.is_kinect(rules.options.layout)
     if rules.pre_normalize == "ntu" or (rules.pre_normalize == "auto" and clip.raw and kinect):
         return Prepared(clip.pre_normalized(), normalized=True)
@@ -68,12 +66,14 @@ class Collector:
     spool: Spool
     checker: RecordChecker
     shape: Shape | None = None
-    layout: Layout | None = None  # as the user says, else as the files do
+    layout: Layout | None = None  # as the user says, else as the files or their numbers do
+    told: Layout | None = None  # as the first file says
     first: str = ""  # the clip the shape is of
     normalised: bool = False
     centred: bool = True  # every clip of a Kinect has its middle joint at the origin
+    understood: list[Understood] = field(default_factory=list)  # how the axes of arrays were read
     without_score: int = 0  # clips whose score was dropped
-    with_gaps: list[str] = field(default_factory=list)  # clips with NaN, which became zeros
+    with_gaps: dict[str, int] = field(default_factory=dict)  # joints with NaN, which became zeros, of each clip
     empty: list[str] = field(default_factory=list)
     notes: dict[str, None] = field(default_factory=dict)  # how files were understood
     lost_splits: str = ""  # why no clip of a file is in its splits
@@ -98,17 +98,17 @@ class Collector:
                 self.waiting.append((prepared, label, subject))
                 return
         elif self.shape is None:
-            layout_for(shape, self.rules.options.layout)  # other joints than the layout's are refused at once
-            self.layout = self.rules.options.layout or clip.layout
+            self.told = clip.layout
+            self.layout = clip.layout_or(self.rules.options.layout)  # refuses other joints than the layout's
             self._settle(shape, clip.name)
         elif shape != self.shape:
             raise DataError(
                 f"{clip.source}: {one_line(clip.name)} has {words(shape)}, but {one_line(self.first)} has {words(self.shape)}."
             )
-        elif self.rules.options.layout is None and clip.layout != self.layout:
+        elif self.rules.options.layout is None and clip.layout != self.told:
             raise DataError(
                 f"{clip.source}: {one_line(clip.name)} has the skeleton {_called(clip.layout)}, but {one_line(self.first)} has "
-                f"{_called(self.layout)}, of as many joints.",
+                f"{_called(self.told)}, of as many joints.",
                 "If all are of one skeleton, name it: --layout NAME or my.toml",
             )
         self._add(prepared, label, subject)
@@ -116,7 +116,9 @@ class Collector:
     def finish(self) -> None:
         """Take in what still waits. Raises DataError when there are no clips at all."""
         if self.shape is None and self.waiting:
-            self._settle(self.waiting[0][0].clip.shape, "")
+            first = self.waiting[0][0].clip
+            self.layout = first.layout_or(self.rules.options.layout)
+            self._settle(first.shape, "")
         if not self.spool.clips:
             raise DataError("There are no clips.")
 
@@ -129,7 +131,7 @@ class Collector:
     @property
     def pre_normalize(self) -> str:
         """What a preset says of these clips: "ntu" if they are centred and turned, by us or before."""
-        kinect = self.shape is not None and self.shape[:2] == KINECT
+        kinect = self.shape is not None and self.shape[:2] == KINECT and self.layout == NTU
         return "ntu" if self.normalised or (kinect and self.centred) else "none"
 
     def _settle(self, shape: Shape, first: str) -> None:
@@ -148,7 +150,9 @@ class Collector:
         if clip.is_kinect(self.rules.options.layout) and not prepared.normalized:
             self.centred = self.centred and clip.is_centred()
         if clip.gaps:
-            self.with_gaps.append(clip.name)
+            self.with_gaps[clip.name] = self.with_gaps.get(clip.name, 0) + clip.gaps
+        if clip.understood:
+            self.understood.append(clip.understood)
         self.checker.look_at(
             {key: value for key, value in clip.record.items() if key != "label"}, len(self.spool.clips)
         )
@@ -218,9 +222,10 @@ def convert(options: ConvertOptions, reporter: Reporter = SILENT) -> ConversionR
         splits, divided = divide(spool.clips, labels, options.division)
         dataset = Dataset(
             spool=spool, labels=labels, names=names, splits=splits, divided=divided, shape=collector.known_shape,
-            pre_normalize=collector.pre_normalize, left_out=skipped.found, warnings=_warnings(collector, labels, names),
+            layout=collector.layout, pre_normalize=collector.pre_normalize, axes=summaries(collector.understood),
+            left_out=skipped.found, warnings=_warnings(collector, labels, names),
         )  # fmt: skip
-        return write_dataset(dataset, replace(options.target, layout=collector.layout), reporter)
+        return write_dataset(dataset, options.target, reporter)
 
 
 def _called(layout: Layout | None) -> str:
@@ -272,8 +277,9 @@ def _warnings(collector: Collector, labels: Sequence[int | None], names: Sequenc
             f"{collector.without_score:,} of {len(clips):,} clips."
         )
     if collector.with_gaps:
-        gaps = collector.with_gaps
-        lines.append(f"NaN became zeros in {len(gaps):,} of {len(clips):,} clips: {some(gaps)}.")
+        gaps, count = list(collector.with_gaps), sum(collector.with_gaps.values())
+        where = f"in {len(gaps):,} of {len(clips):,} clips: {some(gaps)}"
+        lines.append(f"NaN became zeros {where} ({count:,} joints, taken as not seen).")
     checker = collector.checker
     for clip, label in zip(clips, labels, strict=True):
         checker.labels.setdefault(clip.name, []).append(-1 if label is None else label)

@@ -1,7 +1,6 @@
 """Class names and labels of one's own data: lists of names, tables of labels, names found -> indices."""
 
 import csv
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,10 +10,9 @@ from stgcn_cli.data.convert.spool import Clip, Word
 from stgcn_cli.data.matching import NameIndex
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io import foreign
-from stgcn_cli.io.text import nearest, nearest_file, one_line
+from stgcn_cli.io.text import natural, nearest, nearest_file, one_line
 
 MAX_BYTES = 16 << 20
-_NUMBER = re.compile(r"(\d+)")
 
 
 class LabelRow(NamedTuple):
@@ -139,11 +137,6 @@ def _index(clip: Clip, places: Mapping[str, int], names: Sequence[str] | None) -
         based = " Are the labels counted from 1?" if clip.label == len(names) else ""
         raise DataError(f"{one_line(clip.name)} has the label {clip.label}, but there are {len(names)} classes.{based}")
     return clip.label
-
-
-def natural(word: str) -> list[tuple[int, int, str]]:
-    """A key that sorts numbers in texts by their value: class 2 before class 10."""
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in _NUMBER.split(word)]
 
 
 def _text(path: Path) -> str:

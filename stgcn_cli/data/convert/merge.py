@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from stgcn_cli.config.skeletons import Shape, some, words
+from stgcn_cli.config.skeletons import Layout, Shape, some, words
 from stgcn_cli.data.convert.labels import number
 from stgcn_cli.data.convert.split import AS_THEY_WERE
 from stgcn_cli.data.convert.spool import Spool, Word, clip_of, plain_label, spool_in
@@ -37,7 +37,7 @@ def merge(options: MergeOptions, reporter: Reporter = SILENT) -> ConversionResul
     if target.layout is None and len(layouts) == 1:
         target = replace(target, layout=layouts.pop())
     with spool_in(target.spool_folder) as spool:
-        merging = _Merging(spool, names)
+        merging = _Merging(spool, names, target.layout)
         for index, file in enumerate(options.files):
             for clip in read_inputs([str(file)], reporter, format="pickle"):
                 merging.take(clip, index)
@@ -62,6 +62,7 @@ class _Merging:
 
     spool: Spool
     names: list[Sequence[str]]
+    layout: Layout | None  # as the user or the presets beside the files say, else as the first clip does
     shape: Shape | None = None
     first: str = ""  # the clip the shape is of
     centred: bool = True
@@ -73,7 +74,7 @@ class _Merging:
         """Take in one clip. Raises DataError naming it."""
         where = f"{clip.source}: {one_line(clip.name)}"
         if self.shape is None:
-            self.shape, self.first = clip.shape, where
+            self.shape, self.first, self.layout = clip.shape, where, clip.layout_or(self.layout)
         if clip.shape != self.shape:
             raise DataError(f"{where} has {words(clip.shape)}, but {self.first} has {words(self.shape)}.")
         try:
@@ -113,5 +114,6 @@ class _Merging:
         gaps = [f"NaN became zeros in {len(self.with_gaps):,} clips: {some(self.with_gaps)}."] if self.with_gaps else []
         return Dataset(
             spool=self.spool, labels=labels, names=names, splits=[clip.splits for clip in self.spool.clips],
-            divided=AS_THEY_WERE, shape=self.shape, pre_normalize="ntu" if self.centred else "none", warnings=gaps,
+            divided=AS_THEY_WERE, shape=self.shape, layout=self.layout, pre_normalize="ntu" if self.centred else "none",
+            warnings=gaps,
         )  # fmt: skip

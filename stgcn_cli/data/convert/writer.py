@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from stgcn_cli.config import presets
-from stgcn_cli.config.skeletons import Layout, Shape, channels_of, layout_for, some, words
+from stgcn_cli.config.skeletons import Layout, Shape, channels_of, some, words
 from stgcn_cli.data.convert.preset_template import Facts, pair_of, preset_text
 from stgcn_cli.data.convert.split import AS_THEY_WERE, Splits
 from stgcn_cli.data.convert.spool import Spool
 from stgcn_cli.data.output import Target, list_pickles, one_pickle
+from stgcn_cli.data.records import KINECT
 from stgcn_cli.io.files import atomic_write, is_stream
 from stgcn_cli.io.reporter import Reporter
 
@@ -27,7 +28,9 @@ class Dataset:
     splits: Splits
     divided: str  # how the splits came about, in words
     shape: Shape
+    layout: Layout | None  # the skeleton, where it is known
     pre_normalize: str  # "ntu" or "none"
+    axes: list[str] = field(default_factory=list)  # how those of arrays were understood
     left_out: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -54,6 +57,7 @@ class ConversionResult:
     class_counts: list[int]
     skeleton: str
     layout: str | None
+    axes: list[str]
     splits: dict[str, int]
     divided: str
     frames: tuple[int, int, int]  # min, median, max
@@ -70,7 +74,7 @@ class ConversionResult:
 
 def write_dataset(ready: Dataset, target: Target, reporter: Reporter) -> ConversionResult:
     """Write the clips to their files, and the preset. Raises DataError, UsageError, RunError."""
-    layout, members = layout_for(ready.shape, target.layout), ready.members()
+    layout, members = ready.layout, ready.members()
     paths = target.checked_paths(members)
     made = one_pickle(paths[""], members) if target.format == "single" else list_pickles(paths)
     with reporter.progress("write clips", len(ready.labels)) as advance, made as writer:
@@ -85,6 +89,7 @@ def write_dataset(ready: Dataset, target: Target, reporter: Reporter) -> Convers
         class_counts=[counts[index] for index in range(ready.num_classes)],
         skeleton=words(ready.shape),
         layout=layout.name if layout else None,
+        axes=ready.axes,
         splits={split: len(names) for split, names in members.items()},
         divided=ready.divided,
         frames=(lengths[0], lengths[len(lengths) // 2], lengths[-1]),
@@ -104,10 +109,12 @@ def _write_preset(
         return None, []
     pair, channels = pair_of(splits), channels_of(ready.shape)
     if layout is None and channels:
-        said = (
-            f"No built-in skeleton has {words(ready.shape)}, so no preset was written: give yours with --layout my.toml"
+        found = (
+            "These are not Kinect's joints in its order"
+            if ready.shape[:2] == KINECT
+            else f"No built-in skeleton has {words(ready.shape)}"
         )
-        return None, [said]
+        return None, [f"{found}, so no preset was written: give the skeleton with --layout my.toml"]
     if layout is None or channels is None:
         return None, [f"No preset was written: none takes {words(ready.shape)}."]
     if pair is None or not ready.num_classes:

@@ -3,9 +3,8 @@
 The other modules are what they share.
 
 A reader takes a path and yields records: keypoint (M T V C) float32, where known keypoint_score (M T V), label (index or name),
-subject, img_shape (height, width), total_frames, and layout (a Layout) where the file or its format tells the skeleton. It
-leaves out frame_dir where the file itself is the clip. What is wrong
-raises DataError, ValueError or OSError with the cause; `inputs.py` names the file. To add a format: write its module, add its line.
+subject, img_shape (height, width), total_frames, splits, layout (a Layout) where the file or its format tells the skeleton, and
+axes where a shape had to be understood. It leaves out frame_dir where the file itself is the clip. What is wrong raises DataError, ValueError or OSError with the cause; `inputs.py` names the file. To add a format: write its module, add its line.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +39,14 @@ FORMATS = {
     "pickle": Format(
         "annotation pickle, either dialect", (".pkl", ".pickle"), annotation.read, raw=False, kinds=("pickle",)
     ),
-    "npy": Format("one array: T V C or M T V C", (".npy",), arrays.read_npy, kinds=("npy",)),
+    "npy": Format(
+        "one array: T V C, M T V C, C T V M and others; also a file a frame",
+        (".npy",),
+        arrays.read_npy,
+        kinds=("npy",),
+        read_frames=arrays.read_frames,
+        is_frame=arrays.is_frame,
+    ),
     "npz": Format("arrays by name: keypoint and more", (".npz",), arrays.read_npz, kinds=("npz", "zip")),
     "csv": Format("a row a joint: clip,frame,person,joint,x,y,...", (".csv",), table.read, fits=table.fits),
     "openpose": Format(

@@ -1,81 +1,156 @@
-"""What numpy files share: reading them without running anything in them, and clips out of arrays."""
+"""Arrays as clips: numpy files of one array, of many by name, of Python objects, and folders of one array a frame.
 
+How the axes are understood is decided in `data/axes.py`, what the values are in `data/joint_values.py`. Nothing in a file
+is executed.
+"""
+
+import io
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from stgcn_cli.data import axes, joint_values
 from stgcn_cli.data.archives import check_packed
-from stgcn_cli.data.readers.parsing import MAX_VALUES, Options
+from stgcn_cli.data.ntu.names import parse_name
+from stgcn_cli.data.readers import array_labels
+from stgcn_cli.data.readers.array_labels import Labels
+from stgcn_cli.data.readers.parsing import MAX_VALUES, Options, frame_span
+from stgcn_cli.data.records import REFERENCE_SIZE
+from stgcn_cli.errors import DataError
+from stgcn_cli.io import safe_pickle
+from stgcn_cli.io.pickle_values import Refused
+from stgcn_cli.io.text import natural, printable
 
-SHAPES = "expected T V C or M T V C"
 _MAX_BYTES = 8 << 30  # of one named array, unpacked
+_MAX_OBJECTS = 1 << 30  # bytes of a file of Python objects
+_DOCUMENTED = {3: "TVC", 4: "MTVC", 5: "NMTVC"}  # of `keypoint` in a .npz
+_SAVE = "Save the joints alone: numpy.save(FILE, joints) with T V C or M T V C"
 
 
 @contextmanager
 def damage_told() -> Iterator[None]:
-    """A damaged numpy file can make numpy raise anything. Raises ValueError, OSError, MemoryError."""
+    """A damaged numpy file can make numpy raise anything. Raises DataError, ValueError, OSError, MemoryError."""
     try:
         yield
-    except ValueError as error:
-        if "allow_pickle" in str(error):  # numpy's advice is to load it unsafely
-            raise ValueError(
-                "it is damaged, or holds Python objects, which are never loaded (allow_pickle is off)"
-            ) from error
-        raise
-    except (OSError, MemoryError):
+    except (DataError, ValueError, OSError, MemoryError):
         raise
     except Exception as error:
         raise ValueError(f"no readable numpy file: {str(error).strip() or type(error).__name__}") from error
 
 
-def load_named(path: Path, wanted: Collection[str]) -> dict[str, np.ndarray]:
-    """The arrays of a .npz that are called as in `wanted`. Raises ValueError, OSError."""
+def read_npy(path: Path, options: Options) -> Iterator[dict[str, Any]]:
+    """The clip or clips of one array, labelled by a file beside it, as ST-GCN's and 2s-AGCN's feeders have them."""
     with damage_told():
-        with zipfile.ZipFile(path) as archive:
-            large = [member.filename for member in archive.infolist() if member.file_size > _MAX_BYTES]
-        if large:
-            raise ValueError(f"{large[0]} has more than {_MAX_BYTES >> 30} GB unpacked")
-        check_packed(path)
-        with np.load(path, allow_pickle=False) as packed:
-            found = {name: packed[name] for name in packed.files if name in wanted}
-    if odd := next((name for name, array in found.items() if not isinstance(array, np.ndarray)), None):
-        raise ValueError(f"{odd} in it is no array")
-    return found
+        value = _load(path)
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        yield from clips_in(value, options, path.stem, lambda count: array_labels.beside(path, count))
+    else:
+        yield from _of_objects(value, options, path)
 
 
-def clip_in(array: np.ndarray, expected: str = SHAPES) -> np.ndarray:
-    """(M, T, V, C) float32 of (T, V, C) or (M, T, V, C). Raises ValueError."""
-    if array.ndim not in (3, 4):
-        raise ValueError(f"the array has the shape {array.shape}, {expected}")
-    if array.size > MAX_VALUES:
+def _load(path: Path) -> Any:
+    """The array, left in the file; or the plain value of a file of Python objects, in which no code is executed."""
+    with open(path, "rb") as stream:
+        version = np.lib.format.read_magic(stream)
+        shape, _, dtype = array_labels.read_header(stream, version)
+        if not dtype.hasobject:
+            return np.load(path, mmap_mode="r", allow_pickle=False) if 0 not in shape else np.zeros(shape, dtype)
+        if path.stat().st_size > _MAX_OBJECTS:
+            raise ValueError(f"it holds more than {_MAX_OBJECTS >> 30} GB of Python objects. {_SAVE}")
+        try:
+            value = safe_pickle.load(stream, path.stat().st_size)
+        except Refused as error:
+            raise ValueError(
+                f"it holds Python objects, among them {printable(error)}, which is not loaded. {_SAVE}"
+            ) from error
+        except Exception as error:  # a damaged pickle can make Python raise anything
+            raise ValueError(f"it holds Python objects that cannot be read: {safe_pickle.cause(error)}") from error
+    return value.item() if isinstance(value, np.ndarray) and value.shape == () else value
+
+
+def _of_objects(value: Any, options: Options, path: Path) -> Iterator[dict[str, Any]]:
+    """Clips of a dict of arrays, or of a list of arrays of different lengths, saved as Python objects."""
+    if isinstance(value, dict):
+        found = {str(name): np.asarray(array) for name, array in value.items() if isinstance(array, np.ndarray)}
+        bodies = [found[name] for name in sorted(found, key=natural) if name.startswith("skel_body")]
+        if bodies:  # NTU's texts as the scripts that convert them save them
+            if len({body.shape for body in bodies}) > 1:
+                raise ValueError("its bodies (skel_body0, …) have different shapes")
+            yield from clips_in(np.stack(bodies), options, path.stem.removesuffix(".skeleton"))
+        else:
+            yield from clips_by_name(found, options, path.stem)
+        return
+    items = list(value.flat) if isinstance(value, np.ndarray) else value if isinstance(value, list) else [value]
+    if items and all(isinstance(item, np.ndarray) and item.dtype != object for item in items):
+        for index, item in enumerate(items):
+            for record in clips_in(item, options, path.stem):
+                yield {**record, "frame_dir": f"{path.stem}_{index:05d}"}
+        return
+    first = items[0] if items else None
+    kind = f"dicts with {', '.join(map(str, first))[:80]}" if isinstance(first, dict) else type(first).__name__
+    raise ValueError(f"it holds Python objects ({len(items)} x {kind}), not an array of numbers. {_SAVE}")
+
+
+def clips_in(array: np.ndarray, options: Options, name: str, labels: Any = None) -> Iterator[dict[str, Any]]:
+    """Every clip of an array, with how its axes were understood; `labels` gives those of so many clips.
+
+    Raises DataError, ValueError where the axes or the values of a joint cannot be told.
+    """
+    _check_numbers(array)
+    reading = axes.understand(array, options.axes, options.joints, options.score_last)
+    yield from _clips(array, reading, options, name, labels)
+
+
+def _clips(
+    array: np.ndarray, reading: axes.Reading, options: Options, name: str, labels: Any = None, padded: bool = True
+) -> Iterator[dict[str, Any]]:
+    arranged, plan = reading.arranged(array), joint_values.plan(axes.sample(array, reading), options.score_last)
+    if arranged[0].size > MAX_VALUES:
         raise ValueError(f"the array has the shape {array.shape}, too much for one clip")
-    return floats_in(array)[None] if array.ndim == 3 else floats_in(array)
+    several = "N" in reading.order
+    found: Labels = labels(len(arranged)) if labels and several else Labels()
+    size = options.image_size or REFERENCE_SIZE
+    for index, clip in enumerate(arranged):
+        x = floats_in(clip)
+        keypoint, score = plan.split(x[:, : _length(x)] if several and padded else x, size)
+        record: dict[str, Any] = {"keypoint": keypoint, "axes": axes.Understood.of(reading, plan.words, keypoint)}
+        if several:
+            record["frame_dir"] = f"{name}_{index:05d}"
+        elif named := parse_name(name):
+            record |= {"frame_dir": name, "label": named.action - 1, "subject": str(named.person)}
+        if score is not None:
+            record["keypoint_score"] = score
+        if plan.is_shares:
+            record["img_shape"] = size
+        yield record | found.of(index)
+
+
+def _length(x: np.ndarray) -> int:
+    """The frames of a clip (M T V C) up to the last one with a joint: clips of one array are filled up with zeros."""
+    there = np.flatnonzero(x.any(axis=(0, 2, 3)))
+    return int(there[-1]) + 1 if len(there) else x.shape[1]
+
+
+def _check_numbers(array: np.ndarray) -> None:
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"the array has the type {array.dtype}, expected numbers")
 
 
 def floats_in(array: np.ndarray) -> np.ndarray:
     """A copy in float32. Raises ValueError where there are no numbers."""
-    if array.dtype.kind not in "fiu":
-        raise ValueError(f"the array has the type {array.dtype}, expected numbers")
-    with np.errstate(over="ignore"):
-        return np.array(array, np.float32)
-
-
-# A numpy file of one array: one clip, (T, V, C) or (M, T, V, C).
-
-
-def read_npy(path: Path, options: Options) -> Iterator[dict[str, Any]]:
-    """The one clip."""
-    with damage_told():
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    yield {"keypoint": clip_in(array)}
+    _check_numbers(array)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.array(array, np.float32, order="C")
 
 
 # A numpy file of named arrays: one clip, keypoint (T V C or M T V C), or many, (N M T V C) with labels, names, subjects and
-# lengths (N,). keypoint_score has the shape of keypoint without C; img_shape is height, width of all. The arrays are held whole.
+# lengths (N,). keypoint_score has the shape of keypoint without C; img_shape is height, width of all. Others' files have
+# other names: x_train and y_train, or one array of joints whatever it is called. The arrays are held whole.
 
 _ONE_A_CLIP = {"label": "labels", "subject": "subjects", "frame_dir": "names", "total_frames": "lengths"}  # also called
 _WANTED = {*_ONE_A_CLIP, *_ONE_A_CLIP.values(), "keypoint", "keypoint_score", "img_shape"}
@@ -83,29 +158,117 @@ _WANTED = {*_ONE_A_CLIP, *_ONE_A_CLIP.values(), "keypoint", "keypoint_score", "i
 
 def read_npz(path: Path, options: Options) -> Iterator[dict[str, Any]]:
     """The clips in the order of the arrays."""
-    found = load_named(path, _WANTED)
-    keypoint = found.pop("keypoint", None)
-    if keypoint is None:
-        raise ValueError(f"it has no array called keypoint, but {', '.join(found)[:200] or 'none'}")
-    if keypoint.ndim != 5:
-        yield _record(keypoint, found, lambda value: value)
-        return
-    for index, clip in enumerate(keypoint):
-        yield {"frame_dir": f"{path.stem}_{index:05d}"} | _record(clip, found, lambda value, at=index: value[at])  # type: ignore[misc]
+    with damage_told():
+        with zipfile.ZipFile(path) as archive:
+            large = [member.filename for member in archive.infolist() if member.file_size > _MAX_BYTES]
+        if large:
+            raise ValueError(f"{large[0]} has more than {_MAX_BYTES >> 30} GB unpacked")
+        check_packed(path)
+        headers = array_labels.headers(path)
+        wanted = _WANTED if "keypoint" in headers else headers.keys()
+        with np.load(path, allow_pickle=False) as packed:
+            objects = [name for name in packed.files if name in wanted and headers[name][1].hasobject]
+            found = {name: packed[name] for name in packed.files if name in wanted and name not in objects}
+    if objects and (not found or "keypoint" in objects):
+        raise ValueError(f"it holds Python objects in {', '.join(objects)[:80]}, which are not loaded. {_SAVE}")
+    yield from clips_by_name(found, options, path.stem)
 
 
-def _record(keypoint: np.ndarray, found: dict[str, np.ndarray], of_clip: Any) -> dict[str, Any]:
-    """The record of one clip; `of_clip` takes its part out of an array."""
-    record: dict[str, Any] = {"keypoint": clip_in(keypoint, f"{SHAPES}, or N M T V C for many")}
+def clips_by_name(found: Mapping[str, np.ndarray], options: Options, name: str) -> Iterator[dict[str, Any]]:
+    """The clips of arrays by name. Raises ValueError listing them where none or several can be clips."""
+    if odd := next((key for key, array in found.items() if not isinstance(array, np.ndarray)), None):
+        raise ValueError(f"{odd} in it is no array")
+    if "keypoint" in found:
+        yield from _documented(dict(found), options, name)
+    elif pairs := array_labels.pairs_in(found):
+        for data, labels, split in pairs:
+            of_split = Labels.from_array(found[labels], len(found[data]), labels, (split,) if split else ())
+            yield from clips_in(found[data], options, f"{name}_{split}" if split else name, lambda _, of=of_split: of)
+    else:
+        yield from clips_in(found[_joints_in(found, options)], options, name)
+
+
+def _joints_in(found: Mapping[str, np.ndarray], options: Options) -> str:
+    """The name of the only array that can be joints."""
+    fitting, causes = [], {}
+    for name, array in found.items():
+        try:
+            _check_numbers(array)
+            axes.understand(array, options.axes, options.joints, options.score_last)
+            fitting.append(name)
+        except (DataError, ValueError) as error:
+            causes[name] = str(error)
+    if len(fitting) == 1:
+        return fitting[0]
+    if len(found) == 1:
+        (name,) = found
+        raise ValueError(f"its array {name}: {causes[name]}")
+    listed = ", ".join(f"{name} {array.shape}" for name, array in found.items()) or "no arrays of numbers"
+    said = f"{' and '.join(fitting)} can all be joints" if fitting else "none can be joints (T V C or M T V C)"
+    raise ValueError(f"it holds {listed[:400]}: {said}. Call the one that is meant keypoint")
+
+
+def _documented(found: dict[str, np.ndarray], options: Options, name: str) -> Iterator[dict[str, Any]]:
+    """The clips of `keypoint` and the arrays beside it."""
+    keypoint, score = found.pop("keypoint"), found.pop("keypoint_score", None)
+    _check_numbers(keypoint)
+    order = options.axes
+    if order is None and keypoint.ndim in _DOCUMENTED and keypoint.shape[-1] in (2, 3) and score is not None:
+        order = _DOCUMENTED[keypoint.ndim]
+    reading = axes.understand(keypoint, order, options.joints, options.score_last)
+    several = "N" in reading.order
+    if score is not None:
+        options = replace(options, score_last=False)
+    for index, record in enumerate(_clips(keypoint, reading, options, name, padded=False)):
+        yield record | _beside(record["keypoint"], score, found, index if several else None)
+
+
+def _beside(
+    keypoint: np.ndarray, score: np.ndarray | None, found: Mapping[str, np.ndarray], index: int | None
+) -> dict[str, Any]:
+    """What the other arrays say of the clip `index`, of the only one where it is None."""
+    record: dict[str, Any] = {}
     try:
-        if "keypoint_score" in found:
-            record["keypoint_score"] = floats_in(of_clip(found["keypoint_score"])).reshape(record["keypoint"].shape[:3])
+        if score is not None:
+            of_clip = score if index is None else score[index]
+            record["keypoint_score"] = floats_in(of_clip).reshape(keypoint.shape[:3])
         for key, also in _ONE_A_CLIP.items():
             array = found.get(key, found.get(also))
             if array is not None:
-                record[key] = of_clip(array).item()
+                record[key] = array_labels.plain(array if index is None else array[index])
         if "img_shape" in found:
             record["img_shape"] = tuple(int(n) for n in found["img_shape"].ravel()[-2:])
     except (IndexError, ValueError, TypeError) as error:
         raise ValueError(f"its arrays do not go together: {error}") from error
+    return record
+
+
+# A folder that is a clip, one array a frame: 0.npy, 1.npy, …
+
+
+def is_frame(head: bytes) -> bool:
+    """Whether a file that begins so holds one frame: (VC) or (V, C) numbers."""
+    stream = io.BytesIO(head)
+    try:
+        shape, _, dtype = array_labels.read_header(stream, np.lib.format.read_magic(stream))
+    except ValueError:
+        return False
+    rows = len(shape) == 1 or (len(shape) == 2 and shape[1] in (2, 3, 4) and shape[0] > 4)
+    return rows and not dtype.hasobject
+
+
+def read_frames(numbers: Sequence[int], files: Sequence[Path], options: Options) -> dict[str, Any]:
+    """The one clip of arrays, one a frame; a number that is left out is a frame without anybody."""
+    rows = []
+    for path in files:
+        with damage_told():
+            rows.append(np.load(path, allow_pickle=False))
+    if len({row.shape for row in rows}) > 1:
+        raise ValueError(f"its frames have different shapes: {sorted({row.shape for row in rows})}")
+    _check_numbers(rows[0])
+    span = frame_span(dict.fromkeys(numbers))
+    array = np.zeros((len(span), *rows[0].shape), np.float32)
+    for number, row in zip(numbers, rows, strict=True):
+        array[number - span[0]] = row
+    (record,) = clips_in(array, options, "")
     return record

@@ -7,16 +7,27 @@ without suffix: "wave/clip1"; NTU's names stay as they are.
 import glob
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from stgcn_cli.data import axes
 from stgcn_cli.data.archives import Entry, list_source
 from stgcn_cli.data.ntu.names import parse_name
-from stgcn_cli.data.readers import FORMATS, annotation, frames, is_frame, ntu_text, openpose, read_file, recognise
+from stgcn_cli.data.readers import (
+    FORMATS,
+    annotation,
+    array_labels,
+    frames,
+    is_frame,
+    ntu_text,
+    openpose,
+    read_file,
+    recognise,
+)
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.data.records import Clip, frames_of
 from stgcn_cli.errors import DataError, UsageError
@@ -40,6 +51,7 @@ class Unit:
     group: str
     format: str
     read: Callable[[], Iterator[dict[str, Any]]]
+    options: Options = field(default_factory=Options)
 
 
 def list_units(words: Sequence[str], options: Options, format: str | None = None) -> list[Unit]:
@@ -115,9 +127,8 @@ def _in_folder(root: Path, options: Options, format: str | None) -> list[Unit]:
     for parent, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         folder, pictures = Path(parent), dict[str, list[Path]]()
-        for file in sorted(files):
-            path = folder / file
-            if file.startswith(".") or not path.is_file():
+        for path in array_labels.without_labels(folder / file for file in sorted(files)):
+            if path.name.startswith(".") or not path.is_file():
                 continue
             if path.suffix.lower() == ".zip":
                 units += _in_zip(path)
@@ -181,7 +192,8 @@ def _text(entry: Entry) -> Iterator[dict[str, Any]]:
 
 def _file(path: Path, root: Path, format: str, options: Options) -> Unit:
     below = PurePosixPath(path.relative_to(root).as_posix())
-    return Unit(path, str(path), _name(below), _group(below), format, partial(read_file, path, format, options))
+    read = partial(read_file, path, format, options)
+    return Unit(path, str(path), _name(below), _group(below), format, read, options)
 
 
 def _name(below: PurePosixPath) -> str:
@@ -242,14 +254,15 @@ def read_unit(unit: Unit) -> Iterator[Clip]:
     try:
         for record, splits in _records(unit):
             named = {"frame_dir": unit.name, **record}
-            layout = named.pop("layout", None) if raw else None
+            layout, understood = named.pop("layout", None) if raw else None, named.pop("axes", None) if raw else None
             notes, lost_splits = named.pop("notes", ()), named.pop("lost_splits", "")
-            gaps = not raw and _has_gaps(named)
+            gaps = _gaps(named)
             record = _checked(_finished(named) if raw or gaps else named)
-            yield Clip(
+            clip = Clip(
                 record=record, source=unit.path, raw=raw, group=unit.group, splits=splits, gaps=gaps, layout=layout,
-                notes=notes, lost_splits=lost_splits,
+                notes=notes, lost_splits=lost_splits, understood=understood,
             )  # fmt: skip
+            yield clip.with_score_last() if unit.options.score_last and understood is None else clip
     except DataError as error:
         told = error.message if unit.place in error.message else f"{unit.place}: {error.message}"
         raise DataError(told, error.hint) from error
@@ -263,17 +276,25 @@ def read_unit(unit: Unit) -> Iterator[Clip]:
 
 def _records(unit: Unit) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
     """The records of a unit with the splits an annotation pickle puts them in."""
+    order = unit.options.axes
     if unit.format == "pickle":
-        yield from annotation.read_with_splits(unit.path)
+        for record, splits in annotation.read_with_splits(unit.path):
+            yield (axes.rearranged(record, order) if order else record), splits
     else:
         for record in unit.read():
-            yield record, ()
+            splits = record.pop("splits", ())
+            yield record, splits
 
 
-def _has_gaps(record: dict[str, Any]) -> bool:
-    """Whether there is NaN in the coordinates or scores of a record."""
-    arrays = (record.get("keypoint"), record.get("keypoint_score"))
-    return any(isinstance(a, np.ndarray) and a.ndim > 2 and a.dtype.kind == "f" and np.isnan(a).any() for a in arrays)
+def _gaps(record: dict[str, Any]) -> int:
+    """How many joints of a record have NaN in their coordinates or scores."""
+    keypoint, score = record.get("keypoint"), record.get("keypoint_score")
+    if not isinstance(keypoint, np.ndarray) or keypoint.ndim != 4 or keypoint.dtype.kind != "f":
+        return 0
+    lost = np.isnan(keypoint).any(axis=-1)
+    if isinstance(score, np.ndarray) and score.shape == lost.shape and score.dtype.kind == "f":
+        lost |= np.isnan(score)
+    return int(lost.sum())
 
 
 def _finished(record: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from stgcn_cli.config.skeletons import NTU
 from stgcn_cli.data.archives import Entry, read_text
 from stgcn_cli.data.ntu.names import parse_name
 from stgcn_cli.data.ntu.parser import read_skeleton
@@ -20,7 +21,7 @@ def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
 def read_entry(entry: Entry) -> dict[str, Any]:
     """The same for a text in a zip. Raises DataError."""
     keypoint = read_skeleton(read_text(entry)).astype(np.float32, order="C")
-    record: dict[str, Any] = {"keypoint": keypoint}
+    record: dict[str, Any] = {"keypoint": keypoint, "layout": NTU}
     if named := parse_name(entry.name):
         record |= {"label": named.action - 1, "subject": str(named.person)}
     return record

@@ -22,11 +22,22 @@ MAX_JSON = 1 << 30  # bytes
 
 @dataclass(frozen=True)
 class Options:
-    """What a file does not say itself. `image_size` is (height, width) in pixels."""
+    """What a file does not say itself. `image_size` is (height, width) in pixels.
+
+    `axes` is the order of the axes of an array, as `axes.parse_axes` gives it; `score_last` says whether the last value of a
+    joint is its score (None: as the values look).
+    """
 
     max_persons: int = 2
     image_size: tuple[int, int] | None = None
     layout: Layout | None = None
+    axes: str | None = None
+    score_last: bool | None = None
+
+    @property
+    def joints(self) -> int | None:
+        """Those of the layout that the user named."""
+        return len(self.layout.joints) if self.layout else None
 
 
 def load_json(path: Path) -> Any:

@@ -194,8 +194,8 @@ def test_a_skeleton_of_ones_own_travels_in_the_preset(tmp_path):
     preset = presets.load(str(tmp_path / "a.toml"))
     assert presets.layout_of(preset) == layout and preset.data.classes == ("l0", "l1") and handed.layout == "hand"
     assert made(tmp_path / "a.pkl")["c3"]["keypoint"].shape == (1, 1, 3, 3)
-    np.save(tmp_path / "b.npy", np.ones((3, 4, 3)))
-    with pytest.raises(DataError, match="4 joints, the layout hand has 3"):
+    np.save(tmp_path / "b.npy", np.ones((5, 7, 3)))
+    with pytest.raises(DataError, match=r"shape \(5, 7, 3\), expected T V C"):
         convert(
             ConvertOptions(
                 inputs=[str(tmp_path / "b.npy")], target=Target(tmp_path / "b.pkl", layout=layout), rules=rules
@@ -204,7 +204,7 @@ def test_a_skeleton_of_ones_own_travels_in_the_preset(tmp_path):
 
 
 def test_an_unknown_skeleton_has_no_preset_and_that_is_said(tmp_path):
-    np.savez(tmp_path / "a.npz", keypoint=np.ones((4, 1, 5, 9, 3)), labels=[0, 1, 0, 1])
+    np.savez(tmp_path / "a.npz", keypoint=np.full((4, 1, 5, 9, 3), 2.5), labels=[0, 1, 0, 1])
     handed = convert(ConvertOptions(inputs=[str(tmp_path / "a.npz")], target=Target(tmp_path / "own.pkl")))
     assert not (tmp_path / "own.toml").exists() and "--layout my.toml" in handed.warnings[-1]
 
@@ -236,7 +236,7 @@ def test_arrays_with_a_score_last_and_sizes(tmp_path):
     xy, score = foreign.clip()
     for index in range(3):
         np.save(tmp_path / f"{index}.npy", np.concatenate([xy, score[..., None]], axis=-1))
-    rules = Rules(score_last=True, options=Options(image_size=(720, 1280)))
+    rules = Rules(options=Options(image_size=(720, 1280), score_last=True))
     handed = convert(
         ConvertOptions(inputs=[str(tmp_path / "*.npy")], target=Target(tmp_path / "a.pkl", preset=False), rules=rules)
     )

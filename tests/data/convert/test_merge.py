@@ -5,6 +5,7 @@ import pickle
 import pytest
 
 from stgcn_cli.config import presets
+from stgcn_cli.config.skeletons import NTU
 from stgcn_cli.data import annotations
 from stgcn_cli.data.convert.merge import MergeOptions, merge
 from stgcn_cli.data.output import Target
@@ -30,14 +31,14 @@ def labels(path):
 
 
 def test_splits_of_one_name_become_one(two, tmp_path):
-    handed = merge(MergeOptions(files=two, target=Target(tmp_path / "c.pkl")))
+    handed = merge(MergeOptions(files=two, target=Target(tmp_path / "c.pkl", layout=NTU)))
     assert handed.splits == {"train": 6, "val": 7} and handed.clips == 13 and len(labels(tmp_path / "c.pkl")) == 13
     assert presets.load(str(tmp_path / "c.toml")).model.num_classes == 3
 
 
 def test_classes_are_merged_by_name(two, tmp_path):
     named = [["wave", "kick", "jump"], ["jump", "run", "wave"]]
-    handed = merge(MergeOptions(files=two, target=Target(tmp_path / "c.pkl"), names=named))
+    handed = merge(MergeOptions(files=two, target=Target(tmp_path / "c.pkl", layout=NTU), names=named))
     assert handed.classes == ["wave", "kick", "jump", "run"]
     assert [labels(tmp_path / "c.pkl")[f"other{i}"] for i in range(4)] == [2, 3, 0, 2]
     (tmp_path / "a.toml").write_bytes((tmp_path / "c.toml").read_bytes())  # names beside one of two files

@@ -131,7 +131,7 @@ def test_what_inspect_counts(tmp_path):
     facts = survey(str(write(tmp_path / "a.pkl", records, train=["clip000", "clip001", "lost"], val=["clip003"])))
     assert facts["clips"] == 9 and facts["unusable"] == [{"record": "record 2", "cause": "it is a str, not a dict"}]
     assert facts["splits"] == {"train": {"clips": 2, "classes": 2}, "val": {"clips": 1, "classes": 1}}
-    assert facts["missing_names"] == {"train": 1} and facts["layout"] == "ntu" and facts["frames_without_anybody"] == 4
+    assert facts["missing_names"] == {"train": 1} and facts["layout"] is None and facts["frames_without_anybody"] == 4
     bodies = facts["frames"] - 4
     assert facts["missing_most"] == {"head": pytest.approx(records[1]["total_frames"] / bodies)}
     assert facts["missing_joints"] == pytest.approx(records[1]["total_frames"] / bodies / 25)

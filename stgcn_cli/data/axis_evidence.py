@@ -1,0 +1,58 @@
+"""Evidence in the values of an array for or against a reading of its axes: movement is smooth, persons are alike.
+
+Shapes: each sample x is (N, M, T, V, C) float32 as one of the readings has it; zeros are joints that were not seen.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+_JUMPS = 0.5  # of the distance between joints, from frame to frame: never of a body
+_ALIKE, _UNLIKE = 0.8, 0.5  # correlations of two persons, and of two coordinates
+
+
+def jumpy(samples: Sequence[np.ndarray]) -> list[bool]:
+    """Whether joints jump from frame to frame in each of the readings, and do so less in another one."""
+    steps = [_step(x) for x in samples]
+    return [step > max(_JUMPS, 2 * min(steps)) for step in steps]
+
+
+def unlike_persons(samples: Sequence[np.ndarray]) -> list[bool]:
+    """Whether the persons of each of the readings are unlike each other, and alike in one that exchanges persons and values."""
+    alike = [_alikeness(x) for x in samples]
+    found = []
+    for x, own in zip(samples, alike, strict=True):
+        exchanged = [
+            other
+            for y, other in zip(samples, alike, strict=True)
+            if other is not None
+            and y.shape[2:4] == x.shape[2:4]
+            and (y.shape[1], y.shape[4]) == (x.shape[4], x.shape[1])
+        ]
+        found.append(own is not None and own < _UNLIKE and max(exchanged, default=0.0) > _ALIKE)
+    return found
+
+
+def _step(x_NMTVC: np.ndarray) -> float:
+    """How far a joint moves from frame to frame, in distances between neighbours in the list of joints: small if T is time."""
+    seen = x_NMTVC.any(-1)
+    between_frames = np.abs(np.diff(x_NMTVC, axis=2)).sum(-1)[seen[:, :, 1:] & seen[:, :, :-1]]
+    between_joints = np.abs(np.diff(x_NMTVC, axis=3)).sum(-1)[seen[..., 1:] & seen[..., :-1]]
+    if not between_frames.size or not between_joints.size or not between_joints.any():
+        return 0.0
+    return float(between_frames.mean() / between_joints.mean())
+
+
+def _alikeness(x_NMTVC: np.ndarray) -> float | None:
+    """How alike two persons are, -1 to 1: the correlation over joints of the coordinate in which they agree most.
+
+    Both have the head above the feet, whereas x and y of one person have little in common. None for one person.
+    """
+    persons = [person for person in x_NMTVC.mean(axis=(0, 2)) if person.any()]  # (V, C) each
+    if len(persons) < 2:
+        return None
+    profiles = [person - person.mean(axis=0) for person in persons[:2]]
+    norms = [np.sqrt((profile**2).sum(axis=0)) for profile in profiles]
+    if not all(norm.all() for norm in norms):
+        return -1.0
+    return float(((profiles[0] * profiles[1]).sum(axis=0) / (norms[0] * norms[1])).max())
