@@ -24,7 +24,7 @@ ROOMS = [
     "cli",
 ]  # each imports earlier ones
 DATA = [  # inside data/: a group imports itself and earlier groups
-    {"archives", "records", "locations", "matching", "ntu"},
+    {"archives", "records", "axes", "axis_evidence", "joint_values", "locations", "matching", "ntu"},
     {"annotations", "output", "checks"},
     {"readers"},
     {"store", "store_build"},

@@ -196,9 +196,9 @@ def _rows(handed: "ConversionResult") -> list[list[object]]:
         ["clips", f"{handed.clips:,}"],
         ["classes", f"{len(handed.classes):,}{few}"],
         ["skeleton", handed.skeleton + (f": {handed.layout}" if handed.layout else "")],
-        *(["read as", line] for line in handed.axes),
         ["frames a clip", f"{shortest} to {longest}, median {median}"],
         ["persons", f"at most {handed.persons}"],
         ["splits", f"{splits} ({handed.divided})"],
     ]
+    rows[3:3] = [["read as", line] for line in handed.axes]
     return rows + [["written", file] for file in handed.files]

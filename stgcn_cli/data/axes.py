@@ -120,6 +120,10 @@ def understand(
         return _as_given(array, given, joints)
     found = _unlike([each for each in _candidates(array.shape, joints) if each.sizes["C"] > 2 or not score_last])
     if not found:
+        if joints and (other := next(_candidates(array.shape, None), None)):
+            raise DataError(
+                f"the array has {other.sizes['V']} joints ({other.words}), the skeleton that is named has {joints}"
+            )
         raise DataError(f"the array has the shape {array.shape}, {EXPECTED}{_beyond(array.shape)}")
     return found[0] if len(found) == 1 else _likeliest(array, found, joints)
 

@@ -35,7 +35,7 @@ def unlike_persons(samples: Sequence[np.ndarray]) -> list[bool]:
 
 def _step(x_NMTVC: np.ndarray) -> float:
     """How far a joint moves from frame to frame, in distances between neighbours in the list of joints: small if T is time."""
-    seen = x_NMTVC.any(-1)
+    seen = np.asarray(x_NMTVC.any(-1))
     between_frames = np.abs(np.diff(x_NMTVC, axis=2)).sum(-1)[seen[:, :, 1:] & seen[:, :, :-1]]
     between_joints = np.abs(np.diff(x_NMTVC, axis=3)).sum(-1)[seen[..., 1:] & seen[..., :-1]]
     if not between_frames.size or not between_joints.size or not between_joints.any():

@@ -32,7 +32,8 @@ class Seen:
     low: np.ndarray  # (C,) over joints that were seen
     high: np.ndarray  # (C,)
     joints: np.ndarray  # (V,) how often a person had this joint
-    origins: np.ndarray  # (V,) how often it is the origin to which a person is centred
+    origins: np.ndarray  # (V,) how often it is at the origin throughout a clip
+    centred: np.ndarray  # (V,) whether the first person of every clip is centred on it
     bodies: int  # persons over frames: how often it could have been seen
 
     def __add__(self, other: "Seen") -> "Seen":
@@ -41,6 +42,7 @@ class Seen:
             np.fmax(self.high, other.high),
             self.joints + other.joints,
             self.origins + other.origins,
+            self.centred & other.centred,
             self.bodies + other.bodies,
         )
 
@@ -118,9 +120,10 @@ class Tally:
         if seen_MTV.any():
             values = frames_MTVC[seen_MTV].astype(np.float64)
             self.not_finite += int((~np.isfinite(values)).sum())
-            origins = (origin_joints(coordinates) * body_MT.sum(axis=1)[:, None]).sum(axis=0)
+            origins_MV = origin_joints(coordinates)
+            origins = (origins_MV * body_MT.sum(axis=1)[:, None]).sum(axis=0)
             low, high = np.fmin.reduce(values), np.fmax.reduce(values)
-            found = Seen(low, high, seen_MTV.sum(axis=(0, 1)), origins, int(body_MT.sum()))
+            found = Seen(low, high, seen_MTV.sum(axis=(0, 1)), origins, origins_MV[0], int(body_MT.sum()))
             before = self.seen.get(shape)
             self.seen[shape] = found if before is None else before + found
 
@@ -235,7 +238,7 @@ def _joints(shape: Shape | None, seen: Seen | None, layout: Layout | None) -> di
     """
     if shape is None or seen is None:
         return {"missing_joints": None, "missing_most": {}, "always_zero": [], "values": {}}
-    possible = seen.bodies - seen.origins
+    possible = seen.bodies - seen.origins * seen.centred
     missing = np.where(possible > 0, 1 - seen.joints / np.maximum(possible, 1), 1.0)
     names = layout.joints if layout else [f"joint {joint}" for joint in range(shape[0])]
     there = np.flatnonzero(missing < 1)

@@ -166,7 +166,7 @@ def origin_joints(x_MTVD: np.ndarray) -> np.ndarray:
 
     It is at zero in every frame the person is in, and other joints lie on all sides of it.
     """
-    zero = ~x_MTVD.any(axis=-1)
+    zero: np.ndarray = ~np.asarray(x_MTVD.any(axis=-1))
     if x_MTVD.shape[-1] != 3:
         return np.zeros((len(x_MTVD), x_MTVD.shape[2]), bool)
     low = np.where(zero[..., None], np.inf, x_MTVD).min(axis=(1, 2))

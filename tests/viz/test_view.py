@@ -200,7 +200,7 @@ def test_a_skeleton_that_is_not_known_is_drawn_without_bones(here):
     warned: list[str] = []
     page = view.view(view.ViewOptions(source="own.npy"), Reporter(warn=warned.append)).read_text()
     assert "--layout" in warned[0] and json.loads(outline(page).scripts[0])["clips"]["clip"]["bones"] == []
-    with pytest.raises(DataError, match="has 5 joints, the skeleton ntu has 25"):
+    with pytest.raises(DataError, match=r"5 joints .*has 25"):
         view.view(view.ViewOptions(source="own.npy", layout="ntu"), SILENT)
     with pytest.raises(UsageError, match=r"\.html, \.gif, \.png"):
         view.view(view.ViewOptions(source="own.npy", out=here / "x.mp4"), SILENT)

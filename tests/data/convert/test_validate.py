@@ -6,10 +6,12 @@ import pickle
 import numpy as np
 import pytest
 
+from stgcn_cli.config.skeletons import NTU
 from stgcn_cli.data.census import histogram, survey
 from stgcn_cli.data.checks import Findings
 from stgcn_cli.data.convert import validate as validating
 from stgcn_cli.data.convert.validate import validate_pickle
+from stgcn_cli.data.readers.parsing import Options
 from tests.conftest import make_records
 from tests.factories import foreign
 
@@ -128,10 +130,11 @@ def test_what_inspect_counts(tmp_path):
     records[0]["keypoint"][0, :4] = 0  # frames without anybody
     records[1]["keypoint"][0, :, 3] = 0  # a joint that is never seen
     records[2] = "no record"
-    facts = survey(str(write(tmp_path / "a.pkl", records, train=["clip000", "clip001", "lost"], val=["clip003"])))
+    path = write(tmp_path / "a.pkl", records, train=["clip000", "clip001", "lost"], val=["clip003"])
+    facts = survey(str(path), options=Options(layout=NTU))
     assert facts["clips"] == 9 and facts["unusable"] == [{"record": "record 2", "cause": "it is a str, not a dict"}]
     assert facts["splits"] == {"train": {"clips": 2, "classes": 2}, "val": {"clips": 1, "classes": 1}}
-    assert facts["missing_names"] == {"train": 1} and facts["layout"] is None and facts["frames_without_anybody"] == 4
+    assert facts["missing_names"] == {"train": 1} and facts["layout"] == "ntu" and facts["frames_without_anybody"] == 4
     bodies = facts["frames"] - 4
     assert facts["missing_most"] == {"head": pytest.approx(records[1]["total_frames"] / bodies)}
     assert facts["missing_joints"] == pytest.approx(records[1]["total_frames"] / bodies / 25)
