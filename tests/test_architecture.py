@@ -27,7 +27,7 @@ DATA = [  # inside data/: a group imports itself and earlier groups
     {"archives", "records", "axes", "axis_evidence", "joint_values", "locations", "matching", "ntu"},
     {"annotations", "output", "checks"},
     {"readers"},
-    {"store", "store_build"},
+    {"store", "store_build", "store_sums"},
     {"splits", "streams", "draws", "sampling", "augment", "prenormalize"},
     {"census", "preflight", "loader", "statistics", "summary"},
     {"prepare", "convert"},

@@ -173,6 +173,9 @@ def validate(
         Option("--set", "--cfg-options", metavar="KEY=VALUE", help="Change the preset: --set data.clip_len=100"),
     ] = None,
     classes: Annotated[Path | None, Option(help="Class names, one a line. Default: those in FILE.toml.")] = None,
+    verify: Annotated[
+        bool, Option("--verify", help="Also check every byte of its working copy; a damaged one is rebuilt.")
+    ] = False,
     as_json: Annotated[bool, Option("--json", help="Everything found, for scripts.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
 ) -> None:
@@ -187,7 +190,11 @@ def validate(
     from stgcn_cli.data.convert.labels import read_names
 
     wishes = validating.ValidateOptions(
-        file=file, preset=preset, settings=tuple(settings or ()), names=read_names(classes) if classes else None
+        file=file,
+        preset=preset,
+        settings=tuple(settings or ()),
+        names=read_names(classes) if classes else None,
+        verify=verify,
     )
     found = validating.validate(wishes, console.reporter())
     following = validating.next_command(wishes, found)

@@ -31,9 +31,15 @@ class Split:
         return [self.store.names[self.indices[clip]] for clip in clips]
 
 
-def open_stores(pickles: Sequence[Path], progress: Callable[[int], Any] = lambda n: None) -> list[Store]:
-    """Return the stores of the pickles, building those that do not exist. Raises DataError, RunError."""
-    return [open_store(path, cache_folder(), progress) for path in pickles]
+def open_stores(
+    pickles: Sequence[Path],
+    progress: Callable[[int], Any] = lambda n: None,
+    *,
+    note: Callable[[str], Any] = lambda text: None,
+    verify: bool = False,
+) -> list[Store]:
+    """Return the stores of the pickles, building those that do not exist; see `open_store`. Raises DataError, RunError."""
+    return [open_store(path, cache_folder(), progress, note=note, verify=verify) for path in pickles]
 
 
 def find_split(stores: Sequence[Store], name: str, whole_lists: bool = False) -> Split:

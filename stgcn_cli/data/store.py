@@ -4,6 +4,7 @@ frames.bin   (R, V, C)  all frames of all persons of all clips, concatenated; ro
 starts.npy   (N, M)     first row of each person of a clip; 0 = absent
 lengths.npy  (N,)       frames T of a clip      labels.npy (N,)       image_sizes.npy (N, 2) height, width
 names.json   [N]        splits.npz  name -> clip indices           meta.json, written last: the store is complete
+sums.json    checksums of all files
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from stgcn_cli.data import store_sums
 from stgcn_cli.data.locations import split_in_name
 from stgcn_cli.data.records import name_of
 from stgcn_cli.data.store_build import MOST_JSON, Columns, build, dtype_for, key_of
@@ -28,7 +30,7 @@ from stgcn_cli.io.locks import locked
 from stgcn_cli.io.own_files import check_trusted
 from stgcn_cli.io.text import one_line, printable
 
-VERSION = 2
+VERSION = 3
 _DTYPES = {name: np.dtype(name) for name in ("float16", "float32")}
 _DAMAGE = (  # the last three: numpy's errors for headers that are not Python, and for archives
     OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, OverflowError, RecursionError,
@@ -79,11 +81,19 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def open_store(pickle_path: Path, cache: Path, progress: Callable[[int], Any] = lambda n: None) -> Store:
-    """Return the store of the pickle, building it when there is none for its present state.
+def open_store(
+    pickle_path: Path,
+    cache: Path,
+    progress: Callable[[int], Any] = lambda n: None,
+    *,
+    note: Callable[[str], Any] = lambda text: None,
+    verify: bool = False,
+) -> Store:
+    """Return the store of the pickle, building it when there is none for its present state, or it is damaged.
 
-    It is placed beside a pickle that `prepare` wrote (recognised by its report), else in `cache`.
-    Raises DataError for a pickle that cannot be used, RunError when the store cannot be written.
+    It is placed beside a pickle that `prepare` wrote (recognised by its report), else in `cache`. `note` is told who else
+    builds it, and of damage; with `verify` every byte is checked, else a sample. Raises DataError for a pickle that cannot
+    be used, RunError when the store cannot be written.
     """
     pickle_path = Path(pickle_path)
     try:
@@ -94,15 +104,26 @@ def open_store(pickle_path: Path, cache: Path, progress: Callable[[int], Any] = 
     folder = pickle_path.with_suffix(".store") if ours else check_trusted(cache / "stores") / key
     if key_of(folder) == key:
         with contextlib.suppress(DataError):  # damaged, or being replaced: opened again under the lock
-            return _open(folder, pickle_path)
-    with locked(folder.with_name(f"{folder.name}.lock")):  # of several ranks one builds, the others wait
-        if key_of(folder) != key:
+            return _open(folder, pickle_path, verify)
+
+    def on_wait(holder: str) -> None:
+        note(f"Waiting for {holder}, which reads {pickle_path}.")
+
+    with locked(folder.with_name(f"{folder.name}.lock"), on_wait=on_wait):  # of several ranks one builds, others wait
+        if key_of(folder) == key:
+            try:
+                return _open(folder, pickle_path, verify)
+            except DataError as error:
+                note(f"{error.message} It is rebuilt from {pickle_path}.")
+                build(pickle_path, folder, key, progress, replace=True)
+        else:
             build(pickle_path, folder, key, progress)
         return _open(folder, pickle_path)
 
 
-def _open(folder: Path, source: Path) -> Store:
+def _open(folder: Path, source: Path, verify: bool = False) -> Store:
     try:
+        store_sums.check(folder, verify)
         meta = _json(folder / "meta.json")
         shape, dtype = tuple(meta["shape"]), _DTYPES[meta["dtype"]]
         # "c": changes would stay in this process, but torch wants writable memory; the pages are shared all the same

@@ -6,16 +6,18 @@ Layout of the files: see `store.py`.
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from stgcn_cli.data import annotations
+from stgcn_cli.data import annotations, store_sums
 from stgcn_cli.data.records import frame_dir_of, frames_of, image_size_of, label_of, name_of
-from stgcn_cli.errors import DataError
+from stgcn_cli.errors import DataError, RunError
 from stgcn_cli.io.files import disk_error, make_dirs, part_folder, sync_folder
+from stgcn_cli.io.own_files import open_own_regular
 
 MOST_JSON = 1 << 30  # bytes of names
 _NAMED = 5  # bad records in a message
@@ -24,14 +26,16 @@ _NAMED = 5  # bad records in a message
 def key_of(folder: Path) -> str | None:
     """Return the fingerprint of the pickle that a complete store was built from; None without one."""
     try:
-        with open(folder / "meta.json", "rb") as stream:
+        with open(folder / "meta.json", "rb", opener=open_own_regular) as stream:
             return json.loads(stream.read(MOST_JSON))["key"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
-def build(source: Path, folder: Path, key: str, progress: Callable[[int], Any]) -> None:
+def build(source: Path, folder: Path, key: str, progress: Callable[[int], Any], replace: bool = False) -> None:
     """Write the store under a temporary name, then rename it; of two concurrent builders either result is used.
+
+    `replace`: also where there is one of this key, which is damaged.
 
     Raises DataError for records that cannot be used, RunError when the store cannot be written.
     """
@@ -41,7 +45,7 @@ def build(source: Path, folder: Path, key: str, progress: Callable[[int], Any]) 
     try:
         with part_folder(make_dirs(folder.parent) / folder.name) as part:
             _write(part, source, read, key, progress)
-            if key_of(folder) != key:
+            if replace or key_of(folder) != key:
                 _take_place(part, folder, key)
     except OSError as error:
         raise disk_error(error, folder) from error
@@ -73,9 +77,19 @@ def _write(part: Path, source: Path, read: annotations.Annotations, key: str, pr
         "splits": list(splits),
     }
     meta |= {"has_splits": read.splits is not None, "has_score": columns.has_score, "missing_names": missing}
+    described = json.dumps(meta).encode()
+    store_sums.write(part, {"meta.json": described})
     _sync(part, sorted(os.listdir(part)))
-    (part / "meta.json").write_text(json.dumps(meta), "utf-8")
+    (part / "meta.json").write_bytes(described)
     _sync(part, ["meta.json"])
+    try:
+        store_sums.check(part, whole=True)  # what the disk gives back
+        if zlib.crc32(np.memmap(part / "frames.bin", np.uint8, "r").data) != columns.checksum:
+            raise ValueError("its frames.bin has other bytes than were written")
+    except ValueError as error:
+        raise RunError(
+            f"The store {part} was not written as it should be: {error}.", "Is the disk all right?"
+        ) from error
 
 
 def _sync(part: Path, names: Sequence[str]) -> None:
@@ -100,7 +114,8 @@ def _write_frames(
     for index, record in enumerate(records):
         name = name_of(record, index)
         try:
-            stream.write(columns.add(record, name))
+            stream.write(rows := columns.add(record, name))
+            columns.checksum = zlib.crc32(rows, columns.checksum)
         except ValueError as error:
             bad.append(f"{name}: {error}")
         progress(1)
@@ -125,6 +140,7 @@ class Columns:
         self.names: list[str] = []
         self.joints: tuple[int, ...] = ()
         self.has_score, self.rows = False, 0
+        self.checksum = 0  # CRC-32 of the rows written
 
     def add(self, record: Any, name: str) -> bytes:
         """Add one record and return its rows. Raises ValueError with the cause when it cannot be used."""

@@ -127,7 +127,7 @@ def _find_split(saved: SavedScores, where: LabelSource, reporter: Reporter) -> S
     preset = preset_for(saved, where.preset)
     wanted = where.split or saved.split or (preset.data.val if where.preset else "")
     with reporter.progress("read the annotations", None) as advance:
-        stores = open_stores(find_pickles(preset.data.dataset, (wanted,), where.data), advance)
+        stores = open_stores(find_pickles(preset.data.dataset, (wanted,), where.data), advance, note=reporter.warn)
     if wanted:
         return find_split(stores, wanted, whole_lists=True)
     fitting = [split for split in _splits(stores) if len(split.indices) == len(saved.scores)]

@@ -28,7 +28,9 @@ def evaluate(wishes: EvalOptions, reporter: Reporter) -> EvalResult | None:
         wanted = wishes.split or preset.data.val
         pickles = tuple(find_pickles(preset.data.dataset, (wanted,), wishes.data))
         with reporter.progress("read the annotations", None) as advance:
-            split = find_split(open_stores(pickles, advance), wanted, whole_lists=wishes.split is None)
+            split = find_split(
+                open_stores(pickles, advance, note=reporter.warn), wanted, whole_lists=wishes.split is None
+            )
         for warning in preflight.check(preset, split, training=False):
             reporter.warn(warning)
         plan = EvalPlan(

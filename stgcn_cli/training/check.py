@@ -74,7 +74,7 @@ def _check_data(options: RunOptions, pickles: Iterable[Path], reporter: Reporter
     """Check the splits against the preset; return the preset with class counts as numbers."""
     preset = options.preset
     with reporter.progress("read the annotations", None) as advance:
-        stores = open_stores(list(pickles), advance)
+        stores = open_stores(list(pickles), advance, note=reporter.warn)
     train_split = find_split(stores, preset.data.train)
     warnings = preflight.check(preset, train_split, training=True)
     if options.validate:

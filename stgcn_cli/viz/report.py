@@ -145,7 +145,7 @@ def _stores(preset: Preset, split: str, pickles: Sequence[Path], reporter: Repor
     try:
         found = find_pickles(preset.data.dataset, (preset.data.train, split), [p for p in pickles if p.exists()])
         with reporter.progress("read the annotations", None) as advance:
-            return open_stores(found, advance)
+            return open_stores(found, advance, note=reporter.warn)
     except DataError:
         return []
 

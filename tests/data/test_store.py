@@ -1,15 +1,19 @@
+import os
 import pickle
+import platform
+import threading
 
 import numpy as np
 import pytest
 
 from stgcn_cli.config.presets import load
-from stgcn_cli.data import annotations
+from stgcn_cli.data import annotations, store, store_sums
 from stgcn_cli.data.locations import find_pickles
 from stgcn_cli.data.preflight import check
 from stgcn_cli.data.splits import find_split, open_stores
 from stgcn_cli.data.store import open_store
 from stgcn_cli.errors import DataError
+from stgcn_cli.io import locks
 from tests.conftest import make_records
 
 
@@ -125,13 +129,71 @@ def test_what_is_odd_but_possible_is_named(tmp_path):
         find_split([store], "b")
 
 
-def test_a_damaged_store_is_refused_as_a_whole(tmp_path):
-    store = open_store(write(tmp_path / "x.pkl", make_records(3)), tmp_path / "cache")
-    starts = np.load(store.path / "starts.npy")
-    np.save(store.path / "starts.npy", starts + 10_000)
-    with pytest.raises(DataError, match="its clips do not lie in its frames") as refused:
-        open_store(tmp_path / "x.pkl", tmp_path / "cache")
-    assert "Delete it" in refused.value.hint
+def test_files_that_do_not_fit_together_are_refused(tmp_path):
+    built = open_store(write(tmp_path / "x.pkl", make_records(3)), tmp_path / "cache")
+    np.save(built.path / "starts.npy", np.load(built.path / "starts.npy") + 10_000)
+    store_sums.write(built.path, {})
+    with pytest.raises(DataError, match="its clips do not lie in its frames"):
+        store._open(built.path, tmp_path / "x.pkl")
+
+
+def test_a_flipped_bit_in_any_file_is_found_and_the_store_rebuilt(tmp_path):
+    path, told = write(tmp_path / "x.pkl", make_records(3)), []
+    built = open_store(path, tmp_path / "cache")
+    folder, frames = built.path, np.array(built.frames)
+    for file in sorted(folder.iterdir()):
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 4
+        file.write_bytes(content)
+        again = open_store(path, tmp_path / "cache", note=told.append)
+        np.testing.assert_array_equal(again.frames, frames)
+        assert file.read_bytes() != content, f"{file.name} was not rebuilt"
+    assert len(told) == 9 and all("is rebuilt from" in each for each in told)
+
+
+def test_of_a_large_file_a_sample_is_looked_at_and_all_on_demand(tmp_path):
+    (tmp_path / "large").write_bytes(bytes(40 << 18))
+    store_sums.write(tmp_path, {})
+    with open(tmp_path / "large", "r+b") as stream:
+        stream.seek(20 << 18)
+        stream.write(b"x")
+    with pytest.raises(ValueError, match="large has other bytes"):
+        store_sums.check(tmp_path, whole=True)
+    found = 0
+    for _ in range(100):  # 14 of 38 blocks inside each time
+        try:
+            store_sums.check(tmp_path)
+        except ValueError:
+            found += 1
+    assert 10 < found < 70
+
+
+def test_links_and_pipes_in_a_store_are_not_opened(tmp_path):
+    path = write(tmp_path / "x.pkl", make_records(3))
+    folder = open_store(path, tmp_path / "cache").path
+    (folder / "frames.bin").rename(tmp_path / "frames.bin")
+    for put in (lambda file: file.symlink_to(tmp_path / "frames.bin"), os.mkfifo):
+        (folder / "frames.bin").unlink(missing_ok=True)
+        put(folder / "frames.bin")
+        with pytest.raises(DataError, match=r"frames\.bin"):
+            store._open(folder, path)
+    assert len(open_store(path, tmp_path / "cache")) == 3 and (tmp_path / "frames.bin").exists()
+
+
+def test_who_builds_a_store_keeps_only_those_waiting_who_want_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "PATIENCE_S", 0.1)
+    one, other = (write(tmp_path / name, make_records(count)) for name, count in (("a.pkl", 3), ("b.pkl", 4)))
+    told = []
+    lock = tmp_path / "cache" / "stores" / f"{store.fingerprint(one)}.lock"
+    with locks.locked(lock):
+        assert len(open_store(other, tmp_path / "cache")) == 4
+        waiting = threading.Thread(target=lambda: open_store(one, tmp_path / "cache", note=told.append))
+        waiting.start()
+        while not told:
+            waiting.join(0.01)
+    waiting.join(20)
+    assert told == [f"Waiting for process {os.getpid()} on {platform.node()}, which reads {one}."]
+    assert len(open_store(one, tmp_path / "cache")) == 3
 
 
 def test_unusual_types_and_byte_orders_are_read(tmp_path):

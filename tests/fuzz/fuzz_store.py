@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stgcn_cli.data import store
+from stgcn_cli.data import store, store_sums
 from stgcn_cli.data.store_build import build
 from stgcn_cli.errors import DataError
 from tests.conftest import make_records
@@ -59,10 +59,11 @@ def _attempt(data: bytes, folder: Path) -> str:
             contents = {name: archive.read(name) for name in archive.namelist() if name in _FILES}
     except Exception:  # this archive is only how an input is carried
         return "no input"
-    for file in _FILES:
+    for file in (*_FILES, store_sums.NAME):
         (place / file).unlink(missing_ok=True)
         if file in contents:
             (place / file).write_bytes(contents[file])
+    store_sums.write(place, {})  # else nothing that was changed would be looked at
     try:
         opened = store._open(place, folder / "x.pkl")
     except DataError as error:

@@ -44,12 +44,16 @@ class ValidateOptions:
     preset: str | None = None
     settings: tuple[str, ...] = ()
     names: Sequence[str] | None = None  # of the classes
+    verify: bool = False  # check every byte of the store
 
 
 def validate(options: ValidateOptions, reporter: Reporter) -> Findings:
     """What is wrong in the file, and with a preset what it would say before training. Raises DataError, UsageError."""
     preset = presets.load(options.preset, options.settings) if options.preset else None
     found = validate_pickle(options.file, options.names, reporter)
+    if options.verify and not found.count("error"):
+        with reporter.progress("verify the store", None) as advance:
+            open_stores([options.file], advance, note=reporter.warn, verify=True)
     if preset is None or found.count("error"):
         return found
     try:

@@ -1,0 +1,63 @@
+"""Checksums of a store: CRC-32 of every block of every file, in sums.json.
+
+Small files are checked whole whenever a store is opened, of large ones the ends and some blocks, others each time.
+"""
+
+import json
+import os
+import random
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+from stgcn_cli.io.own_files import open_own_regular
+
+NAME = "sums.json"
+_BLOCK, _SAMPLED = 1 << 18, 16  # bytes; blocks looked at when a store is opened: some milliseconds
+_MOST = 1 << 28  # bytes of sums.json
+
+
+def write(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write the sums of the files in `folder`, and of files that are yet to be written with these `contents`."""
+    sums = {path.name: _sums_of_file(path) for path in sorted(folder.iterdir()) if path.name != NAME}
+    sums |= {name: _sums_of(content) for name, content in contents.items()}
+    (folder / NAME).write_text(json.dumps(sums), "utf-8")
+
+
+def _sums_of_file(path: Path) -> list[int]:
+    """[size, CRC-32 of each block]."""
+    with open(path, "rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        return [size, *(zlib.crc32(block) for block in iter(lambda: stream.read(_BLOCK), b""))]
+
+
+def _sums_of(content: bytes) -> list[int]:
+    blocks = (content[start : start + _BLOCK] for start in range(0, len(content), _BLOCK))
+    return [len(content), *map(zlib.crc32, blocks)]
+
+
+def check(folder: Path, whole: bool = False) -> None:
+    """Raise ValueError naming a file whose bytes are others than those written, OSError for one that cannot be read.
+
+    `whole`: look at every block.
+    """
+    with open(folder / NAME, "rb", opener=open_own_regular) as stream:
+        sums = json.loads(stream.read(_MOST))
+    for name, (size, *blocks) in sums.items():
+        with open(folder / Path(name).name, "rb", opener=open_own_regular) as stream:
+            if os.fstat(stream.fileno()).st_size != size or len(blocks) != -(-size // _BLOCK):
+                raise ValueError(f"its {name} has another size")
+            if not all(_is_right(stream, blocks, index) for index in _chosen(len(blocks), whole)):
+                raise ValueError(f"its {name} has other bytes than were written")
+
+
+def _is_right(stream: IO[bytes], blocks: list[int], index: int) -> bool:
+    stream.seek(index * _BLOCK)
+    return zlib.crc32(stream.read(_BLOCK)) == blocks[index]
+
+
+def _chosen(count: int, whole: bool) -> list[int]:
+    if whole or count <= _SAMPLED:
+        return list(range(count))
+    return [0, count - 1, *random.sample(range(1, count - 1), _SAMPLED - 2)]
