@@ -67,8 +67,10 @@ def _check_training(preset: Preset, where: str) -> None:
         raise UsageError(f"{where}: optim.min_lr = {optim.min_lr:g} is above optim.lr = {optim.lr:g}.")
     if preset.loss.name == "cb-focal" and preset.loss.label_smoothing:
         raise UsageError(f"{where}: loss.label_smoothing needs loss.name = 'cross-entropy'.")
-    if model.init != "default" and model.name != "agcn":
+    if model.init == "2s-agcn" and model.name != "agcn":
         raise UsageError(f"{where}: model.init = {model.init!r} needs model.name = 'agcn'.")
+    if model.name != "stgcnpp" and (model.stages, model.widen) != (10, (5, 8)):
+        raise UsageError(f"{where}: model.stages and model.widen need model.name = 'stgcnpp'.")
 
 
 def _check_input(preset: Preset, where: str) -> None:

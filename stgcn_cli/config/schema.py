@@ -71,10 +71,12 @@ class ModelConfig:
     """The network."""
 
     num_classes: Annotated[Index, Field(ge=1, le=MAX_CLASSES)]
-    name: Literal["stgcn", "agcn"] = "stgcn"
-    partition: Literal["uniform", "distance", "spatial", "spatial-corrected", "agcn"] = "spatial"
+    name: Literal["stgcn", "agcn", "stgcnpp"] = "stgcn"
+    partition: Literal["uniform", "distance", "spatial", "spatial-corrected", "agcn", "pyskl", "pyskl-spatial"] = "spatial"
     dropout: Annotated[Number, Field(ge=0, le=0.99)] = 0.0
-    init: Literal["default", "2s-agcn"] = "default"  # "2s-agcn": the fresh weights of that program; network agcn only
+    init: Literal["default", "2s-agcn", "torch"] = "default"  # 2s-agcn: that program's fresh weights; torch: PYSKL's
+    stages: Annotated[Index, Field(ge=1, le=100)] = 10  # stgcnpp
+    widen: Wholes = (5, 8)  # stgcnpp: stages, from 1, that double the channels and halve the frames
 
 
 @dataclass(frozen=True, config=_CONFIG)

@@ -1,6 +1,7 @@
 """The networks a preset can name. Importing this package imports torch; nothing above it does."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from torch import nn
 
@@ -9,17 +10,29 @@ from stgcn_cli.config.schema import Preset
 from stgcn_cli.models.agcn import AGCN, initialise_as_authors
 from stgcn_cli.models.keys import Keys
 from stgcn_cli.models.stgcn import STGCN
+from stgcn_cli.models.stgcnpp import STGCNPP
 
-MODELS: dict[str, type[STGCN | AGCN]] = {"stgcn": STGCN, "agcn": AGCN}
+MODELS: dict[str, type[STGCN | AGCN | STGCNPP]] = {"stgcn": STGCN, "agcn": AGCN, "stgcnpp": STGCNPP}
 
 
 def build_model(preset: Preset) -> nn.Module:
     """The preset's network with fresh weights, on the CPU in float32."""
     m, channels = preset.model, len(preset.data.channels)
-    model = MODELS[m.name](presets.layout_of(preset), m.num_classes, channels, partition=m.partition, dropout=m.dropout)
+    more: dict[str, Any] = {"stages": m.stages, "widen": m.widen} if m.name == "stgcnpp" else {}
+    layout = presets.layout_of(preset)
+    model = MODELS[m.name](layout, m.num_classes, channels, partition=m.partition, dropout=m.dropout, **more)
     if m.init == "2s-agcn":
         initialise_as_authors(model)
+    if m.init == "torch":
+        _initialise_as_torch(model)
     return model
+
+
+def _initialise_as_torch(model: nn.Module) -> None:
+    """Draw the convolutions of the backbone as torch does by default, which is what PYSKL trains from."""
+    for module in model.backbone.modules():  # type: ignore[union-attr, operator]
+        if isinstance(module, nn.Conv2d):
+            module.reset_parameters()
 
 
 def recognise(names: Iterable[str]) -> Keys | None:

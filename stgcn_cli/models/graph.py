@@ -4,6 +4,8 @@ Shapes: K partitions, V joints. `A[k, v, w]` weighs what joint w receives from j
 Source: Yan et al. 2018, "Spatial Temporal Graph Convolutional Networks", as published in MMAction2 0.24.1.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from stgcn_cli.config.skeletons import Layout
@@ -51,12 +53,36 @@ def agcn(layout: Layout) -> np.ndarray:
     return np.stack([np.eye(len(inward)), _shares(inward), _shares(inward.T)])
 
 
+def pyskl(layout: Layout) -> np.ndarray:
+    """K = 3 of ST-GCN++ in PYSKL: as `agcn`, over the edges of PYSKL."""
+    return agcn(_as_in_pyskl(layout))
+
+
+def pyskl_spatial(layout: Layout) -> np.ndarray:
+    """K = 3 of ST-GCN in PYSKL: as `spatial`, over the edges of PYSKL."""
+    return spatial(_as_in_pyskl(layout))
+
+
+# Edges of PYSKL where they differ from those of MMAction2 0.x: (joint, joint nearer to the centre), added or taken away.
+_PYSKL_EDGES = {
+    "ntu": ({(21, 7), (23, 11)}, {(21, 22), (23, 24)}),
+    "coco": ({(5, 0), (6, 0), (11, 5), (12, 6)}, {(11, 12), (5, 11), (6, 12), (5, 6), (1, 2), (3, 5), (4, 6)}),
+}
+
+
+def _as_in_pyskl(layout: Layout) -> Layout:
+    added, removed = _PYSKL_EDGES.get(layout.name, (set(), set()))
+    return replace(layout, bones=tuple(sorted((set(layout.bones) - removed) | added)))
+
+
 PARTITIONS = {
     "uniform": uniform,
     "distance": distance,
     "spatial": spatial,
     "spatial-corrected": spatial_corrected,
     "agcn": agcn,
+    "pyskl": pyskl,
+    "pyskl-spatial": pyskl_spatial,
 }
 
 

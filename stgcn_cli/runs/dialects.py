@@ -78,9 +78,12 @@ class Dialect:
     name: str
     signs: tuple[str, ...]
     renamed: Callable[[State], State] | None = None  # raises ValueError; None: a network that is not in `models`
+    linear_head: str = ""  # where the names are ours: a weight of the head that is a convolution with us
 
     def owns(self, state: Mapping[str, Tensor]) -> bool:
         """Whether a state dict is of this dialect."""
+        if self.linear_head and self.linear_head in state and state[self.linear_head].ndim != 2:
+            return False
         return all(any(re.fullmatch(sign, key) for key in state) for sign in self.signs)
 
 
@@ -151,6 +154,12 @@ def _from_pyskl(state: State) -> State:
     return renamed | {"backbone.A": graph}
 
 
+def _from_stgcnpp(state: State) -> State:
+    """ST-GCN++: the names of the blocks are ours, the head is linear."""
+    renamed = {re.sub(r"^cls_head\.fc_cls\.", "cls_head.fc.", key): tensor for key, tensor in state.items()}
+    return renamed | {"cls_head.fc.weight": _head(renamed["cls_head.fc.weight"])}
+
+
 _PYSKL_BLOCK = r"backbone\.gcn\.0\."
 DIALECTS = (
     Dialect("the original ST-GCN code", (r"st_gcn_networks\.0\.gcn\.conv\.weight", r"fcn\.weight"), _from_original),
@@ -163,6 +172,17 @@ DIALECTS = (
         "MMAction2 1.x (ST-GCN)",
         (_PYSKL_BLOCK + r"gcn\.A", _PYSKL_BLOCK + r"tcn\.conv\.weight", r"cls_head\.fc\.weight"),
         _from_pyskl,
+    ),
+    Dialect(
+        "PYSKL (ST-GCN++)",
+        (_PYSKL_BLOCK + r"gcn\.A", _PYSKL_BLOCK + r"tcn\.branches\.5\.weight", r"cls_head\.fc_cls\.weight"),
+        _from_stgcnpp,
+    ),
+    Dialect(
+        "MMAction2 1.x (ST-GCN++)",
+        (_PYSKL_BLOCK + r"gcn\.A", _PYSKL_BLOCK + r"tcn\.branches\.5\.weight", r"cls_head\.fc\.weight"),
+        _from_stgcnpp,
+        linear_head="cls_head.fc.weight",
     ),
     Dialect("the ST-GCN code before June 2018", (r"(?:backbone|gcn0).*\.conv_list\.0\.weight",)),
     Dialect("CTR-GCN", (r"l1\.gcn1\.convs\.0\.conv4\.weight",)),

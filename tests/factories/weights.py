@@ -36,3 +36,28 @@ def by_rules(figures: dict, state: dict) -> dict:
         second = float(divided) / (np.sqrt(np.prod(shape[1:])) if fan_in else 1)
         state[key] = torch.from_numpy(getattr(rng, kind)(float(low), second, shape).astype(np.float32))
     return state
+
+
+def by_pyskl_rules(figures: dict, graph: torch.Tensor) -> dict:
+    """A state dict under PYSKL's names, drawn by the rule of its figures; `graph` is what every block begins with."""
+    rng = np.random.default_rng(figures["weight_seed"])
+    shapes = {key: tuple(shape) for key, shape, *_ in figures["keys"]}
+    is_pp, state = any(".branches." in key for key in shapes), {}
+    for key in sorted(shapes):
+        shape, is_norm = shapes[key], key.removesuffix("weight") + "running_var" in shapes
+        if key.endswith("num_batches_tracked"):
+            state[key] = torch.tensor(0)
+            continue
+        if key.endswith(".gcn.A"):
+            state[key] = (graph + torch.from_numpy(rng.normal(0, 0.02, shape))).float() if is_pp else graph.clone()
+            continue
+        if key.endswith(("running_var", ".PA")) or is_norm:
+            drawn = rng.uniform(0.5, 1.5, shape)
+        elif is_pp and key == "cls_head.fc_cls.weight":
+            drawn = rng.normal(0, 0.01, shape)
+        elif len(shape) >= 2:
+            drawn = rng.normal(0, 1 / np.sqrt(np.prod(shape[1:])), shape)
+        else:
+            drawn = rng.normal(0, 0.02, shape)
+        state[key] = torch.from_numpy(drawn.astype(np.float32))
+    return state

@@ -1,0 +1,194 @@
+"""ST-GCN++: a learned graph in every block and six temporal branches side by side (Duan et al. 2022).
+
+Shapes: N clips, C channels, T frames, V joints, M persons, K partitions, B = N*M bodies. Features are (B, C, V, T) with the
+channels last in memory, as in `stgcn`. Module names, order and shapes are those of PYSKL, whose head is linear here and there
+(`cls_head.fc_cls` there), and whose temporal kernels are (3, 1). Weights begin with torch's defaults, as there.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stgcn_cli.config.skeletons import LAYOUTS, Layout
+from stgcn_cli.models.backbone import Head, SharedBackbone, convolve_frames, scale_and_shift
+from stgcn_cli.models.deduplicate import batch_norm
+from stgcn_cli.models.graph import adjacency
+from stgcn_cli.models.graph_conv import AggregateAndMix
+from stgcn_cli.models.joined_norm import JoinedNorm
+from stgcn_cli.models.keys import Keys
+
+STAGES, WIDEN, WIDTH = 10, (5, 8), 64  # stages; those (from 1) that double the channels and halve the frames; first channels
+_DILATIONS = (1, 2, 3, 4)  # of the convolutions over 3 frames; two more branches: a maximum of 3 frames, and the frame itself
+_BRANCHES = len(_DILATIONS) + 2
+
+
+def stages_of(stages: int, widen: Sequence[int]) -> list[tuple[int, int]]:
+    """(output channels, stride over frames) of each stage."""
+    return [(WIDTH << sum(at <= stage for at in widen), 1 + (stage in widen)) for stage in range(1, stages + 1)]
+
+
+class STGCNPP(nn.Module):
+    """Skeleton clips (N, C, T, V, M), of any strides and float type, to logits (N, num_classes)."""
+
+    keys = Keys(
+        blocks="backbone.gcn.0.tcn.branches.",
+        by_layout=r"backbone\.(data_bn\..*|gcn\.\d+\.gcn\.A)",
+        first=r"backbone\.gcn\.0\.gcn\.(conv|down\.0)\.weight",
+        graph="",
+    )
+
+    def __init__(
+        self,
+        layout: Layout | str,
+        num_classes: int,
+        channels: int = 3,
+        partition: str = "pyskl",
+        dropout: float = 0.0,
+        stages: int = STAGES,
+        widen: Sequence[int] = WIDEN,
+    ) -> None:
+        super().__init__()
+        skeleton = LAYOUTS[layout] if isinstance(layout, str) else layout
+        graph = torch.tensor(adjacency(skeleton, partition)).float()
+        self.backbone = Backbone(graph, channels, dropout, stages_of(stages, widen))
+        self.cls_head = Head(stages_of(stages, widen)[-1][0], num_classes)
+
+    def forward(self, x_NCTVM: Tensor) -> Tensor:
+        """Logits; in training mode BatchNorm's buffers are updated."""
+        bodies = self.backbone(x_NCTVM)
+        return self.cls_head(bodies.unflatten(0, (len(x_NCTVM), -1)).mean(1))
+
+
+class Backbone(SharedBackbone):
+    """Clips (N, C, T, V, M) to the mean features of each body, (N*M, 256)."""
+
+    def __init__(self, a: Tensor, channels: int, dropout: float, stages: Sequence[tuple[int, int]]) -> None:
+        super().__init__(a, channels, dropout)
+        self.register_buffer("A", a, persistent=False)  # each block learns a graph of its own
+        widths = [channels] + [width for width, _ in stages]
+        self.gcn = nn.ModuleList(
+            Block(c_in, c_out, stride, a, dropout if i else 0.0, residual=i > 0)
+            for i, (c_in, (c_out, stride)) in enumerate(zip(widths, stages, strict=False))
+        )
+
+    def blocks(self, x: Tensor, copies: int) -> Tensor:
+        """x (B, C, V, T) with channels last in memory -> (B, 256, V, T / 4)."""
+        for block in self.gcn:
+            x = block(x, copies)
+        return x
+
+
+class Projection(nn.Module):
+    """A 1x1 convolution with a stride over frames, and BatchNorm, under PYSKL's names."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(c_in, c_out, 1, (stride, 1))
+        self.bn = nn.BatchNorm2d(c_out)
+
+
+class Block(nn.Module):
+    """Graph convolution, then the temporal branches; residual; ReLU."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int, a: Tensor, dropout: float, residual: bool) -> None:
+        super().__init__()
+        self.gcn = GraphConvolution(c_in, c_out, a)
+        self.tcn = TemporalBranches(c_out, stride, dropout)
+        self.residual = None
+        if residual and c_in == c_out and stride == 1:
+            self.residual = nn.Identity()
+        elif residual:
+            self.residual = Projection(c_in, c_out, stride)
+
+    def forward(self, x: Tensor, copies: int) -> Tensor:
+        """x (B, C_in, V, T) -> (B, C_out, V, T / stride)."""
+        y = self.tcn(self.gcn(x, copies), copies)
+        if isinstance(self.residual, nn.Identity):
+            y = y.add_(x)
+        elif self.residual is not None:
+            y = y.add_(convolve_frames(self.residual.conv, self.residual.bn, x, copies))
+        return y.relu_()
+
+
+class GraphConvolution(nn.Module):
+    """ReLU of BatchNorm of the sum over k of conv_k(x A[k]), plus x: (B, C_in, V, T) to (B, C_out, V, T)."""
+
+    def __init__(self, c_in: int, c_out: int, a: Tensor) -> None:
+        super().__init__()
+        self.A = nn.Parameter(a.clone())
+        self.bn = nn.BatchNorm2d(c_out)
+        self.conv = nn.Conv2d(c_in, c_out * len(a), 1)
+        self.down = None
+        if c_in != c_out:
+            self.down = nn.Sequential(nn.Conv2d(c_in, c_out, 1), nn.BatchNorm2d(c_out))
+
+    def forward(self, x: Tensor, copies: int) -> Tensor:
+        """x and result in channels-last memory; in evaluation BatchNorm is folded into the convolution."""
+        weight = self.conv.weight.view(len(self.A), -1, x.shape[1])
+        bias = self.A.sum(1).T @ self.conv.bias.view(len(self.A), -1)  # (V, C_out): what joint w receives of each bias
+        if not self.training:
+            scale, shift = scale_and_shift(self.bn)
+            weight, bias = weight * scale[:, None], bias * scale + shift
+        device = x.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+        inputs = (each.to(dtype) for each in (x.permute(0, 2, 3, 1), self.A, weight, bias))
+        y = AggregateAndMix.apply(*inputs, [None] * len(self.A)).permute(0, 3, 1, 2)
+        if self.training:
+            y = batch_norm(self.bn, y, copies)
+        y = y.add_(x if self.down is None else convolve_frames(self.down[0], self.down[1], x, copies))
+        return y.relu_()
+
+
+class FramesConvolution(nn.Module):
+    """A dilated convolution over 3 frames, under PYSKL's name."""
+
+    def __init__(self, channels: int, stride: int, dilation: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, (3, 1), (stride, 1), (dilation, 0), (dilation, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, C, V, T) -> (B, C, V, T / stride)."""
+        conv = self.conv
+        weight, (stride, _), (dilation, _) = conv.weight.transpose(2, 3), conv.stride, conv.dilation
+        return F.conv2d(x, weight, conv.bias, (1, stride), (0, dilation), (1, dilation))
+
+
+class TemporalBranches(nn.Module):
+    """Six branches side by side, concatenated, mixed by a 1x1 convolution: (B, C, V, T) to (B, C, V, T / stride)."""
+
+    def __init__(self, channels: int, stride: int, dropout: float) -> None:
+        super().__init__()
+        width = channels // _BRANCHES
+        widths = [channels - width * (_BRANCHES - 1)] + [width] * (_BRANCHES - 1)
+        self.stride = stride
+        last: list[nn.Module] = [FramesConvolution(c, stride, d) for c, d in zip(widths, _DILATIONS, strict=False)]
+        last.append(nn.MaxPool2d((3, 1), (stride, 1), (1, 0)))
+        self.branches = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(channels, c, 1), nn.BatchNorm2d(c), nn.ReLU(), each)
+            for c, each in zip(widths, last, strict=False)
+        )
+        self.branches.append(nn.Conv2d(channels, widths[-1], 1, (stride, 1)))
+        self.transform = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(), nn.Conv2d(channels, channels, 1))
+        self.bn = nn.BatchNorm2d(channels)
+        self.drop = nn.Dropout(dropout, inplace=True)
+
+    def forward(self, x: Tensor, copies: int) -> Tensor:
+        """x and result in channels-last memory. The 1x1 convolutions of five branches are one product."""
+        *branches, plain = self.branches
+        convs, norms = [branch[0] for branch in branches], JoinedNorm([branch[1] for branch in branches])
+        y = _mixed(x, torch.cat([conv.weight for conv in convs]), torch.cat([conv.bias for conv in convs]))
+        y = norms(y, copies).relu_()
+        parts = y.split([conv.out_channels for conv in convs], 1)
+        ends = [branch[3](part) for branch, part in zip(branches[:-1], parts, strict=False)]
+        ends.append(F.max_pool2d(parts[-1], (1, 3), (1, self.stride), (0, 1)))
+        ends.append(_mixed(x[..., :: self.stride], plain.weight, plain.bias))
+        norm, relu, conv = self.transform
+        y = relu(batch_norm(norm, torch.cat(ends, 1), copies) if self.training else norm(torch.cat(ends, 1)))
+        return self.drop(convolve_frames(conv, self.bn, y, copies))
+
+
+def _mixed(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A 1x1 convolution of x (B, C_in, V, T), whose channels are last in memory."""
+    return F.conv2d(x.contiguous(memory_format=torch.channels_last), weight, bias)
