@@ -72,7 +72,9 @@ class ModelConfig:
 
     num_classes: Annotated[Index, Field(ge=1, le=MAX_CLASSES)]
     name: Literal["stgcn", "agcn", "stgcnpp"] = "stgcn"
-    partition: Literal["uniform", "distance", "spatial", "spatial-corrected", "agcn", "pyskl", "pyskl-spatial"] = "spatial"
+    partition: Literal["uniform", "distance", "spatial", "spatial-corrected", "agcn", "pyskl", "pyskl-spatial"] = (
+        "spatial"
+    )
     dropout: Annotated[Number, Field(ge=0, le=0.99)] = 0.0
     init: Literal["default", "2s-agcn", "torch"] = "default"  # 2s-agcn: that program's fresh weights; torch: PYSKL's
     stages: Annotated[Index, Field(ge=1, le=100)] = 10  # stgcnpp

@@ -12,15 +12,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stgcn_cli.config.skeletons import LAYOUTS, Layout
-from stgcn_cli.models.backbone import Head, SharedBackbone, convolve_frames, scale_and_shift
+from stgcn_cli.models.backbone import Head, Network, SharedBackbone, convolve_frames, scale_and_shift
 from stgcn_cli.models.deduplicate import batch_norm
 from stgcn_cli.models.graph import adjacency
 from stgcn_cli.models.graph_conv import AggregateAndMix
 from stgcn_cli.models.joined_norm import JoinedNorm
 from stgcn_cli.models.keys import Keys
 
-STAGES, WIDEN, WIDTH = 10, (5, 8), 64  # stages; those (from 1) that double the channels and halve the frames; first channels
-_DILATIONS = (1, 2, 3, 4)  # of the convolutions over 3 frames; two more branches: a maximum of 3 frames, and the frame itself
+STAGES, WIDEN, WIDTH = (
+    10,
+    (5, 8),
+    64,
+)  # stages; those (from 1) that double the channels and halve the frames; first channels
+_DILATIONS = (
+    1,
+    2,
+    3,
+    4,
+)  # of the convolutions over 3 frames; two more branches: a maximum of 3 frames, and the frame itself
 _BRANCHES = len(_DILATIONS) + 2
 
 
@@ -29,7 +38,7 @@ def stages_of(stages: int, widen: Sequence[int]) -> list[tuple[int, int]]:
     return [(WIDTH << sum(at <= stage for at in widen), 1 + (stage in widen)) for stage in range(1, stages + 1)]
 
 
-class STGCNPP(nn.Module):
+class STGCNPP(Network):
     """Skeleton clips (N, C, T, V, M), of any strides and float type, to logits (N, num_classes)."""
 
     keys = Keys(
@@ -55,11 +64,6 @@ class STGCNPP(nn.Module):
         self.backbone = Backbone(graph, channels, dropout, stages_of(stages, widen))
         self.cls_head = Head(stages_of(stages, widen)[-1][0], num_classes)
 
-    def forward(self, x_NCTVM: Tensor) -> Tensor:
-        """Logits; in training mode BatchNorm's buffers are updated."""
-        bodies = self.backbone(x_NCTVM)
-        return self.cls_head(bodies.unflatten(0, (len(x_NCTVM), -1)).mean(1))
-
 
 class Backbone(SharedBackbone):
     """Clips (N, C, T, V, M) to the mean features of each body, (N*M, 256)."""
@@ -79,6 +83,12 @@ class Backbone(SharedBackbone):
             x = block(x, copies)
         return x
 
+    def plain_blocks(self, x: Tensor) -> Tensor:
+        """x (B, C, T, V) -> (B, 256, T / 4, V)."""
+        for block in self.gcn:
+            x = block.plain(x)
+        return x
+
 
 class Projection(nn.Module):
     """A 1x1 convolution with a stride over frames, and BatchNorm, under PYSKL's names."""
@@ -87,6 +97,10 @@ class Projection(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(c_in, c_out, 1, (stride, 1))
         self.bn = nn.BatchNorm2d(c_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, C_in, T, V) -> (B, C_out, T / stride, V)."""
+        return self.bn(self.conv(x))
 
 
 class Block(nn.Module):
@@ -110,6 +124,11 @@ class Block(nn.Module):
         elif self.residual is not None:
             y = y.add_(convolve_frames(self.residual.conv, self.residual.bn, x, copies))
         return y.relu_()
+
+    def plain(self, x: Tensor) -> Tensor:
+        """The published order: x (B, C_in, T, V) -> (B, C_out, T / stride, V)."""
+        y = self.tcn.plain(self.gcn.plain(x))
+        return F.relu(y if self.residual is None else y + self.residual(x))
 
 
 class GraphConvolution(nn.Module):
@@ -139,6 +158,12 @@ class GraphConvolution(nn.Module):
             y = batch_norm(self.bn, y, copies)
         y = y.add_(x if self.down is None else convolve_frames(self.down[0], self.down[1], x, copies))
         return y.relu_()
+
+    def plain(self, x: Tensor) -> Tensor:
+        """The published order, one partition after the other: x (B, C_in, T, V) -> (B, C_out, T, V)."""
+        parts = self.conv(x).chunk(len(self.A), 1)
+        y = sum(part @ graph for part, graph in zip(parts, self.A, strict=True))
+        return F.relu(self.bn(y) + (x if self.down is None else self.down(x)))
 
 
 class FramesConvolution(nn.Module):
@@ -177,16 +202,22 @@ class TemporalBranches(nn.Module):
     def forward(self, x: Tensor, copies: int) -> Tensor:
         """x and result in channels-last memory. The 1x1 convolutions of five branches are one product."""
         *branches, plain = self.branches
-        convs, norms = [branch[0] for branch in branches], JoinedNorm([branch[1] for branch in branches])
+        convs, norms = [branch[0] for branch in branches], JoinedNorm([branch[1] for branch in branches])  # type: ignore[index]
         y = _mixed(x, torch.cat([conv.weight for conv in convs]), torch.cat([conv.bias for conv in convs]))
         y = norms(y, copies).relu_()
         parts = y.split([conv.out_channels for conv in convs], 1)
-        ends = [branch[3](part) for branch, part in zip(branches[:-1], parts, strict=False)]
+        ends = [branch[3](part) for branch, part in zip(branches[:-1], parts, strict=False)]  # type: ignore[index]
         ends.append(F.max_pool2d(parts[-1], (1, 3), (1, self.stride), (0, 1)))
         ends.append(_mixed(x[..., :: self.stride], plain.weight, plain.bias))
         norm, relu, conv = self.transform
         y = relu(batch_norm(norm, torch.cat(ends, 1), copies) if self.training else norm(torch.cat(ends, 1)))
         return self.drop(convolve_frames(conv, self.bn, y, copies))
+
+    def plain(self, x: Tensor) -> Tensor:
+        """The published order: x (B, C, T, V) -> (B, C, T / stride, V)."""
+        *dilated, pooled, plain = self.branches
+        ends = [branch[3].conv(branch[:3](x)) for branch in dilated]  # type: ignore[index]
+        return self.drop(self.bn(self.transform(torch.cat([*ends, pooled(x), plain(x)], 1))))
 
 
 def _mixed(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

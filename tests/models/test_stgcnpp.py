@@ -54,7 +54,9 @@ def inputs(facts: dict, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     alone, empty = np.random.default_rng(8).normal(size=(1, 1, 37, joints, 3)), x.copy()
     empty[1, 1] = 0
     named = {"": x, "_input2": shifted, "_t37_one_person": alone, "_empty_person": empty}
-    return {name: torch.tensor(value.astype(np.float32)).to(dtype).permute(0, 4, 2, 3, 1) for name, value in named.items()}
+    return {
+        name: torch.tensor(value.astype(np.float32)).to(dtype).permute(0, 4, 2, 3, 1) for name, value in named.items()
+    }
 
 
 def apart(found, wanted) -> float:
@@ -67,7 +69,9 @@ def test_names_order_and_size_are_published(shared, name):
     facts = json.loads((shared / "golden" / "pyskl" / "forward" / f"{name}.json").read_text())
     model = STGCNPP("ntu" if "3d" in name else "coco", 60)
     assert [key.replace("fc_cls", "fc") for key in facts["state_dict_order"]] == list(model.state_dict())
-    assert [key.replace("fc_cls", "fc") for key in facts["param_order"]] == [name for name, _ in model.named_parameters()]
+    assert [key.replace("fc_cls", "fc") for key in facts["param_order"]] == [
+        name for name, _ in model.named_parameters()
+    ]
     assert sum(p.numel() for p in model.parameters()) == facts["n_params"]
     assert recognise(model.state_dict()) is STGCNPP.keys
 
@@ -125,7 +129,9 @@ def test_six_steps_equal_the_references_trajectory(shared, name):
         lr = steps["optimizer"]["lr"] / 2 * (1 + math.cos(math.pi * number / 6))
         assert lr == pytest.approx(wanted["lr"], rel=1e-12)
         optimizer.param_groups[0]["lr"] = lr
-        loss = F.cross_entropy(model(torch.tensor(x[:, 0]).permute(0, 4, 2, 3, 1)), torch.tensor(steps["labels"][number]))
+        loss = F.cross_entropy(
+            model(torch.tensor(x[:, 0]).permute(0, 4, 2, 3, 1)), torch.tensor(steps["labels"][number])
+        )
         optimizer.zero_grad()
         loss.backward()
         assert float(loss.detach()) == pytest.approx(wanted["loss"], rel=1e-6)
@@ -136,7 +142,28 @@ def test_six_steps_equal_the_references_trajectory(shared, name):
     for key, (total, squares) in steps["state_after"].items():
         if not key.endswith("num_batches_tracked"):
             found = state[names[key]].double()
-            assert [float(found.sum()), float((found**2).sum())] == pytest.approx([total, squares], rel=1e-5, abs=1e-6), key
+            assert [float(found.sum()), float((found**2).sum())] == pytest.approx(
+                [total, squares], rel=1e-5, abs=1e-6
+            ), key
     with np.load(folder / "trajectory" / f"{name}.npz") as arrays, torch.inference_mode():
         x = torch.tensor(np.random.default_rng(7).normal(size=(2, 2, 30, 25, 3))).permute(0, 4, 2, 3, 1)
         assert apart(model.eval()(x), arrays["logits_after"]) < 1e-6
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_fast_path_is_the_published_order(training):
+    """Also with an empty second person, which the fast path computes once."""
+    torch.manual_seed(0)
+    model = STGCNPP("coco", 4, stages=4, widen=(3,)).double().train(training)
+    x = torch.randn(3, 3, 21, 17, 2, dtype=torch.float64)
+    x[..., 1] = 0
+    results = []
+    for forward in (model, model.plain):
+        state = {key: value.clone() for key, value in model.state_dict().items()}
+        logits = forward(x)
+        logits.square().sum().backward()
+        results.append((logits.detach(), {n: p.grad for n, p in model.named_parameters()}, dict(model.state_dict())))
+        results[-1] = (*results[-1][:2], {key: value.clone() for key, value in results[-1][2].items()})
+        model.zero_grad()
+        model.load_state_dict(state)
+    torch.testing.assert_close(results[0], results[1], rtol=1e-7, atol=1e-10)
