@@ -26,6 +26,7 @@ from stgcn_cli.cli.predict import predict
 from stgcn_cli.cli.prepare import prepare
 from stgcn_cli.cli.presets import presets
 from stgcn_cli.cli.report import report
+from stgcn_cli.cli.runs import runs
 from stgcn_cli.cli.train import train
 from stgcn_cli.cli.view import view
 from stgcn_cli.errors import DONE, FAILED_RUN, INTERRUPTED, TERMINATED, StgcnError, Terminated
@@ -50,6 +51,7 @@ app.command("eval", cls=Command)(evaluate)
 app.command("fuse", cls=Command)(fuse)
 app.command("predict", cls=Command)(predict)
 app.command("view", cls=Command)(view)
+app.command("runs", cls=Command)(runs)
 app.command("report", cls=Command)(report)
 app.add_typer(presets, name="presets")
 app.command("download", cls=Command)(download_command)

@@ -173,7 +173,7 @@ def _table(result: "EvalResult", clips: int, comparison: compare.Comparison | No
     title = f"{result.preset.name} on {result.split}"
     shown = informative(result.metrics, result.preset.model.num_classes)
     rows = [["clips", f"{clips:,}"], *([name, f"{100 * value:.2f} %"] for name, value in shown.items())]
-    if comparison is None:
+    if comparison is None or not comparison.metrics:
         console.table(title, ["metric", "value"], rows)
         return
     words = {"within": f"within {compare.TOLERANCE:g} points"}

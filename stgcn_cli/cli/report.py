@@ -13,11 +13,9 @@ _SUFFIXES = (".html", ".htm")
 
 
 def report(
-    sources: Annotated[
-        list[Path], Argument(help="A run folder, or result files that describe themselves (eval --out X.npz).")
-    ],
+    sources: Annotated[list[Path], Argument(help="A run folder or a result (eval --out X.npz); several are compared.")],
     out: Annotated[
-        Path | None, Option(help="Default: report.html in the run folder, else beside the first result.")
+        Path | None, Option(help="Default: report.html in the run folder, beside a result, or comparison.html.")
     ] = None,
     data: Annotated[
         list[Path] | None,
@@ -31,15 +29,16 @@ def report(
     force: options.Force = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and the file name.")] = False,
 ) -> None:
-    """Write a page about a run or results: curves, confusions, clips.
+    """Write a page about a run or a result, or one that compares several: curves, confusions, clips.
 
     Example: stgcn report stgcn-demo/run
     """
     console.set_quiet(quiet)
     folders = [path for path in sources if path.is_dir()]
-    if folders and len(sources) > 1:
-        raise UsageError("Expected one run folder, or result files.", f"Type: stgcn report {folders[0]}")
-    target = out or (folders[0] / "report.html" if folders else sources[0].with_suffix(".report.html"))
+    if len(sources) > 1:
+        target = out or Path("comparison.html")
+    else:
+        target = out or (folders[0] / "report.html" if folders else sources[0].with_suffix(".report.html"))
     if suffix_of(target, _SUFFIXES) not in _SUFFIXES:
         raise UsageError(
             f"Unsupported output format --out {target}; expected .html.",
@@ -49,12 +48,14 @@ def report(
     inputs = [*(path for path in sources if path.is_file()), *(path for path in data or () if path.is_file())]
     target = OutputRule(inputs=inputs, command="report", force=force).place(target)
     from stgcn_cli.evaluation.results import read
-    from stgcn_cli.viz.report import of_results, of_run, write
+    from stgcn_cli.viz.report import of_results, of_run, of_several, write
 
-    if folders:
+    if len(sources) > 1:
+        content = of_several(sources, data or (), console.reporter())
+    elif folders:
         content = of_run(folders[0], data or (), console.reporter())
     else:
-        content = of_results([(path.stem, read(path)) for path in sources], data or (), console.reporter())
+        content = of_results([(sources[0].stem, read(sources[0]))], data or (), console.reporter())
     write(content, target)
     for remark in content.remarks:
         console.warn(remark)

@@ -38,17 +38,21 @@ class Comparison:
 def with_published(
     preset: Preset, split: str, clips: int, classes: int, measured: Mapping[str, float]
 ) -> Comparison | None:
-    """Compare what was measured on `clips` labelled clips of `classes` classes; None when the preset is not published."""
+    """Compare what was measured on `clips` labelled clips of `classes` classes; None when the preset is not published.
+
+    Accuracies over fewer classes than the published ones are another task: they are not compared.
+    """
     entry = catalog.find(preset.name)
     if entry is None:
         return None
     figures = {"top1_acc": entry.top1, "mean_class_accuracy": entry.mean_class}
+    shipped = presets.load(entry.preset)
+    is_same_task = min(classes, preset.model.num_classes) >= shipped.model.num_classes
     compared = [
         Compared(name, measured[name], round(value / 100, 6), _verdict(100 * measured[name] - value))
         for name, value in figures.items()
-        if value is not None and name in measured
+        if value is not None and name in measured and is_same_task
     ]
-    shipped = presets.load(entry.preset)
     differs = _of_the_clips(shipped, entry.val_clips, split, clips, classes) + _of_the_recipe(preset, shipped)
     released = ""
     if entry.released:

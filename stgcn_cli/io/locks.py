@@ -49,6 +49,21 @@ def locked(path: Path, wait: bool = True, on_wait: Callable[[str], object] = lam
         lock.release()
 
 
+def is_held(path: Path) -> bool:
+    """Whether another process of this machine holds the lock file `path`; nothing is created or waited for."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:
+        return False
+    lock.release()
+    return False
+
+
 def _write_holder(path: Path) -> None:
     handle = open_to_write(path, os.O_WRONLY)
     try:

@@ -104,10 +104,11 @@ def list_runs(root: Path = Path("runs")) -> list[Path]:
         runs = [folder for folder in root.iterdir() if folder.is_dir() and is_run(folder)]
     except OSError:
         return []
-    return sorted(runs, key=_last_written, reverse=True)
+    return sorted(runs, key=last_written, reverse=True)
 
 
-def _last_written(folder: Path) -> float:
+def last_written(folder: Path) -> float:
+    """Return when a run was last written to, in seconds since 1970; 0 when none of its files exists."""
     times = [
         (folder / name).stat().st_mtime for name in ("log.jsonl", "last.pth", "preset.toml") if (folder / name).exists()
     ]

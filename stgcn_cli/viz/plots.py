@@ -38,16 +38,18 @@ def learning_curve(
         _save(figure, path)
 
 
-def curves(records: Sequence[Mapping[str, Any]], title: str, published: Sequence[Mapping[str, Any]] = ()) -> Any | None:
+def curves(
+    records: Sequence[Mapping[str, Any]], title: str, published: Sequence[Mapping[str, Any]] = (), stacked: bool = False
+) -> Any | None:
     """A figure of loss and accuracy over epochs, from the records of log.jsonl; None before the first epoch.
 
-    `published` are the records of the published run (`runs.log.read_published`), drawn in grey.
+    `published` are the records of the published run (`runs.log.read_published`), drawn in grey. `stacked`: one above the
+    other, for narrow pages.
     """
     epochs = [record for record in records if record["mode"] == "epoch"]
     if not epochs:
         return None
-    figure = new_figure(11 if published else 9, 3.6)
-    left, right = figure.subplots(1, 2)
+    left, right, figure = _two_axes(11 if published else 9, stacked)
     x = [record["epoch"] for record in epochs]
     _published_curves(left, right, published)
     mark = "o" if len(x) < 30 else ""
@@ -63,7 +65,7 @@ def curves(records: Sequence[Mapping[str, Any]], title: str, published: Sequence
         if points:
             right.plot(*zip(*points, strict=True), style, color=_ORANGE, marker="o", markersize=3, label=label)
     right.set(title="accuracy in %", xlabel="epoch", ylim=(0, 102))
-    if published:  # twice as many lines: the legend is beside the axes
+    if published and not stacked:  # twice as many lines: the legend is beside the axes
         right.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
         left.legend(loc="upper right", frameon=False, fontsize=8)
     else:
@@ -71,6 +73,35 @@ def curves(records: Sequence[Mapping[str, Any]], title: str, published: Sequence
     _tidy(figure, [left, right], x, [r["lr"] for r in epochs], bool(published))
     if title:
         figure.suptitle(title)
+    return figure
+
+
+def _two_axes(width: float, stacked: bool) -> tuple[Any, Any, Any]:
+    figure = new_figure(4, 6) if stacked else new_figure(width, 3.6)
+    left, right = figure.subplots(2, 1) if stacked else figure.subplots(1, 2)
+    return left, right, figure
+
+
+def compared_curves(runs: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], stacked: bool = False) -> Any | None:
+    """A figure of the training loss and the validation accuracy of several runs (name, records); None without epochs."""
+    import matplotlib
+
+    drawn = [(name, records) for name, records in runs if any(each["mode"] == "epoch" for each in records)]
+    if not drawn:
+        return None
+    left, right, figure = _two_axes(11, stacked)
+    colours = matplotlib.colormaps["tab10"].colors  # type: ignore[attr-defined]
+    for index, (name, records) in enumerate(drawn):
+        style = {"color": colours[index % len(colours)], "label": _short(name)}
+        losses = [(each["epoch"], each["loss"]) for each in records if each["mode"] == "epoch"]
+        checks = [(r["epoch"], 100 * r["top1_acc"]) for r in records if r["mode"] == "val" and "top1_acc" in r]
+        left.plot(*zip(*losses, strict=True), marker="o" if len(losses) < 30 else "", markersize=3, **style)
+        if checks:
+            right.plot(*zip(*checks, strict=True), marker="o", markersize=3, **style)
+    left.set(title="training loss", xlabel="epoch")
+    right.set(title="validation top-1 in %", xlabel="epoch", ylim=(0, 102))
+    left.legend(loc="upper right", frameon=False, fontsize=8)
+    _tidy(figure, [left, right], [], [], False)
     return figure
 
 

@@ -1,5 +1,6 @@
 """Reports: collect what a run folder or result files hold, and write the page and its files for scripts."""
 
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from stgcn_cli.io.text import nearest_file
 from stgcn_cli.runs.folder import environment
 from stgcn_cli.runs.log import read_log, read_published
 from stgcn_cli.viz import plots
+from stgcn_cli.viz.html.comparison import Compared
 from stgcn_cli.viz.html.page import write_page
 from stgcn_cli.viz.html.report import Report, Scored, report_page
 from stgcn_cli.viz.skeleton import stored_motion
@@ -73,6 +75,50 @@ def of_results(
     scored, remarks = _scored(read, preset, pickles, reporter)
     title = f"{preset.name}: {', '.join(name for name, _ in read)}"
     return Report(title=title, preset=preset, scored=scored, environment=environment({}), remarks=remarks)
+
+
+def of_several(sources: Sequence[Path], data: Sequence[Path] = (), reporter: Reporter = SILENT) -> Report:
+    """The report that compares run folders and result files of equal classes. Raises UsageError, DataError."""
+    reports = [
+        (
+            str(path),
+            of_run(path, data, reporter) if path.is_dir() else of_results([(path.stem, results.read(path))], data),
+        )
+        for path in sources
+    ]
+    first = reports[0][1].preset.model.num_classes
+    for name, report in reports[1:]:
+        if (classes := report.preset.model.num_classes) != first:
+            raise UsageError(
+                f"{reports[0][0]} has {first} classes, {name} has {classes}: they cannot be compared.",
+                f"Write a report for each: stgcn report {name}",
+            )
+    compared = [
+        Compared(
+            name=name, preset=report.preset, result=_main_result(report), log=report.log, environment=report.environment
+        )
+        for name, report in reports
+    ]
+    scored = [
+        dataclasses.replace(each, name=f"{path}/{each.name}" if path.is_dir() else each.name)
+        for path, (_, report) in zip(sources, reports, strict=True)
+        for each in _main(report)
+    ]
+    return Report(
+        title=" and ".join(Path(name).name for name, _ in reports), preset=reports[0][1].preset, scored=scored,
+        environment=environment({}), remarks=list(dict.fromkeys(text for _, r in reports for text in r.remarks)),
+        compared=compared,
+    )  # fmt: skip
+
+
+def _main(report: Report) -> list[Scored]:
+    """The result to compare: that of best.pth, else the first; empty where there is none."""
+    best = [each for each in report.scored if each.name == "best.pth"]
+    return (best or list(report.scored))[:1]
+
+
+def _main_result(report: Report) -> EvalResult | None:
+    return next((each.result for each in _main(report)), None)
 
 
 def write(report: Report, path: Path) -> None:

@@ -105,11 +105,14 @@ def write_page(path: Path, content: str) -> None:
         stream.write(content.encode("utf-8", "replace"))
 
 
-def drawing(draw: Callable[[], Any | None]) -> Markup:
-    """The matplotlib figure that `draw` returns as SVG in the text colour of the page; empty for None."""
+def drawing(draw: Callable[[], Any | None], salt: str = "stgcn") -> Markup:
+    """The matplotlib figure that `draw` returns as SVG in the text colour of the page; empty for None.
+
+    Drawings of one page need different salts, since the identifiers of their marks follow from it.
+    """
     import matplotlib
 
-    settings: Any = dict.fromkeys(_TEXT_KEYS, _INK) | plots.SVG_SETTINGS
+    settings: Any = dict.fromkeys(_TEXT_KEYS, _INK) | plots.SVG_SETTINGS | {"svg.hashsalt": salt}
     with matplotlib.rc_context(settings):
         figure = draw()
         if figure is None:
@@ -119,5 +122,5 @@ def drawing(draw: Callable[[], Any | None]) -> Markup:
     svg = stream.getvalue()
     svg = svg[svg.index("<svg") :].strip()
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r' id="[a-z]+[\d._]*_\d+"', "", svg)  # names that would be in the page twice
+    svg = re.sub(r' id="[\w.]*_\d+"', "", svg)  # names that would be in the page twice
     return Markup(svg.replace(_INK, "currentColor"))

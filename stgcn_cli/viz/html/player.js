@@ -33,15 +33,19 @@ class Player {
 
   // the largest extents over the whole clip, whichever way it is turned, so that the view does not jump
   measure() {
-    let [wide, high, low] = [0.01, 0.01, 1];
+    let [wide, high] = [0.01, 0.01];
+    const lows = new Array(this.frames).fill(1);  // the lowest joint of each frame
+    const values = this.persons * this.joints * this.size;
     for (let i = 0; i < this.points.length; i += this.size) {
       const up = this.points[i + this.size - 1];
       const across = this.turns ? Math.hypot(this.points[i], this.points[i + 1]) : Math.abs(this.points[i]);
       if (across > wide) wide = across;
       if (Math.abs(up) > high) high = Math.abs(up);
-      if (up < low) low = up;
+      const frame = Math.floor(i / values);
+      if (up < lows[frame]) lows[frame] = up;
     }
-    [this.wide, this.high, this.low] = [wide, high, low];
+    lows.sort((a, b) => a - b);
+    [this.wide, this.high, this.low] = [wide, high, lows[this.frames >> 1]];  // where the feet mostly are
   }
 
   build() {
@@ -134,7 +138,7 @@ class Player {
     this.root.dataset.frame = frame;
     const place = frame * this.clip.step;
     const last = (this.frames - 1) * this.clip.step;
-    this.told.textContent = "frame " + place + " of " + last + ", " + (place / this.clip.rate).toFixed(2) + " s";
+    this.told.textContent = "frame " + (place + 1) + " of " + (last + 1) + ", " + (place / this.clip.rate).toFixed(2) + " s";
     this.draw();
   }
 

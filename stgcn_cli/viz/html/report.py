@@ -15,10 +15,13 @@ from stgcn_cli.evaluation.results import per_class
 from stgcn_cli.evaluation.score import EvalResult
 from stgcn_cli.viz import plots
 from stgcn_cli.viz.html.clip import REPORT_FRAMES, as_clip
+from stgcn_cli.viz.html.comparison import Compared
+from stgcn_cli.viz.html.comparison import sections as compare_sections
 from stgcn_cli.viz.html.page import Cell, Column, Section, Table, drawing, page
 from stgcn_cli.viz.skeleton import Motion, colour_legend
 
 GROUPS = ("head", "middle", "tail")
+_COLLAPSED = 0.9  # share of the clips in one column of the confusion matrix
 _UNEVEN = 2  # times the training clips of the rarest class that the commonest has, for groups to say something
 _METRICS = {
     "top1_acc": "top-1",
@@ -54,6 +57,7 @@ class Report:
     published: Sequence[Mapping[str, Any]] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
     remarks: Sequence[str] = ()
+    compared: Sequence[Compared] = ()  # runs or results to compare: at least two, or none
 
 
 class _Tile(NamedTuple):
@@ -65,9 +69,10 @@ class _Tile(NamedTuple):
 def report_page(report: Report) -> str:
     """The report as one page of HTML."""
     data: dict[str, Any] = {"clips": {}, "matrices": {}}
-    sections = [_summary(report)]
+    sections = [_summary(report), *(compare_sections(report.compared) if report.compared else ())]
     if curves := drawing(lambda: plots.curves(report.log, "", report.published)):
-        values = {"drawing": curves, "has_published": bool(report.published)}
+        narrow = drawing(lambda: plots.curves(report.log, "", report.published, stacked=True), "narrow")
+        values = {"drawing": curves, "narrow": narrow, "has_published": bool(report.published)}
         sections.append(Section("curves", "Learning curves", "curves", values))
     for index, scored in enumerate(report.scored):
         if len(scored.result.labelled.labels):
@@ -113,7 +118,23 @@ def _metrics_of(scored: Scored, is_named: bool) -> dict[str, Any]:
     remark = f"{hidden:,} without a label" if hidden else ""
     tiles.append(_Tile(f"clips of {result.split}", f"{len(result.labels):,}", remark))
     tiles.append(_Tile("classes with clips", f"{seen} of {classes}"))
-    return {"name": scored.name if is_named else "", "tiles": tiles, "differs": beside.differs if beside else ()}
+    if warning := _collapse(result):
+        tiles.append(_Tile("collapsed model", "1 class", warning))
+    return {
+        "name": scored.name if is_named else "",
+        "tiles": tiles,
+        "differs": beside.differs if beside and published else (),
+    }
+
+
+def _collapse(result: EvalResult) -> str:
+    """A sentence when nearly every clip is taken for one class, as by a model whose training has collapsed."""
+    known = result.labelled
+    predicted = np.bincount(known.scores.argmax(axis=1), minlength=1)
+    if not len(known.labels) or predicted.max() < _COLLAPSED * len(known.labels) or len(set(known.labels.tolist())) < 3:
+        return ""
+    name = class_names(result.preset)[int(predicted.argmax())]
+    return f"{predicted.max():,} of {len(known.labels):,} clips are taken for {name}: a smaller learning rate may help"
 
 
 def _percent(share: float) -> str:

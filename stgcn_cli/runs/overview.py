@@ -1,0 +1,75 @@
+"""Runs at a glance: what `stgcn runs` lists, from the files of each run folder."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from stgcn_cli.config import presets
+from stgcn_cli.config.schema import Preset
+from stgcn_cli.errors import StgcnError
+from stgcn_cli.io import locks
+from stgcn_cli.runs import folder as run_folders
+from stgcn_cli.runs import settings
+from stgcn_cli.runs.log import read_log
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRow:
+    """One run. `best` is its best validation top-1 accuracy (fraction), `state` finished, training or stopped."""
+
+    folder: Path
+    preset: str
+    data: tuple[Path, ...]
+    epochs: int
+    of: int  # epochs of the preset, 0 when unknown
+    best: float | None
+    best_epoch: int | None
+    lr: float | None  # of the preset
+    seed: int | None
+    state: str
+    written: float  # seconds since 1970
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the row for scripts."""
+        values = asdict(self)
+        return values | {"folder": str(self.folder), "data": [str(path) for path in self.data]}
+
+
+def overview(roots: Sequence[Path]) -> list[RunRow]:
+    """Return the runs in `roots`, each a run folder or a folder of runs; the one last written to first."""
+    found: dict[Path, None] = {}
+    for root in roots:
+        found |= dict.fromkeys([root] if run_folders.is_run(root) else run_folders.list_runs(root))
+    return sorted(map(_row, found), key=lambda row: row.written, reverse=True)
+
+
+def _row(folder: Path) -> RunRow:
+    preset, recorded, log = _preset(folder), settings.recorded(folder), read_log(folder / "log.jsonl")
+    checks = [r for r in log if r["mode"] == "val" and _is_share(r.get("top1_acc"))]
+    best = max(checks, key=lambda record: record["top1_acc"], default=None)
+    epochs = max((record["epoch"] for record in log if record["mode"] == "epoch"), default=0)
+    of = preset.train.epochs if preset else 0
+    written = run_folders.last_written(folder)
+    return RunRow(
+        folder=folder, preset=preset.name if preset else "?", data=recorded["data"], epochs=epochs, of=of,
+        best=best["top1_acc"] if best else None, best_epoch=best["epoch"] if best else None,
+        lr=preset.optim.lr if preset else None, seed=recorded.get("seed"),
+        state="finished" if of and epochs >= of else _state(folder), written=written,
+    )  # fmt: skip
+
+
+def _preset(folder: Path) -> Preset | None:
+    try:
+        return presets.load(str(folder / "preset.toml"))
+    except StgcnError:
+        return None
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _state(folder: Path) -> str:
+    return "training" if locks.is_held(folder / run_folders.NAME) else "stopped"

@@ -1,0 +1,142 @@
+"""Sections of a report that compare runs or results: curves, metrics, settings, classes and clips that changed."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stgcn_cli.config.class_names import class_names
+from stgcn_cli.config.schema import Preset
+from stgcn_cli.evaluation import metrics
+from stgcn_cli.evaluation.pairs import Pair, pair
+from stgcn_cli.evaluation.score import EvalResult
+from stgcn_cli.viz import plots
+from stgcn_cli.viz.html.page import Cell, Column, Section, Table, drawing
+
+_CLIPS = 50  # flipped clips listed in each direction
+_DASH = "–"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """A run or a result: its name, preset, scores (None: a run without), and the records of its log."""
+
+    name: str
+    preset: Preset
+    result: EvalResult | None = None
+    log: Sequence[Mapping[str, Any]] = ()
+    environment: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def sections(entries: Sequence[Compared]) -> list[Section]:
+    """Compare the first entry with each of the others. Raises DataError when they do not belong together."""
+    found = [Section("comparison", "Comparison", "compared", {"content": _metrics(entries), "tests": _tests(entries)})]
+    logs = [(each.name, each.log) for each in entries]
+    if curves := drawing(lambda: plots.compared_curves(logs)):
+        narrow = drawing(lambda: plots.compared_curves(logs, stacked=True), "narrow")
+        values = {"drawing": curves, "narrow": narrow, "has_published": False}
+        found.append(Section("curves", "Learning curves", "curves", values))
+    if settings := _settings(entries):
+        found.append(Section("differences", "Different settings", "plain_table", {"content": settings}))
+    for index, (other, both) in enumerate(_pairs(entries)):
+        after = f": {entries[0].name} → {other.name}"
+        changes = {"content": _class_changes(both, class_names(other.preset))}
+        found.append(Section(f"changes-{index}", f"Classes{after}", "plain_table", changes))
+        clips = {"lists": [_clips(both, class_names(other.preset), gained) for gained in (True, False)]}
+        found.append(Section(f"clips-{index}", f"Clips{after}", "flipped", clips))
+    return found
+
+
+def _pairs(entries: Sequence[Compared]) -> list[tuple[Compared, Pair]]:
+    first = entries[0].result
+    return [(each, pair(first, each.result)) for each in entries[1:] if first is not None and each.result is not None]
+
+
+def _metrics(entries: Sequence[Compared]) -> Table:
+    """A row for each entry: epochs, best validation and the metrics of its scores."""
+    known = [metrics.informative(e.result.metrics, e.preset.model.num_classes) if e.result else {} for e in entries]
+    names = list(dict.fromkeys(name for each in known for name in each))
+    columns = [Column("Name"), Column("Preset"), Column("Epochs", True), Column("Best validation top-1", True)]
+    rows = []
+    for entry, measured in zip(entries, known, strict=True):
+        epochs = sum(record["mode"] == "epoch" for record in entry.log)
+        best = max((r["top1_acc"] for r in entry.log if r["mode"] == "val" and "top1_acc" in r), default=None)
+        cells = [Cell(entry.name), Cell(entry.preset.name), Cell(epochs or _DASH), _share(best)]
+        rows.append([*cells, *(_share(measured.get(name)) for name in names)])
+    return Table([*columns, *(Column(name, True) for name in names)], rows)
+
+
+def _share(value: float | None) -> Cell:
+    return Cell(_DASH) if value is None else Cell(f"{100 * value:.2f} %", value)
+
+
+def _tests(entries: Sequence[Compared]) -> list[str]:
+    """A sentence for each pair: flipped clips and McNemar's test."""
+    said = []
+    for other, both in _pairs(entries):
+        gained, lost, p = len(both.gained), len(both.lost), both.p_value
+        verdict = "unlikely to be chance" if p < 0.05 else "may be chance"
+        text = (
+            f"{entries[0].name} → {other.name}: of {len(both.names):,} common clips, {gained:,} became right and {lost:,} "
+            f"wrong; McNemar's test gives p = {p:.3g}, so the difference {'is' if p < 0.05 else ''} {verdict}."
+        ).replace("  ", " ")
+        said.append(text + (f" {both.only_one:,} clips are in one of the results only." if both.only_one else ""))
+    return said
+
+
+def _settings(entries: Sequence[Compared]) -> Table | None:
+    """Settings that are not the same in all entries."""
+    flat = [_flat(dataclasses.asdict(each.preset)) | _of_run(each.environment) for each in entries]
+    keys = list(dict.fromkeys(key for each in flat for key in each))
+    keys = [k for k in keys if len({str(each.get(k)) for each in flat}) > 1 and k not in ("name", "description")]
+    if not keys:
+        return None
+    rows = [[Cell(key), *(Cell(_short(each.get(key, _DASH))) for each in flat)] for key in keys]
+    return Table([Column("Setting"), *(Column(each.name) for each in entries)], rows)
+
+
+def _of_run(environment: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: environment[key] for key in ("seed", "precision", "gpus", "device", "torch", "data") if key in environment
+    }
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
+    return flat
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def _class_changes(both: Pair, names: Sequence[str]) -> Table:
+    """Classes by how much their accuracy changed, in points; sortable."""
+    changes = both.class_changes()
+    shown = [index for index in range(len(changes)) if np.isfinite(changes[index]).all()]
+    rows = []
+    for index in sorted(shown, key=lambda i: changes[i, 0] - changes[i, 1]):
+        before, after = map(float, changes[index])
+        change = 100 * (after - before)
+        clips = int((both.labels == index).sum())
+        rows.append(
+            [Cell(names[index]), Cell(f"{change:+.1f}", change), _share(before), _share(after), Cell(clips, clips)]
+        )
+    columns = [Column("Class"), Column("Points", True), Column("Before", True), Column("After", True)]
+    return Table([*columns, Column("Clips", True)], rows, sortable=True)
+
+
+def _clips(both: Pair, names: Sequence[str], gained: bool) -> dict[str, Any]:
+    """The clips that flipped in one direction, with what they were taken for."""
+    indices = both.gained if gained else both.lost
+    wrong = both.first if gained else both.second
+    rows = [[Cell(both.names[i]), Cell(names[both.labels[i]]), Cell(names[wrong[i]])] for i in indices[:_CLIPS]]
+    more = f", the first {_CLIPS} of them" if len(indices) > _CLIPS else ""
+    heading = f"{'Became right' if gained else 'Became wrong'}: {len(indices):,}{more}"
+    columns = [Column("Clip"), Column("Label"), Column("Taken for " + ("before" if gained else "now"))]
+    return {"heading": heading, "content": Table(columns, rows) if rows else None}
