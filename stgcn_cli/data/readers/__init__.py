@@ -48,7 +48,7 @@ FORMATS = {
         is_frame=arrays.is_frame,
     ),
     "npz": Format("arrays by name: keypoint and more", (".npz",), arrays.read_npz, kinds=("npz", "zip")),
-    "csv": Format("a row a joint: clip,frame,person,joint,x,y,...", (".csv",), table.read, fits=table.fits),
+    "csv": Format("a text table, a row a frame or a row a joint", (".csv", ".tsv"), table.read, fits=table.fits),
     "openpose": Format(
         "OpenPose's JSON, a file a frame",
         (".json",),
@@ -85,6 +85,12 @@ def recognise(path: Path) -> str | None:
     if kind and kind.key in foreign.NOT_DATA:
         return named[0]  # to be refused for what it is
     return next((name for name in named if FORMATS[name].fits(head)), None)
+
+
+def by_suffix(path: Path) -> str | None:
+    """The only format of files that are called so, which says what is wrong in one; None where there are several."""
+    named = [name for name, format in FORMATS.items() if path.suffix.lower() in format.suffixes]
+    return named[0] if len(named) == 1 else None
 
 
 def is_frame(path: Path, name: str) -> bool:

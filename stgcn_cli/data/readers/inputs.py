@@ -21,6 +21,7 @@ from stgcn_cli.data.readers import (
     FORMATS,
     annotation,
     array_labels,
+    by_suffix,
     frames,
     is_frame,
     ntu_text,
@@ -112,7 +113,7 @@ def _units_of(path: Path, options: Options, format: str | None) -> list[Unit]:
             return _in_folder(path, options, format)
         if path.suffix.lower() == ".zip":
             return _in_zip(path)
-        name = format or recognise(path)
+        name = format or recognise(path) or by_suffix(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     if name is None:

@@ -1,0 +1,144 @@
+"""Rows of a text table -> clips: which rows belong to one, their frames, persons and labels.
+
+Shapes: R rows.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from stgcn_cli.data.readers import frames as frame_names
+from stgcn_cli.data.readers.parsing import MAX_FRAMES
+from stgcn_cli.data.readers.table_text import Table, is_missing, parsed, refuse, whole_numbers
+from stgcn_cli.io.text import one_line
+
+
+class Group(NamedTuple):
+    """The rows of one clip: its name, None for that of the file, and the rows' places in the table."""
+
+    name: str | None
+    rows: np.ndarray
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What tells the clips of a table of R rows: words, and frame numbers (R,)."""
+
+    clip: np.ndarray | None
+    frame: np.ndarray
+    label: np.ndarray | None
+    subject: np.ndarray | None
+
+    def groups(self, stem: str) -> tuple[list[Group], tuple[str, ...]]:
+        """The clips, and notes on how they were told apart. Raises ValueError."""
+        everything = np.arange(len(self.frame))
+        if self.clip is not None:
+            words, first = np.unique(self.clip, return_index=True)
+            return [Group(str(words[at]), np.flatnonzero(self.clip == words[at])) for at in np.argsort(first)], ()
+        if self.label is None or len(set(self.label) - {""}) < 2:
+            return [Group(None, everything)], ()
+        order = np.argsort(self.frame, kind="stable")
+        starts = np.flatnonzero(np.r_[True, self.label[order][1:] != self.label[order][:-1]])
+        frames = len(np.unique(self.frame))
+        if len(starts) > frames / 2:
+            raise ValueError(
+                f"the label changes {len(starts) - 1} times in {frames} frames: these are poses, not clips. A column clip says "
+                "which rows belong together"
+            )
+        groups = [Group(f"{stem}_{i:03d}", np.sort(rows)) for i, rows in enumerate(np.split(order, starts[1:]))]
+        return groups, (
+            f"The label changes inside {one_line(stem)}: each run of rows with one label is a clip ({len(groups)}).",
+        )
+
+    def words(self, index: np.ndarray) -> dict[str, str | int]:
+        """Label and subject of a clip, where they are told. Raises ValueError."""
+        found = {"label": self.label, "subject": self.subject}
+        said = {key: the_word(words[index], key) for key, words in found.items() if words is not None}
+        return {key: word for key, word in said.items() if word is not None}
+
+
+def rows_of(table: Table, roles: dict[str, int], person: np.ndarray) -> Rows:
+    """What tells the clips of a table; `person` (R,) are words. Raises ValueError naming the line."""
+    words = {
+        key: np.where(is_missing(table.columns[roles[key]]), "", table.words(roles[key]).to_numpy(object))
+        for key in ("clip", "label", "subject")
+        if key in roles
+    }
+    clip, frame = words.get("clip"), None
+    if "frame" in roles:
+        column = table.columns[roles["frame"]]
+        if np.isnan(parsed(column)).all() and not is_missing(column).any():
+            clip, frame = _of_pictures(table.words(roles["frame"]).to_numpy(object), clip, "frame")
+        else:
+            frame = whole_numbers(table, roles["frame"], "frame")
+    elif clip is not None and len(set(clip)) == len(clip) > 2:
+        clip, frame = _of_pictures(clip, None, table.names[roles["clip"]])
+    elif "time" in roles:
+        frame = _in_order(table, roles["time"], clip)
+    else:
+        frame = _counted(clip, person)
+    return Rows(clip, frame, words.get("label"), words.get("subject"))
+
+
+def _of_pictures(names: np.ndarray, clip: np.ndarray | None, what: str) -> tuple[np.ndarray | None, np.ndarray]:
+    """Videos and frame numbers out of the names of pictures. Raises ValueError."""
+    unique, place = np.unique(names, return_inverse=True)
+    frame, video = np.zeros(len(unique), np.int64), np.zeros(len(unique), object)
+    found = frame_names.video_of(list(map(str, unique)), what)
+    for each in found:
+        frame[list(each.items)], video[list(each.items)] = each.numbers, each.name
+    return (clip if clip is not None or len(found) == 1 else video[place].astype(object)), frame[place]
+
+
+def _in_order(table: Table, index: int, clip: np.ndarray | None) -> np.ndarray:
+    """The places of the times of rows among those of their clip. Times with units or colons are sorted as texts."""
+    column = table.columns[index]
+    times: np.ndarray = parsed(column.str.replace(",", ".", regex=False) if table.decimal_comma else column)
+    if np.isnan(times).all():
+        import pandas as pd
+
+        times = pd.to_timedelta(table.words(index), errors="coerce").dt.total_seconds().to_numpy(np.float64)
+    refuse(table, index, np.isnan(times), "the time is", "")
+    frame = np.zeros(len(times), np.int64)
+    for name in [None] if clip is None else set(clip):
+        rows = np.arange(len(times)) if name is None else np.flatnonzero(clip == name)
+        frame[rows] = np.unique(times[rows], return_inverse=True)[1]
+    return frame
+
+
+def _counted(clip: np.ndarray | None, person: np.ndarray) -> np.ndarray:
+    """The number of each row among those of its clip and person."""
+    import pandas as pd
+
+    keys = {"person": person} | ({} if clip is None else {"clip": clip})
+    return pd.DataFrame(keys).groupby(list(keys)).cumcount().to_numpy(np.int64)
+
+
+def the_word(words: np.ndarray, key: str) -> str | int | None:
+    """The word all rows of a clip agree on, a label that is a number as one; None when they are empty."""
+    found = sorted({word for word in words if word})
+    if len(found) > 1:
+        raise ValueError(f"it has more than one {key}: {', '.join(found)[:80]}")
+    word = str(found[0]) if found else None
+    return int(word) if word and key == "label" and word.isascii() and word.lstrip("-").isdigit() else word
+
+
+def span(frame: np.ndarray) -> tuple[int, int]:
+    """The first frame and how many there are. Raises ValueError."""
+    first, frames = int(frame.min()), int(frame.max() - frame.min()) + 1
+    if frames > MAX_FRAMES:
+        raise ValueError(f"its frames run from {first} to {frame.max()}: more than {MAX_FRAMES:,} are not taken")
+    return first, frames
+
+
+def places(person: np.ndarray, frame: np.ndarray, seen: np.ndarray, most: int) -> tuple[int, np.ndarray]:
+    """How many persons are kept, and which of them each row is of, `most` for none: those seen in most frames, in this order."""
+    who, code = np.unique(person, return_inverse=True)
+    pairs = np.unique(np.stack([code[seen], frame[seen]]), axis=1)[0]
+    counts = np.bincount(pairs, minlength=len(who))
+    order = sorted(range(len(who)), key=lambda one: -counts[one])[:most]
+    order = [one for one in order if counts[one]] or order[:1]
+    place = np.full(max(1, len(who)), most)
+    place[order] = np.arange(len(order))
+    return max(1, len(order)), place[code]
