@@ -3,6 +3,7 @@
 Shapes: R rows.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from stgcn_cli.data.readers import frames as frame_names
 from stgcn_cli.data.readers.parsing import MAX_FRAMES
-from stgcn_cli.data.readers.table_text import Table, is_missing, parsed, refuse, whole_numbers
+from stgcn_cli.data.readers.table_text import Table, is_missing, parsed, refuse, seconds, whole_numbers
 from stgcn_cli.io.text import one_line
 
 
@@ -92,13 +93,8 @@ def _of_pictures(names: np.ndarray, clip: np.ndarray | None, what: str) -> tuple
 
 
 def _in_order(table: Table, index: int, clip: np.ndarray | None) -> np.ndarray:
-    """The places of the times of rows among those of their clip. Times with units or colons are sorted as texts."""
-    column = table.columns[index]
-    times: np.ndarray = parsed(column.str.replace(",", ".", regex=False) if table.decimal_comma else column)
-    if np.isnan(times).all():
-        import pandas as pd
-
-        times = pd.to_timedelta(table.words(index), errors="coerce").dt.total_seconds().to_numpy(np.float64)
+    """The places of the times of rows among those of their clip. Raises ValueError naming the line."""
+    times = seconds(table, index)
     refuse(table, index, np.isnan(times), "the time is", "")
     frame = np.zeros(len(times), np.int64)
     for name in [None] if clip is None else set(clip):
@@ -109,10 +105,12 @@ def _in_order(table: Table, index: int, clip: np.ndarray | None) -> np.ndarray:
 
 def _counted(clip: np.ndarray | None, person: np.ndarray) -> np.ndarray:
     """The number of each row among those of its clip and person."""
-    import pandas as pd
-
-    keys = {"person": person} | ({} if clip is None else {"clip": clip})
-    return pd.DataFrame(keys).groupby(list(keys)).cumcount().to_numpy(np.int64)
+    seen: Counter[Any] = Counter()
+    frame = np.zeros(len(person), np.int64)
+    for row, key in enumerate(person if clip is None else zip(clip, person, strict=True)):
+        frame[row] = seen[key]
+        seen[key] += 1
+    return frame
 
 
 def the_word(words: np.ndarray, key: str) -> str | int | None:

@@ -74,6 +74,17 @@ def whole_numbers(table: Table, index: int, name: str) -> np.ndarray:
     return values.astype(np.int64)
 
 
+def seconds(table: Table, index: int) -> np.ndarray:
+    """float64 of a column of times, numbers or "00:01:02.5"; NaN where there is none."""
+    import pandas as pd
+
+    column = table.columns[index]
+    times = parsed(column.str.replace(",", ".", regex=False) if table.decimal_comma else column)
+    if np.isnan(times).all():
+        times = pd.to_timedelta(table.words(index), errors="coerce").dt.total_seconds().to_numpy(np.float64)
+    return times
+
+
 def refuse(table: Table, index: int, wrong: np.ndarray, before: str, after: str) -> None:
     """Raise ValueError for the first row that is wrong: what stands there, between `before` and `after`."""
     if wrong.any():

@@ -181,6 +181,14 @@ def test_names_of_pictures_are_videos_and_frames(tmp_path):
         clips(tmp_path, text(wide(SPELLINGS["nose_x"], [("file_name", list("qwerty"))])))
 
 
+@pytest.mark.parametrize(
+    "times", [[0.0, 0.04, 0.09, 0.12, 0.5, 0.6], [f"00:00:0{t}.5" for t in range(6)], [1e12 + 33 * t for t in range(6)]]
+)
+def test_times_tell_the_order(tmp_path, times):
+    rows = wide(SPELLINGS["x_1"], [("timestamp", times)])
+    check(one(tmp_path, text([rows[0], *rows[:0:-1]])))
+
+
 @pytest.mark.parametrize("z", [False, True])
 def test_shares_of_the_image_become_pixels(tmp_path, z):
     shares = PIXELS / np.float32([1280, 720])
