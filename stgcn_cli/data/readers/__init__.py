@@ -12,7 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stgcn_cli.data.readers import annotation, arrays, coco, mmpose, ntu_text, openpose, table
+from stgcn_cli.data.readers import (
+    alphapose,
+    annotation,
+    arrays,
+    bvh,
+    coco,
+    frame_list,
+    kinetics,
+    mmpose,
+    ntu_text,
+    openpose,
+    table,
+    ucla,
+    yolo,
+)
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.io import foreign
 
@@ -49,23 +63,35 @@ FORMATS = {
     ),
     "npz": Format("arrays by name: keypoint and more", (".npz",), arrays.read_npz, kinds=("npz", "zip")),
     "csv": Format("a text table, a row a frame or a row a joint", (".csv", ".tsv"), table.read, fits=table.fits),
+    "bvh": Format("BVH motion capture, positions by forward kinematics", (".bvh",), bvh.read, fits=bvh.fits),
+    "yolo": Format(
+        "YOLO-pose texts, a file a frame", (".txt",), yolo.read, fits=yolo.fits, read_frames=yolo.read_frames
+    ),
+    # JSON, the more particular ones first
+    "kinetics": Format("Kinetics-Skeleton JSON, a file a clip", (".json",), kinetics.read, fits=kinetics.fits),
+    "ucla": Format("NW-UCLA JSON, a file a clip", (".json",), ucla.read, fits=ucla.fits),
     "openpose": Format(
-        "OpenPose's JSON, a file a frame",
-        (".json",),
-        openpose.read,
-        fits=openpose.fits,
+        "OpenPose's JSON, a file a frame", (".json",), openpose.read, fits=openpose.fits,
         read_frames=openpose.read_frames,
     ),
+    "ultralytics": Format(
+        "ultralytics' result.to_json(), a file a frame or a list of them", (".json",), frame_list.read,
+        fits=frame_list.is_ultralytics, read_frames=frame_list.read_frames, is_frame=frame_list.is_ultralytics_frame,
+    ),
     "mmpose": Format(
-        "MMPose predictions of a video, or of pictures, a file each",
-        (".json",),
-        mmpose.read,
-        fits=mmpose.fits,
-        read_frames=mmpose.read_frames,
-        is_frame=mmpose.is_picture,
+        "MMPose predictions of a video, or of pictures, a file each", (".json",), mmpose.read, fits=mmpose.fits,
+        read_frames=mmpose.read_frames, is_frame=mmpose.is_picture,
     ),
     "coco": Format("COCO keypoints, COCO results, AlphaPose", (".json",), coco.read, fits=coco.fits),
-}
+    "alphapose": Format(
+        "AlphaPose's maps from pictures to persons, or from persons to frames", (".json",), alphapose.read,
+        fits=alphapose.fits,
+    ),
+    "frames": Format(
+        "JSON of one's own: a list of frames of persons", (".json",), frame_list.read, fits=frame_list.fits,
+        read_frames=frame_list.read_frames, is_frame=frame_list.is_frame,
+    ),
+}  # fmt: skip
 
 
 def read_file(path: Path, format: str, options: Options) -> Iterator[dict[str, Any]]:

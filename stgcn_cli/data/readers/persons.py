@@ -1,0 +1,237 @@
+"""Persons in JSON, whatever the keys are called: their joints, scores and ids; and the clips of frames of such persons.
+
+Joints are a list of x, y, … or of points [x, y, …] or {"x", "y", …}, lists by axis {"x": […], "y": […]}, or points by name.
+What a third or fourth value is, is decided in `data/joint_values.py`. Shapes: V joints, C values.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stgcn_cli.config.skeletons import Layout
+from stgcn_cli.data import joint_values
+from stgcn_cli.data.readers import frames, named_joints
+from stgcn_cli.data.readers.parsing import MAX_JOINTS, Options, frame_span, numbers
+from stgcn_cli.data.readers.tracking import Detection, clip_of, track_of
+from stgcn_cli.data.records import REFERENCE_SIZE
+
+JOINTS = (
+    "keypoints", "pose_keypoints_2d", "pose_keypoints", "keypoints_2d", "keypoints_3d", "keypoints3D", "joints", "joints_2d",
+    "joints_3d", "landmarks", "pose_landmarks", "kpts", "points", "pose", "skeleton", "poseLandmarks",
+)  # fmt: skip
+PERSONS = (
+    "persons",
+    "people",
+    "instances",
+    "predictions",
+    "poses",
+    "detections",
+    "objects",
+    "skeletons",
+    "bodies",
+    "humans",
+)
+_SCORES = (
+    "keypoint_scores",
+    "keypoints_scores",
+    "scores",
+    "score",
+    "confidences",
+    "confidence",
+    "visibility",
+    "visible",
+    "conf",
+)
+_IDS = ("track_id", "idx", "tracking_id", "person_id", "trackid", "tid", "id")
+_JOINTS = 17  # of a clip with nobody in it
+
+
+@dataclass(frozen=True)
+class Person:
+    """A person as a file gives it: values (V, C), scores (V,) beside them, the tracker's id, and names of the joints."""
+
+    values: np.ndarray
+    scores: np.ndarray | None = None
+    track: int | str | None = None
+    names: tuple[str, ...] = ()
+
+
+class Row(NamedTuple):
+    """The persons of a frame; `frame` is its number or its name, None for the one after the row before."""
+
+    frame: int | str | None
+    persons: Sequence[Person]
+
+
+def persons_in(value: Any) -> list[Person]:
+    """The persons in a value: a person, a list of them, or an object that holds such a list. Raises ValueError."""
+    if value is None:
+        return []
+    if isinstance(value, dict):
+        if (key := next((key for key in PERSONS if isinstance(value.get(key), list)), None)) and joints_key(
+            value
+        ) is None:
+            return persons_in(value[key])
+        return _persons_of(value, value)
+    if not isinstance(value, list):
+        raise ValueError(f"persons are a {type(value).__name__}, not a list")
+    if value and all(isinstance(item, int | float) for item in value):
+        return _persons_of({}, {"keypoints": value})
+    if value and isinstance(value[0], list) and value[0] and isinstance(value[0][0], int | float):
+        return _persons_of({}, {"keypoints": value})  # one person, bare
+    return [person for item in value for person in (persons_in(item) if isinstance(item, dict | list) else ())]
+
+
+def joints_key(person: Mapping[str, Any]) -> str | None:
+    """The key under which a person has joints."""
+    return next((key for key in JOINTS if isinstance(person.get(key), list | dict)), None)
+
+
+def _persons_of(about: Mapping[str, Any], holder: Mapping[str, Any]) -> list[Person]:
+    key = joints_key(holder)
+    if key is None or not (joints := holder[key]):
+        return []
+    if isinstance(joints, dict) and joints_key(joints):  # {"pose": {"keypoints": …}}
+        return _persons_of(about, joints)
+    values, scores, names = _joints(joints, key)
+    given = next((about[k] for k in _SCORES if isinstance(about.get(k), list)), None)
+    if scores is None and given is not None:
+        scores = numbers(given, "scores").ravel()
+    track = next((found for k in _IDS if (found := track_of(about.get(k))) is not None), None)
+    if values.ndim == 3:
+        if scores is not None and len(values) > 1:
+            scores = scores.reshape(len(values), -1) if scores.size % len(values) == 0 else scores
+        each = [None] * len(values) if scores is None else [scores] if len(values) == 1 else list(scores)
+        return [_checked(Person(v, s, track, names)) for v, s in zip(values, each, strict=True)]
+    if values.ndim == 1:
+        values = _rows(values, None if scores is None else len(scores), key)
+    return [_checked(Person(values, scores, track, names))]
+
+
+def _checked(person: Person) -> Person:
+    values, scores = person.values, person.scores
+    if values.ndim != 2 or values.shape[1] not in (2, 3, 4) or not 0 < len(values) <= MAX_JOINTS:
+        raise ValueError(f"the joints of a person have the shape {values.shape}, expected joints with 2 to 4 values")
+    if scores is not None and scores.shape != (len(values),):
+        raise ValueError(f"{scores.size} scores for {len(values)} joints")
+    return person
+
+
+def _joints(value: Any, what: str) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+    """(…, C) values, scores and names."""
+    if isinstance(value, dict):
+        if isinstance(value.get("x"), list):
+            axes = [
+                numbers(value[axis], f"{what} {axis}").ravel() for axis in "xyz" if isinstance(value.get(axis), list)
+            ]
+            if len({len(axis) for axis in axes}) > 1:
+                raise ValueError(f"{what} has {' and '.join(str(len(axis)) for axis in axes)} values of x and y")
+            score = next((value[key] for key in _SCORES if isinstance(value.get(key), list)), None)
+            return np.stack(axes, axis=-1), None if score is None else numbers(score, f"scores of {what}").ravel(), ()
+        value = [
+            {"name": name, **point} if isinstance(point, dict) else {"name": name, "at": point}
+            for name, point in value.items()
+        ]
+    if value and all(isinstance(point, dict) for point in value):
+        return _points(value, what)
+    return numbers(value, what), None, ()
+
+
+def _points(points: list[dict[str, Any]], what: str) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+    """Points that are objects: x and y, or a list, with a score and a name."""
+    names = tuple(str(point.get("part", point.get("name", ""))) for point in points)
+    named = names if all(names) else ()
+    if all("at" in point for point in points):
+        return numbers([point["at"] for point in points], what), None, named
+    places = [point["position"] if isinstance(point.get("position"), dict) else point for point in points]
+    axes = [axis for axis in "xyz" if all(axis in place for place in places)]
+    if axes[:2] != ["x", "y"]:
+        raise ValueError(f"{what} holds points without x and y: {', '.join(map(str, points[0]))[:80]}")
+    values = numbers([[place[axis] for axis in axes] for place in places], what)
+    key = next((key for key in _SCORES if all(key in point for point in points)), None)
+    return values, None if key is None else numbers([point[key] for point in points], key).ravel(), named
+
+
+def _rows(flat: np.ndarray, joints: int | None, what: str) -> np.ndarray:
+    """(V, C) of x, y, … x, y, …: C by the number of scores, else x, y and a score where the numbers can be that."""
+    if joints and len(flat) % joints == 0:
+        return flat.reshape(joints, -1)
+    if len(flat) % 3 == 0:
+        third = flat[2::3]
+        if len(flat) % 2 or ((third >= 0) & ((third <= 1) | (third == 2))).all():
+            return flat.reshape(-1, 3)
+    if len(flat) % 2 == 0:
+        return flat.reshape(-1, 2)
+    raise ValueError(f"{what} has {len(flat)} numbers: neither x, y nor x, y, score")
+
+
+def clips_of(
+    rows: Sequence[Row], options: Options, stem: str, what: str, image: tuple[int, int] | None = None
+) -> list[dict[str, Any]]:
+    """The clips of these frames: one, or one for each video that the names of frames tell; `image` is height, width.
+
+    Raises ValueError, DataError where it cannot be told what the values of joints are.
+    """
+    plan, names = _plan(rows, options), _names(rows)
+    names_of_frames = list(dict.fromkeys(str(row.frame) for row in rows if row.frame is not None))
+    if not names_of_frames:
+        videos = {"": [(index, row) for index, row in enumerate(rows)]}
+    elif any(row.frame is None for row in rows):
+        raise ValueError(f"some frames have {what}, others have none")
+    elif all(isinstance(row.frame, int) for row in rows):
+        videos = {"": [(row.frame, row) for row in rows if isinstance(row.frame, int)]}
+    else:
+        videos = {}
+        for video in frames.video_of(names_of_frames, what):
+            place = {names_of_frames[item]: number for item, number in zip(video.items, video.numbers, strict=True)}
+            videos[video.name] = [(place[str(row.frame)], row) for row in rows if str(row.frame) in place]
+    size = image or options.image_size or (REFERENCE_SIZE if plan and plan.is_shares else None)
+    records = []
+    for name, placed in videos.items():
+        seen: dict[int, list[Detection]] = {}
+        for number, row in placed:
+            seen.setdefault(number, []).extend(_detection(person, plan, size or REFERENCE_SIZE) for person in row.persons)
+        clip = clip_of([seen.get(number, []) for number in frame_span(seen)], options, _JOINTS)
+        clip |= {"img_shape": size} if size and clip["keypoint"].shape[3] == 2 else {}
+        layout = _layout(names)
+        clip |= {"layout": layout} if layout else {}
+        records.append(clip | ({"frame_dir": f"{stem}/{name}"} if len(videos) > 1 else {}))
+    return records
+
+
+def _plan(rows: Sequence[Row], options: Options) -> joint_values.Plan | None:
+    """What the values of all joints are; None where there are none."""
+    found = [person for row in rows for person in row.persons]
+    shapes = {person.values.shape for person in found}
+    if len(shapes) > 1:
+        raise ValueError(f"its persons have different numbers of joints: {', '.join(map(str, sorted(shapes)))}")
+    if not found:
+        return None
+    values = np.stack([person.values for person in found[:10_000]])
+    values = np.where(np.isfinite(values), values, 0)
+    beside = all(person.scores is not None for person in found)
+    return joint_values.plan(
+        values, False if beside and values.shape[-1] == 3 else options.score_last
+    )
+
+
+def _detection(person: Person, plan: joint_values.Plan | None, size: tuple[int, int]) -> Detection:
+    assert plan is not None  # there is a person
+    joints, score = plan.split(person.values, size)
+    if person.scores is not None:
+        score = np.where(np.isin(person.scores, (0, 1, 2)), np.minimum(person.scores, 1), person.scores)
+    if score is None:
+        score = np.asarray(joints.any(axis=-1))
+    return Detection(joints, np.asarray(score, np.float32), person.track)
+
+
+def _names(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The names of joints, if all persons have the same."""
+    found = {person.names for row in rows for person in row.persons}
+    return found.pop() if len(found) == 1 else ()
+
+
+def _layout(names: tuple[str, ...]) -> Layout | None:
+    return named_joints.layout_of(list(names), None, "own") if names else None

@@ -1,0 +1,127 @@
+"""YOLO-pose texts: a file a frame, a line a person: class, box, and x, y, score of each joint in shares of the image.
+
+A confidence and the tracker's id may stand at the end of a line, as `save_conf` and tracking add them; labels for a training have
+visibility (0, 1, 2) in place of the score, or no third value. A frame without persons has no file.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stgcn_cli.data.readers.parsing import MAX_JOINTS, Options, frame_span
+from stgcn_cli.data.readers.tracking import Detection, clip_of, track_of
+from stgcn_cli.data.records import REFERENCE_SIZE
+
+_BOX = 5  # numbers before the joints: class, centre x and y, width, height
+_COCO = 17
+_MAX_BYTES = 10 << 20  # of a text
+_VISIBILITY = (0.0, 1.0, 2.0)
+
+
+class Columns(NamedTuple):
+    """How lines are understood: joints, values of each, and numbers behind them (confidence, id)."""
+
+    joints: int
+    width: int
+    behind: int
+
+
+def fits(head: bytes) -> bool:
+    """Whether a text begins like one of YOLO's: whole class, box in shares of the image, joints."""
+    line = next((line for line in head.splitlines() if line.strip()), b"")
+    try:
+        row = [float(word) for word in line.split()]
+    except ValueError:
+        return False
+    in_image = all(-0.01 <= value <= 1.01 for value in row[1:_BOX])
+    return len(row) >= _BOX + 4 and row[0] == row[0] // 1 >= 0 and in_image
+
+
+def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
+    """A single file is a clip of one frame."""
+    yield read_frames([0], [path], options)
+
+
+def read_frames(numbers: Sequence[int], files: Sequence[Path], options: Options) -> dict[str, Any]:
+    """The clip of these files, in pixels of --image-size. Raises ValueError naming file and line."""
+    rows = {number: _rows(file) for number, file in zip(numbers, files, strict=True)}
+    columns = _columns([row for found in rows.values() for row in found], options)
+    size = options.image_size or REFERENCE_SIZE
+    seen = {number: [_person(row, columns, size) for row in found] for number, found in rows.items()}
+    return clip_of([seen.get(number, []) for number in frame_span(seen)], options, _COCO) | {"img_shape": size}
+
+
+def _rows(file: Path) -> list[np.ndarray]:
+    if file.stat().st_size > _MAX_BYTES:
+        raise ValueError(f"{file.name}: more than {_MAX_BYTES >> 20} MB, expected the persons of one frame")
+    rows = []
+    for number, line in enumerate(file.read_bytes().splitlines(), 1):
+        try:
+            row = np.array([float(word) for word in line.split()], np.float64)
+        except ValueError as error:
+            raise ValueError(f"{file.name}: line {number}: {str(error)[:80]}") from error
+        if 0 < len(row) < _BOX:
+            raise ValueError(f"{file.name}: line {number} has {len(row)} numbers, expected class, box and joints")
+        if len(row):
+            rows.append(row)
+    return rows
+
+
+def _columns(rows: Sequence[np.ndarray], options: Options) -> Columns:
+    """The understanding that fits all lines: of COCO's joints if it can be, with a score, with few numbers behind."""
+    lengths = {len(row) for row in rows}
+    if not rows or lengths == {_BOX}:
+        raise ValueError("it holds boxes only, no joints: YOLO writes joints with a -pose model")
+    if len(lengths) > 1:
+        raise ValueError(f"its lines have different numbers of values: {', '.join(map(str, sorted(lengths)))}")
+    table, known = np.stack(rows), options.layout and len(options.layout.joints)
+    candidates = [
+        Columns((table.shape[1] - _BOX - behind) // width, width, behind)
+        for behind in (0, 1, 2)
+        for width in (3, 2)
+        if (table.shape[1] - _BOX - behind) % width == 0
+    ]
+    fitting = [each for each in candidates if 0 < each.joints <= MAX_JOINTS and _fits(table, each)]
+    if known:
+        fitting = [each for each in fitting if each.joints == known]
+    if not fitting:
+        raise ValueError(
+            f"its lines have {table.shape[1]} numbers: expected class, box (4) and x, y, score for each "
+            + (f"of the {known} joints of {options.layout.name}" if known and options.layout else "joint")
+        )
+    return min(fitting, key=lambda each: (each.joints != _COCO, each.behind, each.width == 2))
+
+
+def _fits(table: np.ndarray, columns: Columns) -> bool:
+    """Whether the numbers can be shares of an image, scores and, behind them, a confidence and an id."""
+    joints = _joints(table, columns)
+    behind = table[:, table.shape[1] - columns.behind :]
+    if not np.isfinite(table).all() or np.abs(joints[..., :2]).max() > 2:
+        return False
+    scores = joints[..., 2:]
+    if not (((scores >= 0) & (scores <= 1.01)) | (scores == 2)).all():
+        return False
+    whole = np.asarray(((behind == np.floor(behind)) & (behind >= 0)).all(axis=0)).ravel()
+    share = np.asarray(((behind >= 0) & (behind <= 1)).all(axis=0)).ravel()
+    return columns.behind == 0 or bool((whole | share)[0] if columns.behind == 1 else share[0] and whole[1])
+
+
+def _joints(table: np.ndarray, columns: Columns) -> np.ndarray:
+    """(rows, joints, width)"""
+    return table[..., _BOX : _BOX + columns.joints * columns.width].reshape(
+        *table.shape[:-1], columns.joints, columns.width
+    )
+
+
+def _person(row: np.ndarray, columns: Columns, size: tuple[int, int]) -> Detection:
+    joints = _joints(row, columns)
+    seen: np.ndarray = np.asarray(joints[:, :2].any(axis=1))
+    scores = joints[:, 2] if columns.width == 3 else seen.astype(float)
+    if np.isin(scores, _VISIBILITY).all():
+        seen, scores = seen & (scores > 0), np.minimum(scores, 1)
+    pixels = joints[:, :2] * np.array(size[::-1]) * seen[:, None]
+    last = row[-1] if columns.behind else None
+    track = track_of(float(last)) if last is not None and (columns.behind == 2 or last == last // 1) else None
+    return Detection(pixels.astype(np.float32), scores.astype(np.float32), track)
