@@ -62,7 +62,14 @@ def convert(
     seed: Annotated[int, Option(help="Of the draw for --val-fraction.", min=0)] = 0,
     split: Annotated[str | None, Option(help="Put all clips into one split of this name.")] = None,
     layout: options.LayoutOption = None,
-    max_persons: Annotated[int, Option(help="Persons kept of a clip, those seen most.", min=1, max=64)] = 2,
+    max_persons: Annotated[
+        int | None,
+        Option(
+            help="Persons kept of a clip, those seen most. Default: 2; of pickles and .skeleton texts all.",
+            min=1,
+            max=64,
+        ),
+    ] = None,
     image_size: options.ImageSizeOption = None,
     pre_normalize: Annotated[
         options.PreNormalize, Option(help="ntu: centre and turn 25 Kinect joints; none; auto: ntu for raw ones.")

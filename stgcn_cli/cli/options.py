@@ -157,7 +157,7 @@ def reading(
     score_last: bool | None = None,
     image_size: str | None = None,
     layout: str | None = None,
-    max_persons: int = 2,
+    max_persons: int | None = None,
 ) -> "Options":
     """What the user says of files that do not say it themselves. Raises UsageError."""
     from stgcn_cli.config.skeletons import find_layout

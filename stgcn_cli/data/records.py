@@ -111,6 +111,18 @@ class Clip:
             keypoint=np.ascontiguousarray(keypoint[..., :2]), keypoint_score=np.ascontiguousarray(keypoint[..., 2])
         )
 
+    def with_persons(self, most: int) -> "Clip":
+        """At most so many persons, those seen in most frames, in their order; a note says how many there were."""
+        keypoint, score = self.record["keypoint"], self.record.get("keypoint_score")
+        if len(keypoint) <= most:
+            return self
+        frames = keypoint.any(axis=(2, 3)).sum(axis=1)
+        kept = np.sort(np.argsort(-frames, kind="stable")[:most])
+        clip = self.changed(keypoint=keypoint[kept], keypoint_score=None if score is None else score[kept])
+        there = int((frames > 0).sum())
+        note = f"{one_line(self.name)}: {there} persons, of whom the {most} seen most are kept; keep more with --max-persons."
+        return replace(clip, notes=(*self.notes, note)) if there > most else clip
+
     def with_size(self, given: tuple[int, int] | None) -> "Clip":
         """The image size under both names MMAction2 knows; `given` is for records without one."""
         size = size_of(self.record.get("img_shape")) or given

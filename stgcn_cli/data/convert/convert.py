@@ -48,6 +48,14 @@ class Prepared:
 
 def prepare(clip: Clip, rules: Rules) -> Prepared:
     """Return the clip as the new file holds it. Raises ValueError, DataError."""
+    prepared = _prepare(clip, rules)
+    most = (
+        rules.options.max_persons
+    )  # of formats that have more persons than are meant, readers have kept the most seen
+    return replace(prepared, clip=prepared.clip.with_persons(most)) if most else prepared
+
+
+def _prepare(clip: Clip, rules: Rules) -> Prepared:
     if clip.raw:
         clip = replace(clip, record={key: clip.record[key] for key in _FOREIGN_KEYS if key in clip.record})
     kinect = clip.is_kinect(rules.options.layout)
@@ -88,7 +96,7 @@ class Collector:
             label, subject = self._label(clip), self._subject(clip)
         except ValueError as error:
             raise DataError(f"{clip.source}: {one_line(clip.name)}: {error}.") from error
-        self.notes |= dict.fromkeys(clip.notes)
+        self.notes |= dict.fromkeys(prepared.clip.notes)
         if clip.lost_splits:
             self.lost_splits = f"{clip.source}: {clip.lost_splits}"
         shape = prepared.clip.shape

@@ -30,13 +30,13 @@ from stgcn_cli.data.readers import (
     recognise,
 )
 from stgcn_cli.data.readers.parsing import Options
-from stgcn_cli.data.records import Clip, frames_of
+from stgcn_cli.data.records import KINECT, Clip, frames_of
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io import foreign
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.io.text import nearest, nearest_file, printable
 
-_SUFFIXES = {suffix for format in FORMATS.values() for suffix in format.suffixes}
+_SUFFIXES = {suffix for format in FORMATS.values() for suffix in format.suffixes} - {".txt"}  # that tell the format
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,9 @@ def _videos(folder: Path, root: Path, format: str, files: Sequence[Path], option
             continue
         name = own if len(found) == 1 else video.name if folder == root else f"{below}/{video.name}"
         read = partial(_frames, format, video.numbers, chosen, options)
-        units.append(Unit(folder, f"{folder}/{video.name}", str(PurePosixPath(name or own)), group, format, read))
+        units.append(
+            Unit(folder, f"{folder}/{video.name}", str(PurePosixPath(name or own)), group, format, read, options)
+        )
     return units
 
 
@@ -263,7 +265,11 @@ def read_unit(unit: Unit) -> Iterator[Clip]:
                 record=record, source=unit.path, raw=raw, group=unit.group, splits=splits, gaps=gaps, layout=layout,
                 notes=notes, lost_splits=lost_splits, understood=understood,
             )  # fmt: skip
-            yield clip.with_score_last() if unit.options.score_last and understood is None else clip
+            if unit.options.score_last and understood is None and not (raw and clip.shape[2]):
+                clip = clip.with_score_last()
+            if raw and clip.shape[:2] != KINECT:  # of whose bodies a normalisation takes those that move most
+                clip = clip.with_persons(unit.options.most_persons)
+            yield clip
     except DataError as error:
         told = error.message if unit.place in error.message else f"{unit.place}: {error.message}"
         raise DataError(told, error.hint) from error

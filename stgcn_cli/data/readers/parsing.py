@@ -18,6 +18,7 @@ MAX_FRAMES, MAX_JOINTS, MAX_VALUES = (
 
 
 MAX_JSON = 1 << 30  # bytes
+MAX_PERSONS = 2  # of a clip, unless the user gives another number
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,16 @@ class Options:
     joint is its score (None: as the values look).
     """
 
-    max_persons: int = 2
+    max_persons: int | None = None
     image_size: tuple[int, int] | None = None
     layout: Layout | None = None
     axes: str | None = None
     score_last: bool | None = None
+
+    @property
+    def most_persons(self) -> int:
+        """Persons kept of a clip that is no record of a pickle."""
+        return self.max_persons or MAX_PERSONS
 
     @property
     def joints(self) -> int | None:

@@ -192,7 +192,9 @@ def clips_of(
     for name, placed in videos.items():
         seen: dict[int, list[Detection]] = {}
         for number, row in placed:
-            seen.setdefault(number, []).extend(_detection(person, plan, size or REFERENCE_SIZE) for person in row.persons)
+            seen.setdefault(number, []).extend(
+                _detection(person, plan, size or REFERENCE_SIZE) for person in row.persons
+            )
         clip = clip_of([seen.get(number, []) for number in frame_span(seen)], options, _JOINTS)
         clip |= {"img_shape": size} if size and clip["keypoint"].shape[3] == 2 else {}
         layout = _layout(names)
@@ -212,9 +214,7 @@ def _plan(rows: Sequence[Row], options: Options) -> joint_values.Plan | None:
     values = np.stack([person.values for person in found[:10_000]])
     values = np.where(np.isfinite(values), values, 0)
     beside = all(person.scores is not None for person in found)
-    return joint_values.plan(
-        values, False if beside and values.shape[-1] == 3 else options.score_last
-    )
+    return joint_values.plan(values, False if beside and values.shape[-1] == 3 else options.score_last)
 
 
 def _detection(person: Person, plan: joint_values.Plan | None, size: tuple[int, int]) -> Detection:

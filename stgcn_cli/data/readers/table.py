@@ -143,11 +143,11 @@ def _of_joints(
     first, frames = span(frame[index])
     index = index[joint[index] >= 0]
     everyone = np.ones(len(index), bool)
-    persons, place = places(person[index], frame[index], everyone, options.max_persons)
+    persons, place = places(person[index], frame[index], everyone, options.most_persons)
     shape = (persons, frames, joints, values.keypoint.shape[-1])
     if np.prod(shape) > MAX_VALUES:
         raise ValueError(f"{frames} frames of {joints} joints are too much for one clip")
-    index, place = index[place < options.max_persons], place[place < options.max_persons]
+    index, place = index[place < options.most_persons], place[place < options.most_persons]
     at = (place, frame[index] - first, joint[index])
     flat = np.ravel_multi_index(at, shape[:3])
     if len(np.unique(flat)) < len(flat):

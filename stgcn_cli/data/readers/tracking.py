@@ -78,7 +78,7 @@ def clip_of(frames: Sequence[Sequence[Detection]], options: Options, joints: int
         raise ValueError(f"its persons have different numbers of joints: {', '.join(map(str, sorted(shapes)))}")
     v, c = shapes.pop() if shapes else (len(options.layout.joints) if options.layout else joints, 2)
     there = [[seen for seen in frame if not seen.is_empty] for frame in frames]
-    tracks = _most_seen(follow(there))[: options.max_persons]
+    tracks = _most_seen(follow(there))[: options.most_persons]
     if max(1, len(tracks)) * len(frames) * v * c > MAX_VALUES:
         raise ValueError(f"{len(frames)} frames of {v} joints are too much for one clip")
     keypoint = np.zeros((max(1, len(tracks)), len(frames), v, c), np.float32)

@@ -62,11 +62,11 @@ def _of_frames(
     first, frames = span(frame)
     keypoint = values.keypoint[index]
     seen = np.nan_to_num(keypoint).any(axis=(1, 2))
-    persons, place = places(person, frame, seen, options.max_persons)
+    persons, place = places(person, frame, seen, options.most_persons)
     shape = (persons, frames, *keypoint.shape[1:])
     if np.prod(shape) > MAX_VALUES:
         raise ValueError(f"{frames} frames of {shape[2]} joints are too much for one clip")
-    kept = place < options.max_persons
+    kept = place < options.most_persons
     at = (place[kept], (frame - first)[kept])
     _, again, counts = np.unique(np.ravel_multi_index(at, shape[:2]), return_index=True, return_counts=True)
     if (counts > 1).any():
