@@ -1,4 +1,4 @@
-"""`python -m tests.race YARDSTICK [--rounds 5] [--rows train,eval,…] [--json FILE]`: the network against a plain one.
+"""`python -m tests.race [YARDSTICK] [--rounds 5] [--rows train,eval,…] [--json FILE]`: the network against a plain one.
 
 YARDSTICK is a script that trains or evaluates a plain eager float32 ST-GCN and prints a line of JSON with `clips_per_s` and
 `peak_mb` (`--mode train|eval --batch N --persons M --iters I`). Each round starts it twice, with the system's allocator as it
@@ -7,6 +7,7 @@ The figures are medians of the rounds' ratios, and their spread; an absolute tim
 
 The plain network computes both persons of a clip, as the published one does, whether the second is there or not. This program
 does not compute a person who is not there. The rows that end in "-body" leave that out of the race: one person on either side.
+The rows that begin with "agcn-" need no YARDSTICK: they race against `AGCN.plain`, the published order of eager operations.
 """
 
 import argparse
@@ -33,8 +34,10 @@ class Row:
     iters: int = 4  # the yardstick's default
     two: float = 1.0  # the share of the clips that have two persons; of no meaning where there is room for one
     precision: str = "float32"
+    preset: str = "ntu60-xsub-3d"
 
 
+AGCN = "ntu60-xsub-3d-agcn"
 NTU = 0.2  # of the clips have two persons
 ROWS = {
     "train": Row("train", 16),
@@ -46,6 +49,11 @@ ROWS = {
     "eval-body": Row("eval", 8, persons=1),
     "eval-bf16-body": Row("eval", 8, persons=1, precision="bf16"),
     "latency-body": Row("eval", 1, persons=1, iters=20),
+    "agcn-train": Row("train", 12, iters=2, preset=AGCN),  # the preset's batch
+    "agcn-train-ntu": Row("train", 12, iters=2, two=NTU, preset=AGCN),
+    "agcn-train-one": Row("train", 12, iters=2, two=0, preset=AGCN),
+    "agcn-eval": Row("eval", 8, two=0, preset=AGCN),
+    "agcn-latency": Row("eval", 1, iters=20, two=0, preset=AGCN),
 }
 
 
@@ -53,13 +61,46 @@ def ours(row: Row) -> dict[str, float]:
     """Seconds of a step, clips/s, and the peak of memory in MiB, by the functions that `stgcn train` and `eval` use."""
     import torch
 
-    from stgcn_cli.config import presets
     from stgcn_cli.diagnostics import bench
 
-    preset = presets.load("ntu60-xsub-3d", [f"train.batch_size={row.batch}", f"data.num_person={row.persons}"])
-    batch = bench.batch_of(preset, row.batch, torch.device("cpu"), two_persons=row.two)
     make = bench.train_step if row.mode == "train" else bench.eval_step
-    work = make(preset, torch.device("cpu"), row.precision)
+    return timed(row, make(preset_of(row), torch.device("cpu"), row.precision))
+
+
+def plain(row: Row) -> dict[str, float]:
+    """The same of the published order of operations, eager and in float32, without anything that makes it quick."""
+    import torch
+    from torch.nn import functional as F
+
+    from stgcn_cli.models import build_model
+
+    model = build_model(preset_of(row)).train(row.mode == "train")
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, 0.9, weight_decay=1e-4, nesterov=True)
+
+    def train(x, labels):
+        optimizer.zero_grad()
+        F.cross_entropy(model.plain(x), labels).backward()
+        optimizer.step()
+
+    def evaluate(x, labels):
+        with torch.no_grad():
+            model.plain(x)
+
+    return timed(row, train if row.mode == "train" else evaluate)
+
+
+def preset_of(row: Row):
+    from stgcn_cli.config import presets
+
+    return presets.load(row.preset, [f"train.batch_size={row.batch}", f"data.num_person={row.persons}"])
+
+
+def timed(row: Row, work) -> dict[str, float]:
+    import torch
+
+    from stgcn_cli.diagnostics import bench
+
+    batch = bench.batch_of(preset_of(row), row.batch, torch.device("cpu"), two_persons=row.two)
     work(*batch)
     seconds = []
     for _ in range(row.iters):
@@ -76,11 +117,13 @@ def said(command: list[str], env: dict[str, str]) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def race(names: list[str], yardstick: Path, rounds: int) -> dict[str, dict]:
+def race(names: list[str], yardstick: Path | None, rounds: int) -> dict[str, dict]:
     """The rounds of rows that the yardstick cannot tell apart: it runs once a round for all of them."""
     row = ROWS[names[0]]
     words = ["--mode", row.mode, "--batch", row.batch, "--persons", row.persons, "--iters", row.iters]
     plain = [sys.executable, str(yardstick), *map(str, words)]
+    if row.preset == AGCN:
+        plain = [sys.executable, "-m", "tests.race", "--plain", names[0]]
     runs: dict[str, list] = {name: [] for name in names}
     for index in range(rounds):
         against = {"plain": said(plain, {}), "kept": said(plain, KEPT)}
@@ -95,7 +138,7 @@ def together(names: list[str]) -> list[list[str]]:
     groups: dict[tuple, list[str]] = {}
     for name in names:
         row = ROWS[name]
-        groups.setdefault((row.mode, row.batch, row.persons, row.iters), []).append(name)
+        groups.setdefault((row.mode, row.batch, row.persons, row.iters, row.preset), []).append(name)
     return list(groups.values())
 
 
@@ -127,11 +170,12 @@ def main() -> None:
     parser.add_argument("--rows", default="train,train-ntu,eval,latency", help=f"of {', '.join(ROWS)}")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--ours", choices=ROWS, help=argparse.SUPPRESS)
+    parser.add_argument("--plain", choices=ROWS, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.ours:
-        print(json.dumps(ours(ROWS[asked.ours])))
+    if asked.ours or asked.plain:
+        print(json.dumps(ours(ROWS[asked.ours]) if asked.ours else plain(ROWS[asked.plain])))
         return
-    if asked.yardstick is None:
+    if asked.yardstick is None and not all(name.startswith("agcn-") for name in asked.rows.split(",")):
         parser.error("name the yardstick's script")
     found: dict[str, dict] = {}
     for names in together(asked.rows.split(",")):

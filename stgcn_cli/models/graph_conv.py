@@ -8,6 +8,7 @@ receive nothing in a partition are left out of it: in the third of the published
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 _FEW = 0.8  # of the joints; where more receive something, picking them out costs more than it saves
 
@@ -76,9 +77,9 @@ class AdaptiveAggregateAndMix(torch.autograd.Function):
         shape, x = x.shape, x.reshape(*x.shape[:2], -1)
         y = None
         for g_k, weight_k in zip(g.unbind(1), weight, strict=True):
-            z = torch.bmm(g_k.transpose(1, 2), x).view(-1, shape[3])
-            y = torch.addmm(bias, z, weight_k.T) if y is None else y.addmm_(z, weight_k.T)
-        return y.view(*shape[:3], -1)
+            z = torch.bmm(g_k.transpose(1, 2), x).view(shape)
+            y = mix(z, weight_k, bias) if y is None else y.add_(mix(z, weight_k))
+        return y
 
     @staticmethod
     def backward(ctx, dy: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -93,6 +94,26 @@ class AdaptiveAggregateAndMix(torch.autograd.Function):
             dg[:, k] = torch.bmm(x, dz.transpose(1, 2))
             dx.baddbmm_(g_k, dz)
         return dx.view(shape), dg, dweight, dy.sum((0, 1, 2))
+
+
+def mix(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x (B, V, T, C_in) @ weight.T + bias -> (B, V, T, C_out).
+
+    On CPUs as oneDNN's 1x1 convolution, twice as fast as MKL's products of such narrow matrices on AMD processors. Called by
+    its own name: for few bodies on one thread `conv2d` takes a slow one.
+    """
+    if (
+        x.device.type != "cpu"
+        or x.dtype not in (torch.float32, torch.bfloat16)
+        or not torch.backends.mkldnn.is_available()
+    ):
+        return F.linear(x, weight, bias)
+    x, weight = x.permute(0, 3, 1, 2), weight[:, :, None, None]
+    if x.dtype == torch.float32:
+        y = torch.mkldnn_convolution(x, weight, bias, (0, 0), (1, 1), (1, 1), 1)
+    else:
+        y = F.conv2d(x, weight, bias)
+    return y.permute(0, 2, 3, 1)
 
 
 def _columns(a_k: Tensor, some: Tensor | None) -> Tensor:
