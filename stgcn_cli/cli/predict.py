@@ -40,6 +40,10 @@ def predict(
         list[str] | None,
         Option("--set", "--cfg-options", metavar="KEY=VALUE", help="Change the preset: --set data.clip_len=100"),
     ] = None,
+    axes: options.AxesOption = None,
+    score_last: options.ScoreLastOption = None,
+    image_size: options.ImageSizeOption = None,
+    layout: options.LayoutOption = None,
     batch_size: Annotated[int | None, Option(help="Clips computed at a time; changes speed only.", min=1)] = None,
     device: Annotated[str, Option(help="auto, cpu or cuda.", autocompletion=options.devices)] = "auto",
     precision: Annotated[
@@ -63,6 +67,7 @@ def predict(
     from stgcn_cli.data.readers.inputs import expand
     from stgcn_cli.runs.resolve import EvalOptions, require
 
+    read_as = options.reading(axes=axes, score_last=score_last, image_size=image_size, layout=layout)
     files = expand(inputs)  # missing files are refused before torch is imported
     require(checkpoint)
     from stgcn_cli.evaluation import results
@@ -79,7 +84,9 @@ def predict(
         checkpoint=checkpoint, preset=preset, settings=tuple(settings or ()), batch_size=batch_size, device=device,
         precision=precision, base_url=base_url,
     )  # fmt: skip
-    said = predict(inputs, wishes, console.reporter())
+    said = predict(inputs, wishes, console.reporter(), read_as)
+    for line in said.axes:
+        console.note(f"Read as: {line}")
     for warning in said.warnings:
         console.warn(warning)
     _render(said, topk, out, as_json, as_csv)

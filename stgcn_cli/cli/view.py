@@ -33,6 +33,9 @@ def view(
             autocompletion=options.layouts,
         ),
     ] = None,
+    axes: options.AxesOption = None,
+    score_last: options.ScoreLastOption = None,
+    image_size: options.ImageSizeOption = None,
     edge_importance: Annotated[
         str | None,
         Option(
@@ -61,6 +64,7 @@ def view(
         ViewOptions(
             source=source, clip=clip, out=out, checkpoint=checkpoint, layout=layout, edge_importance=edge_importance,
             block=block, frames=frames, rate=fps, device=device, force=force,
+            read_as=options.reading(axes=axes, score_last=score_last, image_size=image_size, layout=layout),
         ),
         console.reporter(),
     )  # fmt: skip

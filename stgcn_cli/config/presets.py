@@ -132,6 +132,16 @@ def layout_of(preset: Preset) -> Layout:
     return Layout(preset.data.layout, own.joints, bones, own.centre, own.up or "", pairs)
 
 
+def published_for(joints: int, coordinates: int, has_score: bool | None = None) -> Iterator[Preset]:
+    """The published presets for clips with such joints and coordinates; `has_score` None: with a score or without."""
+    for entry in PUBLISHED:
+        preset = load(entry.preset)
+        scored = preset.data.channels.endswith("s")
+        fits = (len(layout_of(preset).joints), len(preset.data.channels) - scored) == (joints, coordinates)
+        if fits and has_score in (None, scored):
+            yield preset
+
+
 def _locate(name: str) -> Path:
     published = find(name)
     shipped = folder() / f"{published.preset if published else name}.toml"

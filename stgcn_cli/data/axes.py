@@ -108,9 +108,15 @@ def parse_axes(word: str) -> str:
 
 
 def understand(
-    array: np.ndarray, given: str | None = None, joints: int | None = None, score_last: bool | None = None
+    array: np.ndarray,
+    given: str | None = None,
+    joints: int | None = None,
+    score_last: bool | None = None,
+    has_persons: bool = False,
 ) -> Reading:
     """How `array` is to be read: as the user's order `given` says, else the likeliest one. `joints` are those of --layout.
+
+    `has_persons`: persons are meant where persons and clips are equally likely.
 
     Raises DataError where nothing fits or two orders fit equally well, naming --axes.
     """
@@ -125,7 +131,7 @@ def understand(
                 f"the array has {other.sizes['V']} joints ({other.words}), the skeleton that is named has {joints}"
             )
         raise DataError(f"the array has the shape {array.shape}, {EXPECTED}{_beyond(array.shape)}")
-    return found[0] if len(found) == 1 else _likeliest(array, found, joints)
+    return found[0] if len(found) == 1 else _likeliest(array, found, joints, has_persons)
 
 
 def rearranged(record: dict[str, Any], order: str) -> dict[str, Any]:
@@ -229,7 +235,7 @@ def _unlike(readings: Sequence[Reading]) -> list[Reading]:
     return list(found.values())
 
 
-def _likeliest(array: np.ndarray, found: Sequence[Reading], joints: int | None) -> Reading:
+def _likeliest(array: np.ndarray, found: Sequence[Reading], joints: int | None, has_persons: bool) -> Reading:
     """The reading with the least against it. Raises DataError where there are two of them."""
     samples = [sample(array, reading) for reading in found]
     jumpy, unlike = evidence.jumpy(samples), evidence.unlike_persons(samples)
@@ -239,6 +245,8 @@ def _likeliest(array: np.ndarray, found: Sequence[Reading], joints: int | None) 
         for reading, x, jumps, unlike_ in zip(found, samples, jumpy, unlike, strict=True)
     ]
     best = [reading for reading, count in zip(found, against, strict=True) if count == min(against)]
+    if has_persons:
+        best = [reading for reading in best if "N" not in reading.order] or best
     if len(best) > 1:
         words = " or ".join(reading.words for reading in best[:3])
         options = " or ".join(f"--axes {reading.order}" for reading in best[:3])

@@ -14,7 +14,8 @@ import numpy as np
 
 from stgcn_cli.config.skeletons import Shape, some, words
 from stgcn_cli.data import records
-from stgcn_cli.io.text import one_line, shown_name
+from stgcn_cli.data.axes import persons_exceed_frames
+from stgcn_cli.io.text import one_line, shown, shown_name
 
 Level = Literal["error", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
@@ -111,6 +112,8 @@ class Findings:
 _VALUES = re.compile(r"\d[\d.,]*(?:e[+-]?\d+)?|'[^']*'|as .*")  # what differs between problems of one kind
 _ALL = "all records"
 _RELATIVE = 2.0  # pixels beyond this are not fractions of an image
+_PIXELS = 20.0  # coordinates beyond this are not metres
+_BEYOND, _OUTSIDE = 1.1, 0.05  # of an image: joints a little outside are common; share of joints that is not
 _KNOWN = {*EXPECTED, "original_shape", "subject"} - {"record", "split"}
 
 
@@ -147,6 +150,8 @@ class RecordChecker:
             stored = record["keypoint"].shape[1]
             said = f"{frames.shape[1]}, but keypoint holds {stored} frames; the last {stored - frames.shape[1]} are not used"
             self.told.add("warning", where, "total_frames", said, "")
+        if said := persons_exceed_frames(record["keypoint"].shape):
+            self.told.add("warning", where, "keypoint", said)
         self._values(frames, record, where)
 
     def _name_and_label(self, record: dict[str, Any], where: str) -> None:
@@ -199,12 +204,23 @@ class RecordChecker:
         if shape[1] > 2:
             low, high = float(coordinates[..., 2].min()), float(coordinates[..., 2].max())
             self.third = (min(self.third[0], low), max(self.third[1], high))
-        if shape[1] == 2 and records.image_size_of(record) == (0, 0):
-            self.told.add("warning", where, "img_shape", "not told; 1920 x 1080 pixels are assumed")
+        if shape[1] == 2:
+            self._image(coordinates, record, where)
         content = (zlib.crc32(frames.tobytes()), frames.nbytes)
         other = self.contents.setdefault(content, where)
         if other != where:
             self.told.add("warning", where, "keypoint", f"the same values as {other}", "a clip of its own")
+
+    def _image(self, coordinates_MTVC: np.ndarray, record: dict[str, Any], where: str) -> None:
+        """The size of the image that pixels are divided by: not told, not understood, or too small for the joints."""
+        height, width = records.image_size_of(record)
+        if not height and record.get("img_shape") is not None:
+            said = f"{shown(record['img_shape'])}; 1920 x 1080 pixels are assumed"
+            self.told.add("error", where, "img_shape", said)
+        elif not height:
+            self.told.add("warning", where, "img_shape", "not told; 1920 x 1080 pixels are assumed")
+        elif said := image_problem(coordinates_MTVC, (height, width)):
+            self.told.add("warning", where, "img_shape", said, "(height, width) in pixels")
 
     def _frames(self, coordinates_MTVC: np.ndarray, where: str) -> None:
         """Clips without motion, and those that are mostly empty: their frames may be numbered otherwise than was thought."""
@@ -268,12 +284,27 @@ def label_problems(labels: Collection[int]) -> Iterator[tuple[str, str | None]]:
         yield f"up to {found[-1]}, but none is {some(list(map(str, missing)))}", "every class"
 
 
+def image_problem(coordinates: np.ndarray, size: tuple[int, int]) -> str:
+    """Words about joints (..., 2) that lie outside of an image of this height and width, "" where few do."""
+    height, width = size
+    seen = coordinates[coordinates.any(axis=-1)].astype(np.float64)
+    outside = (seen > (_BEYOND * width, _BEYOND * height)).any(axis=1)
+    if not outside.any() or (outside.mean() < _OUTSIDE and height >= width):
+        return ""
+    x, y = seen.max(axis=0)
+    said = f"joints lie at x = {x:.0f}, y = {y:.0f}, outside of an image {width} wide and {height} high"
+    if x <= _BEYOND * height and y <= _BEYOND * width:
+        return f"{said}; is img_shape (width, height)?"
+    return said if outside.mean() >= _OUTSIDE else ""
+
+
 def unit_problems(shape: Shape, largest: float, third: tuple[float, float]) -> Iterator[tuple[str, str]]:
     """Coordinates that cannot be pixels, and a score in place of z: from the largest |x|, |y| and the range of a third value."""
     low, high = third
     if shape[1] == 2 and 0 < largest <= _RELATIVE:
         yield f"no coordinate is above {largest:.3g}: are these fractions of the image?", "pixels"
-    if shape == (17, 3, False) and low >= 0 and high <= 1 < largest:
+    pixels = largest > _PIXELS or shape[0] == 17
+    if shape[1:] == (3, False) and low >= 0 and high <= 1 < largest and pixels:
         expected = "z; for a score: stgcn data convert FILE --score-last --out NEW.pkl"
         yield f"the third value is from {low:.3g} to {high:.3g}: is it a score?", expected
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 
-from stgcn_cli.config import catalog, presets
+from stgcn_cli.config import presets
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.data.checks import label_problems, unit_problems
 from stgcn_cli.data.splits import Split
@@ -53,14 +53,12 @@ def _mix_up(preset: Preset, split: Split) -> str:
 def _better_preset(preset: Preset, split: Split, training: bool) -> str:
     """The command with the first published preset of this skeleton, or with the preset's own data."""
     verb = "train" if training else "eval CHECKPOINT"
-    for entry in catalog.PUBLISHED:
-        other = presets.load(entry.preset)
-        joints, values = len(presets.layout_of(other).joints), len(other.data.channels)
-        if (joints, values, other.data.channels == "xys") == (*split.store.frames.shape[1:], split.store.has_score):
-            return (
-                f"Type: stgcn {verb} --preset {entry.preset} --data {split.store.source}\n"
-                f"Or give {preset.name} its own data: --data {preset.data.dataset}.pkl"
-            )
+    joints, values = split.store.frames.shape[1:]
+    if other := next(presets.published_for(joints, values - split.store.has_score, split.store.has_score), None):
+        return (
+            f"Type: stgcn {verb} --preset {other.name} --data {split.store.source}\n"
+            f"Or give {preset.name} its own data: --data {preset.data.dataset}.pkl"
+        )
     return f"Give a file of the {preset.data.layout} layout: --data {preset.data.dataset}.pkl"
 
 

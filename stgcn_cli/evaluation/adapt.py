@@ -7,33 +7,57 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stgcn_cli.config import catalog, presets
+from stgcn_cli.config import presets
 from stgcn_cli.config.schema import Preset
-from stgcn_cli.data.records import Clip, name_of
+from stgcn_cli.config.skeletons import NTU, words
+from stgcn_cli.data.records import REFERENCE_SIZE, Clip, image_size_of, name_of
 from stgcn_cli.errors import DataError
 
 SCORES_TAKEN, SCORES_MADE, SCORES_LEFT = "third value taken as score", "score taken as 1", "scores left out"
 
 
 @dataclass(frozen=True)
+class ImageSizes:
+    """(height, width) of images that clips do not tell: as the user says, else as it was likeliest in training."""
+
+    given: tuple[int, int] | None = None
+    likely: tuple[int, int] = REFERENCE_SIZE
+
+
+@dataclass(frozen=True)
 class Adapted:
-    """A clip that fits the preset; `change` is one of the constants above or empty; `persons` those in the input."""
+    """A clip that fits the preset; `change` is one of the constants above or empty; `persons` those in the input.
+
+    `assumed` says that its pixels are divided by the size of other images; `unlike` that its 25 joints do not lie as Kinect's.
+    """
 
     clip: Clip
     change: str
     persons: int
+    assumed: tuple[int, int] | None = None  # height, width
+    unlike: bool = False
 
 
-def adapted(clip: Clip, preset: Preset) -> Adapted:
+def adapted(clip: Clip, preset: Preset, sizes: ImageSizes | None = None) -> Adapted:
     """Return the clip as `preset` wants it, what was changed, and how many persons it had.
 
     Raises DataError for a different skeleton.
     """
     persons = int(clip.frames.any(axis=(1, 2, 3)).sum())
     fitted, change = _fitted(clip, preset)
+    unlike = preset.data.layout == NTU.name and clip.layout is None and not clip.is_kinect(None) and clip.shape[1] == 3
     if clip.raw and preset.data.pre_normalize == "ntu":
-        fitted = fitted.pre_normalized()
-    return Adapted(fitted, change, persons)
+        return Adapted(fitted.pre_normalized(), change, persons, unlike=unlike)
+    if preset.data.normalize != "image":
+        return Adapted(fitted, change, persons, unlike=unlike)
+    sizes = sizes or ImageSizes()
+    told = fitted.with_size(sizes.given)
+    if image_size_of(told.record) != (0, 0):
+        return Adapted(told, change, persons)
+    by_record = preset.data.image_size == "record"  # else all are divided by one size, whatever their images
+    return Adapted(
+        fitted.with_size(sizes.likely) if by_record else fitted, change, persons, sizes.likely if by_record else None
+    )
 
 
 def _fitted(clip: Clip, preset: Preset) -> tuple[Clip, str]:
@@ -59,24 +83,26 @@ def _are_scores(values: np.ndarray) -> bool:
 
 def _another_skeleton(clip: Clip, preset: Preset) -> DataError:
     layout, channels = presets.layout_of(preset), preset.data.channels
-    joints, coordinates, has_score = clip.shape
-    found = f"{joints} joints with {coordinates} coordinates{' and scores' if has_score else ''}"
-    wants = f"{len(layout.joints)} ({layout.name}) with {', '.join(_VALUES[channels])}"
+    joints, coordinates, _ = clip.shape
+    found = words(clip.shape)
+    wants = f"{len(layout.joints)} ({layout.name}) with {_VALUES[channels]}"
+    wanted = len(channels.removesuffix("s"))
     name = name_of(clip.record, 0)
     place = str(clip.source) if name in clip.source.name else f"{clip.source}: {name}"
+    mixed = f" The clip is {coordinates}-D, the model {wanted}-D." if coordinates != wanted else ""
     return DataError(
-        f"{place} has {found}; the model ({preset.name}) expects {wants}.", _hint(preset, joints, coordinates)
+        f"{place} has {found}; the model ({preset.name}) expects {wants}.{mixed}", _hint(preset, joints, coordinates)
     )
 
 
-_VALUES = {"xyz": ("x", "y", "z"), "xys": ("x", "y", "score"), "xy": ("x", "y")}
+_VALUES = {"xyz": "x, y, z", "xys": "x, y in pixels and a score", "xy": "x, y in pixels"}
 
 
 def _hint(preset: Preset, joints: int, coordinates: int) -> str:
     """What to type: published weights for such a skeleton where there are some."""
-    for entry in catalog.PUBLISHED:
-        other = presets.load(entry.preset)
-        if len(presets.layout_of(other).joints) == joints and len(other.data.channels.removesuffix("s")) == coordinates:
-            return f"For such skeletons there are published weights: stgcn predict {entry.preset} INPUT"
-    names = ", ".join(presets.layout_of(preset).joints)
-    return f"Give the joints in this order: {names}."
+    if other := next(presets.published_for(joints, coordinates), None):
+        return f"For such skeletons there are published weights: stgcn predict {other.name} INPUT"
+    layout = presets.layout_of(preset)
+    if len(layout.joints) == joints:
+        return f"Give clips with {_VALUES[preset.data.channels]}, or a model of {coordinates}-D skeletons."
+    return f"Give the joints in this order: {', '.join(layout.joints)}."

@@ -32,6 +32,8 @@ class Facts:
     image: tuple[int, int]  # height, width; (0, 0) = not told
     reach: tuple[float, float]
     change: str
+    assumed: tuple[int, int] | None = None  # height, width that its pixels are divided by, as it tells none
+    unlike: bool = False  # its 25 joints do not lie as Kinect's
 
 
 def facts_of(store: Store, inputs: Sequence[adapt.Adapted], preset: Preset) -> list[Facts]:
@@ -42,7 +44,7 @@ def facts_of(store: Store, inputs: Sequence[adapt.Adapted], preset: Preset) -> l
             store.names[index], int(store.lengths[index]), given.persons,
             bool(store.starts[index, kept:].any()) or given.persons > int((store.starts[index] > 0).sum()),
             float(spread[index]), (int(store.image_sizes[index, 0]), int(store.image_sizes[index, 1])),
-            _reach(given.clip.record["keypoint"]), given.change,
+            _reach(given.clip.record["keypoint"]), given.change, given.assumed, given.unlike,
         )
         for index, given in enumerate(inputs)
     ]  # fmt: skip
@@ -149,15 +151,17 @@ def _images(facts: Sequence[Facts], asked: _Asked) -> str:
     if small := [each for each in facts if each.persons and max(each.reach) <= 2]:
         said = "coordinates that look divided by an image size already; the model expects pixels"
         return f"{_clips(small, 'has', 'have')} {said}."
-    height, width = REFERENCE_SIZE
     for_all = asked.image_size == "reference"
-    odd = [
-        each for each in facts
-        if (for_all or not each.image[0]) and (each.reach[0] > _BEYOND * width or each.reach[1] > _BEYOND * height)
-    ]  # fmt: skip
+    assumed = [each for each in facts if each.persons and (for_all or each.assumed)]
+    height, width = next((each.assumed for each in assumed if each.assumed), REFERENCE_SIZE)
+    odd = [each for each in assumed if each.reach[0] > _BEYOND * width or each.reach[1] > _BEYOND * height]
+    say = "Give the image size: --image-size WIDTHxHEIGHT, or img_shape = (height, width) in the record."
     if odd:
         beyond = f"joints outside of an image of {width} x {height} pixels, which the model divides by"
-        return f"{_clips(odd, 'has', 'have')} {beyond}. Tell the image size: img_shape = (height, width) in the record."
+        return f"{_clips(odd, 'has', 'have')} {beyond}. {say}"
+    if assumed and not for_all:
+        told = f"not tell the size of the image: {width} x {height} pixels are assumed"
+        return f"{_clips(assumed, 'does', 'do')} {told}. {say}"
     return _other_images(facts, asked)
 
 
@@ -174,6 +178,12 @@ def _other_images(facts: Sequence[Facts], asked: _Asked) -> str:
     )
 
 
+def _unlike(facts: Sequence[Facts], asked: _Asked) -> str:
+    odd = [each for each in facts if each.unlike and each.persons]
+    said = "25 joints that do not lie as a Kinect's do: another skeleton, or another order of joints, than the model's"
+    return f"{_clips(odd, 'has', 'have')} {said}." if odd else ""
+
+
 def _changes(facts: Sequence[Facts], asked: _Asked) -> str:
     texts = {
         adapt.SCORES_MADE: ("has no scores; they count as 1", "have no scores; they count as 1"),
@@ -188,5 +198,5 @@ def _changes(facts: Sequence[Facts], asked: _Asked) -> str:
 
 
 _QUESTIONS: tuple[Callable[[Sequence[Facts], _Asked], str], ...] = (
-    _nobody, _changes, _cut, _lengths, _spread, _images, _dropped, _more_persons,
+    _nobody, _changes, _unlike, _cut, _lengths, _spread, _images, _dropped, _more_persons,
 )  # fmt: skip

@@ -14,17 +14,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from stgcn_cli.config import catalog, class_names
+from stgcn_cli.config import catalog, class_names, presets
 from stgcn_cli.config.schema import Preset
+from stgcn_cli.data.axes import Understood, summaries
 from stgcn_cli.data.checks import Findings, RecordChecker
-from stgcn_cli.data.loader import REFERENCE_SIZE, Clips
+from stgcn_cli.data.loader import Clips
 from stgcn_cli.data.readers.inputs import expand, read_inputs
-from stgcn_cli.data.records import Clip
+from stgcn_cli.data.readers.parsing import MAX_PERSONS, Options
+from stgcn_cli.data.records import REFERENCE_SIZE, Clip
 from stgcn_cli.data.splits import Split
 from stgcn_cli.data.statistics import parse_statistics
 from stgcn_cli.data.store import Store, store_of
 from stgcn_cli.errors import DataError
-from stgcn_cli.evaluation.adapt import Adapted, adapted
+from stgcn_cli.evaluation.adapt import Adapted, ImageSizes, adapted
 from stgcn_cli.evaluation.input_checks import Facts, facts_of, input_warnings
 from stgcn_cli.evaluation.results import Predictions
 from stgcn_cli.evaluation.score import check_scores, default_batch_size, score_clips
@@ -51,6 +53,7 @@ class Predictor:
     device: torch.device
     precision: str = "float32"
     batch_size: int | None = None
+    image_size: tuple[int, int] | None = None  # of clips that do not tell theirs, as the user says
 
     def scores(self, inputs: Sequence[Clip]) -> np.ndarray:
         """Logits (N, classes), float32. Raises DataError where a skeleton is another one."""
@@ -58,12 +61,12 @@ class Predictor:
 
     def warnings(self, given: Clip) -> list[str]:
         """What is far from what the model was trained on."""
-        ready = [adapted(given, self.preset)]
+        ready = self._adapted([given])
         return self.oddities(facts_of(_store(ready, [given]), ready, self.preset))
 
     def answer(self, inputs: Sequence[Clip]) -> tuple[np.ndarray, list[Facts]]:
         """Logits (N, classes) and the facts of every clip."""
-        ready = [adapted(given, self.preset) for given in inputs]
+        ready = self._adapted(inputs)
         store = _store(ready, inputs)
         split = Split("inputs", store, np.arange(len(store)))
         clips = Clips.of(split, self.preset, self.device, dtype_of(self.precision), self.preset.eval.clips)
@@ -77,6 +80,20 @@ class Predictor:
         check_scores(found, [each.name for each in facts])
         return found, facts
 
+    def _adapted(self, inputs: Sequence[Clip]) -> list[Adapted]:
+        """The clips as the model wants them; pixels of images of unknown size are taken for those of training, if alike."""
+        trained = [(int(height), int(width)) for height, width in self.trained_on.get("image_sizes", ())]
+        sizes = ImageSizes(self.image_size, trained[0] if len(trained) == 1 else REFERENCE_SIZE)
+        return [adapted(given, self.preset, sizes) for given in inputs]
+
+    def reading(self, options: Options) -> Options:
+        """How files are read for this model, as far as the user does not say otherwise: its joints, its persons."""
+        persons = options.max_persons or max(MAX_PERSONS, self.preset.data.num_person)
+        if options.layout is not None:
+            return dataclasses.replace(options, max_persons=persons)
+        layout = presets.layout_of(self.preset)
+        return dataclasses.replace(options, max_persons=persons, layout=layout, layout_is_model=True)
+
     def oddities(self, facts: Sequence[Facts]) -> list[str]:
         """What is far from what the model was trained on, once a kind."""
         return input_warnings(facts, self.preset, self.trained_on, self.preset.data.image_size)
@@ -87,7 +104,11 @@ def _store(ready: Sequence[Adapted], inputs: Sequence[Clip]) -> Store:
 
 
 def load(
-    checkpoint_word: str, device: str = "auto", reporter: Reporter = SILENT, wishes: resolve.EvalOptions | None = None
+    checkpoint_word: str,
+    device: str = "auto",
+    reporter: Reporter = SILENT,
+    wishes: resolve.EvalOptions | None = None,
+    image_size: tuple[int, int] | None = None,
 ) -> Predictor:
     """The model in a checkpoint file, or of published weights by name; other `wishes` as an evaluation has them.
 
@@ -107,7 +128,7 @@ def load(
     model.to(torch.device(where), dtype_of(precision)).eval()
     return Predictor(
         model, preset, _classes(read, preset), parse_statistics(read.meta.get("trained_on")), torch.device(where), precision,
-        wishes.batch_size,
+        wishes.batch_size, image_size,
     )  # fmt: skip
 
 
@@ -134,18 +155,23 @@ def _sized_by_the_data(preset: Preset, read: Checkpoint, wishes: resolve.EvalOpt
     return dataclasses.replace(preset, data=dataclasses.replace(preset.data, image_size="record"))
 
 
-def predict(words: Sequence[str], wishes: resolve.EvalOptions, reporter: Reporter) -> Predictions:
+def predict(
+    words: Sequence[str], wishes: resolve.EvalOptions, reporter: Reporter, options: Options | None = None
+) -> Predictions:
     """What the model of `wishes.checkpoint` says of every clip of the inputs, a few hundred in memory at a time.
 
     Raises StgcnError: DataError naming the file for what cannot be read, CheckpointError for the model.
     """
     expand(words)  # a name that is not there is told before the model is read
-    predictor = load(wishes.checkpoint, wishes.device, reporter, wishes)
+    options = options or Options()
+    predictor = load(wishes.checkpoint, wishes.device, reporter, wishes, options.image_size)
+    understood: list[Understood] = []
     scores: list[np.ndarray] = []
     facts: list[Facts] = []
     sources: list[Path] = []
     checker = RecordChecker(Findings(" ".join(words)), has_splits=False, labelled=False)
-    for inputs in _chunks(read_inputs(words, reporter)):
+    for inputs in _chunks(read_inputs(words, reporter, predictor.reading(options))):
+        understood += [clip.understood for clip in inputs if clip.understood]
         for clip in inputs:
             checker.look_at(clip.record, checker.told.clips)
             checker.told.clips += 1
@@ -158,7 +184,9 @@ def predict(words: Sequence[str], wishes: resolve.EvalOptions, reporter: Reporte
     checked = checker.finish()
     checked.found = [each for each in checked.found if not each.found.startswith(_SAID)]
     warnings = predictor.oddities(facts) + checked.kinds()
-    return Predictions(predictor.preset, predictor.classes, np.concatenate(scores), facts, sources, warnings)
+    return Predictions(
+        predictor.preset, predictor.classes, np.concatenate(scores), facts, sources, warnings, summaries(understood)
+    )
 
 
 def _chunks(inputs: Iterator[Clip]) -> Iterator[list[Clip]]:

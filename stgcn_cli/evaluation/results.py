@@ -3,7 +3,7 @@
 import io
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,6 +152,7 @@ class Predictions:
     facts: "list[Facts]"
     sources: list[Path]
     warnings: list[str]
+    axes: list[str] = field(default_factory=list)  # how those of arrays were understood
 
     def top(self, k: int) -> list[list[tuple[int, float]]]:
         """The k likeliest classes of each clip with their probabilities (softmax of the logits), likeliest first."""
@@ -174,7 +175,13 @@ def as_dict(said: Predictions, topk: int) -> dict[str, Any]:
         }
         for facts, source, best in zip(said.facts, said.sources, said.top(topk), strict=True)
     ]  # fmt: skip
-    return {"made_by": "stgcn predict", "preset": said.preset.name, "clips": clips, "warnings": said.warnings}
+    return {
+        "made_by": "stgcn predict",
+        "preset": said.preset.name,
+        "axes": said.axes,
+        "clips": clips,
+        "warnings": said.warnings,
+    }
 
 
 def as_csv(said: Predictions, topk: int) -> str:

@@ -10,7 +10,7 @@ from stgcn_cli.errors import DataError
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.io.text import nearest
 
-_ONE_CLIP = ("skeleton", "npy", "openpose")  # formats whose files are one clip each
+_ONE_CLIP = ("skeleton", "openpose")  # formats whose files are one clip each
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,15 @@
 """`stgcn view`: one clip or a skeleton layout as a page or a picture. torch is imported only where a checkpoint is read."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stgcn_cli.config import presets
-from stgcn_cli.config.skeletons import Layout, find_layout, layout_for
+from stgcn_cli.config.skeletons import Layout, find_layout
+from stgcn_cli.data.axes import summaries
 from stgcn_cli.data.locations import beside
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.data.records import Clip
@@ -48,6 +49,7 @@ class ViewOptions:
     block: int | None = None
     frames: int | None = None
     rate: float = 30.0
+    read_as: Options = field(default_factory=Options)
     device: str = "auto"
     force: bool = False  # write over files that `view` did not make
 
@@ -85,22 +87,27 @@ def view(options: ViewOptions, reporter: Reporter) -> Path:
     layout = find_layout(options.layout) if options.layout else None
     if options.source is None:
         return _view_layout(options, layout, reporter)
-    chosen = select.choose(options.source, options.clip, Options(layout=layout), reporter)
+    read_as, predictor = replace(options.read_as, layout=layout), None
+    if options.checkpoint:
+        from stgcn_cli.evaluation import predict
+
+        predictor = predict.load(options.checkpoint, options.device, reporter, image_size=read_as.image_size)
+        read_as = predictor.reading(read_as)
+    chosen = select.choose(options.source, options.clip, read_as, reporter)
     clip, own = chosen.clip, beside(chosen.clip.source)
     if chosen.among:
         reporter.note(
             f"{options.source} holds {chosen.among}; this is {clip.name}. Choose another with --clip NAME or INDEX."
         )
+    for line in summaries([clip.understood] if clip.understood else []):
+        reporter.note(f"Read as: {line}")
     classes, prediction = own.classes, None
-    if options.checkpoint:
-        from stgcn_cli.evaluation import predict
-
-        predictor = predict.load(options.checkpoint, options.device, reporter)
+    if predictor:
         layout, classes = layout or presets.layout_of(predictor.preset), tuple(predictor.classes)
-        prediction = _predict(predictor, Path(options.checkpoint).name, clip, reporter)
+        prediction = _predict(predictor, Path(str(options.checkpoint)).name, clip, reporter)
     if own.layout and len(own.layout.joints) == clip.shape[0]:
         layout = layout or own.layout
-    layout = layout or clip.layout
+    layout = layout or clip.layout_or(None)
     motion = _motion(clip, layout, options.rate)
     if motion.layout is None:
         reporter.warn(f"Unknown skeleton of {clip.shape[0]} joints: no bones are drawn. Give it with --layout.")
@@ -142,7 +149,7 @@ def _motion(clip: Clip, layout: Layout | None, rate: float) -> Motion:
     frames, score = slice(int(clip.record["total_frames"])), clip.record.get("keypoint_score")
     keypoint = clip.record["keypoint"][:, frames]
     score = None if score is None else score[:, frames]
-    return motion_of(clip.name, keypoint, layout or layout_for(clip.shape), score, rate)
+    return motion_of(clip.name, keypoint, layout, score, rate)
 
 
 def _about(clip: Clip, classes: tuple[str, ...]) -> list[tuple[str, object]]:

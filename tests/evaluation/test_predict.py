@@ -139,7 +139,7 @@ def test_another_skeleton_is_refused_with_what_to_type(tmp_path):
     path = made(tmp_path / "x.pth")
     with pytest.raises(DataError) as refused:
         predicted(path, write(tmp_path / "x.pkl", two_d(1)))
-    assert "clip000 has 17 joints with 2 coordinates and scores" in refused.value.message
+    assert "clip000 has 17 joints with x, y and a score" in refused.value.message
     assert "expects 25 (ntu) with x, y, z" in refused.value.message
     assert "stgcn predict ntu60-xsub-2d INPUT" in refused.value.hint
     np.save(tmp_path / "hand.npy", np.zeros((5, 21, 3), np.float32))

@@ -46,19 +46,22 @@ class Prepared:
     lost_score: bool = False  # of x, y, z and a score, which no network takes
 
 
-def prepare(clip: Clip, rules: Rules) -> Prepared:
-    """Return the clip as the new file holds it. Raises ValueError, DataError."""
-    prepared = _prepare(clip, rules)
+def prepare(clip: Clip, rules: Rules, kinect: bool | None = None) -> Prepared:
+    """Return the clip as the new file holds it. `kinect`: whether these are Kinect's joints, None: see the clip.
+
+    Raises ValueError, DataError.
+    """
+    prepared = _prepare(clip, rules, clip.is_kinect(rules.options.layout) if kinect is None else kinect)
     most = (
         rules.options.max_persons
     )  # of formats that have more persons than are meant, readers have kept the most seen
     return replace(prepared, clip=prepared.clip.with_persons(most)) if most else prepared
 
 
-def _prepare(clip: Clip, rules: Rules) -> Prepared:
+def _prepare(clip: Clip, rules: Rules, kinect: bool) -> Prepared:
     if clip.raw:
         clip = replace(clip, record={key: clip.record[key] for key in _FOREIGN_KEYS if key in clip.record})
-    kinect = clip.is_kinect(rules.options.layout)
+    kinect = kinect and clip.shape[:2] == KINECT
     if rules.pre_normalize == "ntu" or (rules.pre_normalize == "auto" and clip.raw and kinect):
         return Prepared(clip.pre_normalized(), normalized=True)
     if clip.shape[1] == 3 and clip.shape[2]:
@@ -92,7 +95,7 @@ class Collector:
         """Take in one clip. Raises DataError naming it."""
         try:
             self._check_name(clip)
-            prepared = prepare(clip, self.rules)
+            prepared = prepare(clip, self.rules, None if self.shape is None else self.layout == NTU)
             label, subject = self._label(clip), self._subject(clip)
         except ValueError as error:
             raise DataError(f"{clip.source}: {one_line(clip.name)}: {error}.") from error
@@ -155,7 +158,7 @@ class Collector:
             clip = clip.emptied(self.known_shape)
         self.normalised |= prepared.normalized
         self.without_score += prepared.lost_score
-        if clip.is_kinect(self.rules.options.layout) and not prepared.normalized:
+        if self.layout == NTU and not prepared.normalized:
             self.centred = self.centred and clip.is_centred()
         if clip.gaps:
             self.with_gaps[clip.name] = self.with_gaps.get(clip.name, 0) + clip.gaps

@@ -13,8 +13,11 @@ import numpy as np
 from stgcn_cli.config import presets
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.data import annotations, preflight
+from stgcn_cli.data.axes import summaries
 from stgcn_cli.data.checks import Findings, RecordChecker
 from stgcn_cli.data.locations import beside
+from stgcn_cli.data.readers import recognise
+from stgcn_cli.data.readers.inputs import read_inputs
 from stgcn_cli.data.splits import Split, find_split, open_stores
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.reporter import SILENT, Reporter
@@ -36,6 +39,32 @@ def validate_pickle(path: Path, names: Sequence[str] | None = None, reporter: Re
     return checking.finish(beside(path).classes if names is None else names, read.splits)
 
 
+def is_foreign(path: Path) -> bool:
+    """Whether the file or folder holds clips in another format than annotation pickles."""
+    try:
+        return path.is_dir() or recognise(path) not in (None, "pickle")
+    except OSError:  # told where it is read
+        return False
+
+
+def validate_clips(path: Path, reporter: Reporter = SILENT) -> Findings:
+    """What is wrong with the clips of another format. Raises DataError when there are none."""
+    checking = RecordChecker(Findings(str(path)), has_splits=False, labelled=False)
+
+    def set_aside(place: str, error: DataError) -> None:
+        checking.told.add("error", place, "record", error.message, "")
+
+    understood = []
+    for clip in read_inputs([str(path)], reporter, on_bad=set_aside):
+        checking.look_at(clip.record, checking.told.clips)
+        checking.told.clips += 1
+        understood += [clip.understood] if clip.understood else []
+    for line in summaries(understood):
+        checking.told.add("note", "all clips", "keypoint", line, "")
+    checking.told.add("note", str(path), "record", "no annotation pickle: convert it before training", "")
+    return checking.finish(())
+
+
 @dataclass(frozen=True, kw_only=True)
 class ValidateOptions:
     """What the user asked for."""
@@ -50,6 +79,8 @@ class ValidateOptions:
 def validate(options: ValidateOptions, reporter: Reporter) -> Findings:
     """What is wrong in the file, and with a preset what it would say before training. Raises DataError, UsageError."""
     preset = presets.load(options.preset, options.settings) if options.preset else None
+    if is_foreign(options.file):
+        return validate_clips(options.file, reporter)
     found = validate_pickle(options.file, options.names, reporter)
     if options.verify and not found.count("error"):
         with reporter.progress("verify the store", None) as advance:
@@ -90,6 +121,8 @@ def next_command(options: ValidateOptions, found: Findings) -> str:
     file, beside = shlex.quote(str(options.file)), options.file.with_suffix(".toml")
     if found.count("error"):
         return f"stgcn data validate {file}"
+    if is_foreign(options.file):
+        return f"stgcn data convert {file} --out {shlex.quote(str(options.file.with_suffix('.pkl')))}"
     preset = options.preset or (str(beside) if beside.is_file() else _shipped_for(options.file.stem))
     if preset is None:
         return f"stgcn data convert {file} --out {shlex.quote(str(options.file.with_stem(options.file.stem + '_own')))}"

@@ -102,8 +102,19 @@ def clips_in(array: np.ndarray, options: Options, name: str, labels: Any = None)
     Raises DataError, ValueError where the axes or the values of a joint cannot be told.
     """
     _check_numbers(array)
-    reading = axes.understand(array, options.axes, options.joints, options.score_last)
+    reading = _understand(array, options.axes, options)
     yield from _clips(array, reading, options, name, labels)
+
+
+def _understand(array: np.ndarray, order: str | None, options: Options) -> axes.Reading:
+    """How the array is to be read. Raises DataError where that cannot be told, or it has other joints than --layout."""
+    has_persons = options.max_persons is not None and not options.layout_is_model
+    try:
+        return axes.understand(array, order, options.joints, options.score_last, has_persons)
+    except DataError:
+        if options.joints is None or not options.layout_is_model:
+            raise
+        return axes.understand(array, order, None, options.score_last, has_persons)
 
 
 def _clips(
@@ -194,7 +205,7 @@ def _joints_in(found: Mapping[str, np.ndarray], options: Options) -> str:
     for name, array in found.items():
         try:
             _check_numbers(array)
-            axes.understand(array, options.axes, options.joints, options.score_last)
+            _understand(array, options.axes, options)
             fitting.append(name)
         except (DataError, ValueError) as error:
             causes[name] = str(error)
@@ -215,7 +226,7 @@ def _documented(found: dict[str, np.ndarray], options: Options, name: str) -> It
     order = options.axes
     if order is None and keypoint.ndim in _DOCUMENTED and keypoint.shape[-1] in (2, 3) and score is not None:
         order = _DOCUMENTED[keypoint.ndim]
-    reading = axes.understand(keypoint, order, options.joints, options.score_last)
+    reading = _understand(keypoint, order, options)
     several = "N" in reading.order
     if score is not None:
         options = replace(options, score_last=False)

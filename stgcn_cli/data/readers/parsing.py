@@ -34,6 +34,7 @@ class Options:
     layout: Layout | None = None
     axes: str | None = None
     score_last: bool | None = None
+    layout_is_model: bool = False  # the layout is that of a model, not one the user named: files may have another one
 
     @property
     def most_persons(self) -> int:
@@ -42,7 +43,7 @@ class Options:
 
     @property
     def joints(self) -> int | None:
-        """Those of the layout that the user named."""
+        """Those of the layout."""
         return len(self.layout.joints) if self.layout else None
 
 
