@@ -61,7 +61,8 @@ def _rows(file: Path) -> list[np.ndarray]:
         try:
             row = np.array([float(word) for word in line.split()], np.float64)
         except ValueError as error:
-            raise ValueError(f"{file.name}: line {number}: {str(error)[:80]}") from error
+            word = str(error).rpartition(": ")[2].removeprefix("b")
+            raise ValueError(f"{file.name}: line {number}: {word:.40} is not a number") from error
         if 0 < len(row) < _BOX:
             raise ValueError(f"{file.name}: line {number} has {len(row)} numbers, expected class, box and joints")
         if len(row):
