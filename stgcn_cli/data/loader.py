@@ -142,7 +142,7 @@ class Clips:
             return self.body.apply(x, index)
         x = x.float()  # before any arithmetic: float16 pixels would be rounded once more
         if self.image_sizes is not None:
-            return _normalised(x, self.image_sizes[index].to(self.device))
+            return normalised(x, self.image_sizes[index].to(self.device))
         if self.boxes is not None:
             return torch.where((starts > 0)[..., None, None].to(x.device), self.boxes.apply(x, index), 0)
         return x
@@ -184,7 +184,7 @@ def _image_sizes(sizes: np.ndarray, data: DataConfig) -> np.ndarray:
     return reference.copy() if data.image_size == "reference" else np.where(sizes > 0, sizes, reference)
 
 
-def _normalised(x: Tensor, sizes: Tensor) -> Tensor:
+def normalised(x: Tensor, sizes: Tensor) -> Tensor:
     """Pixels relative to the image: (x - width/2) / width, (y - height/2) / height, score - 0.5 where there is one."""
     height, width = sizes[:, 0].float(), sizes[:, 1].float()
     one = torch.ones_like(width)
