@@ -20,6 +20,7 @@ from stgcn_cli.cli.demo import demo
 from stgcn_cli.cli.doctor import doctor
 from stgcn_cli.cli.download import download_command
 from stgcn_cli.cli.evaluate import evaluate
+from stgcn_cli.cli.export import export
 from stgcn_cli.cli.fuse import fuse
 from stgcn_cli.cli.options import join_values
 from stgcn_cli.cli.predict import predict
@@ -50,6 +51,7 @@ app.command("train", cls=Command)(train)
 app.command("eval", cls=Command)(evaluate)
 app.command("fuse", cls=Command)(fuse)
 app.command("predict", cls=Command)(predict)
+app.command("export", cls=Command)(export)
 app.command("view", cls=Command)(view)
 app.command("runs", cls=Command)(runs)
 app.command("report", cls=Command)(report)

@@ -110,6 +110,12 @@ class Clips:
         x = self._network_input(index.repeat_interleave(len(time) // len(index)), time, draws)
         return x.permute(0, 4, 2, 3, 1).float().to(self.dtype), labels
 
+    def stored(self, index: Tensor) -> Tensor:
+        """(N, M, T, V, C) float32 as stored, of the clips `index`, all of one length."""
+        starts = self.starts[index][..., None]
+        rows = torch.where(starts > 0, starts + torch.arange(int(self.lengths[index[0]])), 0)
+        return self.frames[rows].float()
+
     def _times(self, index: Tensor, draws: Draws | None) -> Tensor:
         """(N * K, T) frames of the clips that are shown."""
         lengths, length = self.lengths[index], self.clip_len or int(self.lengths[index[0]])

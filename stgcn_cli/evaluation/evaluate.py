@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from stgcn_cli.config.schema import Preset
 from stgcn_cli.data import preflight
 from stgcn_cli.data.locations import find_pickles
 from stgcn_cli.data.splits import find_split, open_stores
@@ -9,7 +10,8 @@ from stgcn_cli.evaluation import score
 from stgcn_cli.evaluation.score import EvalPlan, EvalResult
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.runs import checkpoint as checkpoints
-from stgcn_cli.runs.resolve import EvalOptions, locate, preset_of
+from stgcn_cli.runs import exported
+from stgcn_cli.runs.resolve import EvalOptions, locate, preset_of, with_metrics
 from stgcn_cli.runtime.distributed import LaunchConfig, resolve_device
 from stgcn_cli.runtime.precision import resolve_precision
 from stgcn_cli.runtime.rendezvous import failing_together
@@ -23,8 +25,7 @@ def evaluate(wishes: EvalOptions, reporter: Reporter) -> EvalResult | None:
         reporter = reporter if place.is_first else SILENT
         precision = resolve_precision(wishes.precision, device, training=False)
         path = locate(wishes, reporter)
-        read = checkpoints.read(path)
-        preset = preset_of(read, wishes, reporter)
+        preset = exported_preset(path, wishes) or preset_of(checkpoints.read(path), wishes, reporter)
         wanted = wishes.split or preset.data.val
         pickles = tuple(find_pickles(preset.data.dataset, (wanted,), wishes.data))
         with reporter.progress("read the annotations", None) as advance:
@@ -35,7 +36,7 @@ def evaluate(wishes: EvalOptions, reporter: Reporter) -> EvalResult | None:
             reporter.warn(warning)
         plan = EvalPlan(
             preset=preset,
-            checkpoint=read.path,
+            checkpoint=path,
             pickles=pickles,
             split=wanted,
             precision=precision,
@@ -43,6 +44,14 @@ def evaluate(wishes: EvalOptions, reporter: Reporter) -> EvalResult | None:
             reporter=reporter,
         )
     return score.evaluate(plan, place)
+
+
+def exported_preset(path: Path, wishes: EvalOptions) -> Preset | None:
+    """The preset of an exported model; None for a checkpoint. Raises UsageError for what an export cannot change."""
+    if not exported.is_exported(path):
+        return None
+    exported.check_options(wishes)
+    return with_metrics(exported.read(path).about.preset, wishes)
 
 
 def place_for_pictures(checkpoint: Path, out: Path | None, split: str) -> Path:

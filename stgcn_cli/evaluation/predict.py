@@ -32,7 +32,7 @@ from stgcn_cli.evaluation.results import Predictions
 from stgcn_cli.evaluation.score import check_scores, default_batch_size, score_clips
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.models import build_model
-from stgcn_cli.runs import checkpoint, resolve
+from stgcn_cli.runs import checkpoint, exported, resolve
 from stgcn_cli.runs.checkpoint import Checkpoint
 from stgcn_cli.runtime.distributed import World, resolve_device
 from stgcn_cli.runtime.memory import tune_allocator
@@ -64,8 +64,10 @@ class Predictor:
         ready = self._adapted([given])
         return self.oddities(facts_of(_store(ready, [given]), ready, self.preset))
 
-    def answer(self, inputs: Sequence[Clip]) -> tuple[np.ndarray, list[Facts]]:
-        """Logits (N, classes) and the facts of every clip."""
+    def answer(
+        self, inputs: Sequence[Clip], features: dict[int, torch.Tensor] | None = None
+    ) -> tuple[np.ndarray, list[Facts]]:
+        """Logits (N, classes) and the facts of every clip; `features` receives those of each clip by its index."""
         ready = self._adapted(inputs)
         store = _store(ready, inputs)
         split = Split("inputs", store, np.arange(len(store)))
@@ -73,6 +75,7 @@ class Predictor:
         scores = score_clips(
             self.model, clips, world=World(0, 1, self.device), precision=self.precision,
             batch_size=self.batch_size or default_batch_size(clips), advance=lambda n: None,
+            features=features,
         )  # fmt: skip
         if clips.gives_probabilities:  # logits of the same softmax
             scores = scores.clamp(min=torch.finfo(scores.dtype).tiny).log()
@@ -93,6 +96,12 @@ class Predictor:
             return dataclasses.replace(options, max_persons=persons)
         layout = presets.layout_of(self.preset)
         return dataclasses.replace(options, max_persons=persons, layout=layout, layout_is_model=True)
+
+    def embed(self, inputs: Sequence[Clip]) -> tuple[np.ndarray, np.ndarray, list[Facts]]:
+        """Logits (N, classes), features (N, 256) and the facts of every clip."""
+        features: dict[int, torch.Tensor] = {}
+        logits, facts = self.answer(inputs, features)
+        return logits, np.stack([features[index].numpy() for index in range(len(inputs))]), facts
 
     def oddities(self, facts: Sequence[Facts]) -> list[str]:
         """What is far from what the model was trained on, once a kind."""
@@ -119,7 +128,16 @@ def load(
     )
     where = resolve_device(device, 1)
     precision = resolve_precision(wishes.precision, where, training=False)
-    read = checkpoint.read(resolve.locate(wishes, reporter))
+    path = resolve.locate(wishes, reporter)
+    if exported.is_exported(path):
+        exported.check_options(wishes)
+        program = exported.read(path, where)
+        about = program.about
+        trained_on, on = parse_statistics(about.trained_on), torch.device("cpu")
+        return Predictor(
+            program, about.preset, about.classes, trained_on, on, batch_size=wishes.batch_size, image_size=image_size
+        )
+    read = checkpoint.read(path)
     preset = _sized_by_the_data(resolve.preset_of(read, wishes, reporter), read, wishes)
     tune_allocator()
     set_up(precision, deterministic=False)

@@ -20,7 +20,8 @@ from stgcn_cli.evaluation import metrics
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.io.text import one_line
 from stgcn_cli.models import build_model, recognise
-from stgcn_cli.runs import checkpoint
+from stgcn_cli.runs import checkpoint, exported
+from stgcn_cli.runs.exported import ExportedModel
 from stgcn_cli.runtime.distributed import LaunchConfig, World, launch
 from stgcn_cli.runtime.memory import tune_allocator
 from stgcn_cli.runtime.precision import computing, dtype_of, set_up
@@ -30,17 +31,28 @@ FRAMES_IN_BATCH = {"cpu": 16 * 300, "cuda": 128 * 300}  # person-free frames of 
 
 @torch.inference_mode()
 def score_clips(
-    model: nn.Module, clips: Clips, *, world: World, precision: str, batch_size: int, advance: Callable[[int], Any]
+    model: nn.Module,
+    clips: Clips,
+    *,
+    world: World,
+    precision: str,
+    batch_size: int,
+    advance: Callable[[int], Any],
+    features: dict[int, Tensor] | None = None,
 ) -> Tensor:
     """Scores (N, classes) of all clips, on every rank; each rank computes its share and no clip twice.
 
     They are logits; with uniform sampling the probabilities, averaged over the samples of a clip, as in PYSKL.
+    Where `features` is given it receives those of each clip (256,), by its index.
     """
     model.eval()
     scores: Tensor | None = None
-    for index in _batches(clips, batch_size, world):
+    for index in _batches(clips, batch_size, world, is_exported=isinstance(model, ExportedModel)):
         with computing(precision, world.device):
-            logits = model(clips.batch(index)[0])
+            logits, found = _outputs(model, clips, index, features is not None)
+        if features is not None and found is not None:
+            means = found.float().unflatten(0, (len(index), -1)).mean(1).cpu()
+            features |= dict(zip(index.tolist(), means, strict=True))
         if scores is None:
             scores = torch.zeros(len(clips), logits.shape[1], dtype=dtype_of(precision), device=world.device)
         if clips.gives_probabilities:
@@ -54,6 +66,16 @@ def score_clips(
     return scores
 
 
+def _outputs(model: nn.Module, clips: Clips, index: Tensor, with_features: bool) -> tuple[Tensor, Tensor | None]:
+    if isinstance(model, ExportedModel):
+        return model.answer(clips, index)
+    x = clips.batch(index)[0]
+    if not with_features:
+        return model(x), None
+    features = model.features(x)  # type: ignore[operator]
+    return model.cls_head(features), features  # type: ignore[operator]
+
+
 def _classes(model: nn.Module) -> int:
     state = model.state_dict()
     keys = recognise(state)
@@ -61,10 +83,10 @@ def _classes(model: nn.Module) -> int:
     return keys.num_classes(state)
 
 
-def _batches(clips: Clips, batch_size: int, world: World) -> Iterator[Tensor]:
-    """This rank's clips, `batch_size` at a time; with clip_len absent only clips of one length go together."""
+def _batches(clips: Clips, batch_size: int, world: World, is_exported: bool = False) -> Iterator[Tensor]:
+    """This rank's clips, `batch_size` at a time; with clip_len absent, or exported, only clips of one length go together."""
     mine = torch.arange(world.rank, len(clips), world.size)
-    if clips.clip_len is not None:
+    if clips.clip_len is not None and not is_exported:
         yield from mine.split(batch_size)
         return
     lengths = clips.lengths.cpu()[mine]
@@ -127,9 +149,13 @@ def evaluate_in_world(plan: EvalPlan, world: World) -> EvalResult:
     tune_allocator()
     set_up(plan.precision, deterministic=False)
     split = find_split(open_stores(plan.pickles), plan.split, whole_lists=True)
-    model = build_model(plan.preset)
-    checkpoint.load_into(model, checkpoint.read(plan.checkpoint))
-    model.to(world.device, dtype_of(plan.precision))
+    model: nn.Module
+    if exported.is_exported(plan.checkpoint):
+        model = exported.read(plan.checkpoint, world.device.type)
+    else:
+        model = build_model(plan.preset)
+        checkpoint.load_into(model, checkpoint.read(plan.checkpoint))
+        model.to(world.device, dtype_of(plan.precision))
     clips = Clips.of(split, plan.preset, world.device, dtype_of(plan.precision), plan.preset.eval.clips)
     with plan.reporter.progress("evaluate", len(clips), shown=world.is_first) as advance:
         scores = score_clips(

@@ -18,11 +18,13 @@ from stgcn_cli.config import presets
 from stgcn_cli.errors import CheckpointError, UsageError
 from stgcn_cli.io.files import atomic_write, is_stream
 from stgcn_cli.io.outputs import OutputRule
+from stgcn_cli.io.text import nearest
 from stgcn_cli.models.agcn import AGCN
 from stgcn_cli.runs import agcn_names
 from stgcn_cli.runs.checkpoint import Checkpoint
 
 FORMS = ("mmaction2", "2s-agcn")
+SUFFIXES = (".pth", ".pt", ".ckpt", ".tar")  # all of them torch's own archive
 
 
 def convert(
@@ -39,6 +41,11 @@ def convert(
     With `publish` the name gets the first 8 hex digits of the file's sha256, as published names have. Raises
     UsageError when that name is taken, CheckpointError when the optimizer state is asked for and absent.
     """
+    if not is_stream(out) and out.suffix.lower() not in SUFFIXES:
+        raise UsageError(
+            f"{out}: checkpoints are written as {', '.join(SUFFIXES)}.{nearest(out.suffix, SUFFIXES)}",
+            f"For other programs: stgcn export {read.path} --out {out.with_suffix('.onnx')}",
+        )
     if optimizer and (publish or form != FORMS[0]):
         other = "--publish" if publish else f"--form {form}"
         raise UsageError(f"--optimizer and {other} exclude each other.", "Such files have no optimizer state.")

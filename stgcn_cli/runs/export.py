@@ -9,6 +9,7 @@ import contextlib
 import io
 import json
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -82,17 +83,20 @@ class Program(nn.Module):
     `image_size` (N, 2) is height and width in pixels, where the preset divides by each record's own.
     """
 
+    parent: Tensor
+
     def __init__(self, network: nn.Module, preset: Preset) -> None:
         super().__init__()
         data = preset.data
-        self.network, self.whole, self.data = network, is_whole(preset), data
+        self.network: Any = network
+        self.whole, self.data = is_whole(preset), data
         self.register_buffer("parent", torch.tensor(streams.parents(presets.layout_of(preset))), persistent=False)
 
     def forward(self, keypoints: Tensor, image_size: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Logits and features."""
         x = self.prepare(keypoints, image_size) if self.whole else keypoints
         features = self.network.features(x.permute(0, 4, 2, 3, 1))
-        return self.network.cls_head(features), features
+        return self.network.cls_head(features).float(), features.float()
 
     def prepare(self, x: Tensor, image_size: Tensor | None) -> Tensor:
         """What the loader does to clips of one length."""
@@ -130,7 +134,7 @@ def exported(program: Program, preset: Preset) -> "torch.export.ExportedProgram"
     clips = torch.export.Dim("clips")
     axes: dict[int, Any] = {0: clips}
     if is_whole(preset):
-        axes[2] = torch.export.Dim("frames", min=4, max=1_000_000) if preset.data.clip_len is None else _FRAMES
+        axes[2] = torch.export.Dim("frames", min=8, max=1_000_000) if preset.data.clip_len is None else _FRAMES
     shapes = (axes, {0: clips}) if takes_size(preset) else (axes,)
     with _quiet(), torch.no_grad():
         return torch.export.export(program.eval(), example(preset), dynamic_shapes=shapes)
@@ -181,6 +185,17 @@ def with_metadata(model: Any, about: Mapping[str, str]) -> bytes:
     for key, value in about.items():
         model.metadata_props.add(key=key, value=value)
     return model.SerializeToString()
+
+
+def int8(model: bytes, about: Mapping[str, str]) -> bytes:
+    """An ONNX model with weights in 8 bits and activations quantised as they come (dynamic quantisation)."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        out = f"{folder}/model.onnx"
+        quantize_dynamic(onnx.load_from_string(model), out, per_channel=True, weight_type=QuantType.QInt8)
+        return with_metadata(onnx.load(out), about)
 
 
 def require_packages() -> None:

@@ -66,9 +66,14 @@ def preset_of(read: "Checkpoint", wishes: EvalOptions, reporter: Reporter) -> Pr
         preset = presets.load(found.presets[0], wishes.settings)
         reporter.note(f"Preset {preset.name}, told by {found.told_by}. Another is chosen with --preset.")
         _warn_of_length(read, preset, reporter)
-    if wishes.metrics:
-        preset = dataclasses.replace(preset, eval=dataclasses.replace(preset.eval, metrics=wishes.metrics))
-    return preset
+    return with_metrics(preset, wishes)
+
+
+def with_metrics(preset: Preset, wishes: EvalOptions) -> Preset:
+    """The preset with the metrics asked for, where some were."""
+    if not wishes.metrics:
+        return preset
+    return dataclasses.replace(preset, eval=dataclasses.replace(preset.eval, metrics=wishes.metrics))
 
 
 def _warn_of_length(read: "Checkpoint", preset: Preset, reporter: Reporter) -> None:

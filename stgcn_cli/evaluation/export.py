@@ -1,0 +1,192 @@
+"""`stgcn export`: write a recogniser as ONNX or .pt2, after comparing what is to be written with torch.
+
+Shapes: N clips.
+"""
+
+import copy
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stgcn_cli.config.schema import Preset
+from stgcn_cli.data.loader import Clips
+from stgcn_cli.data.locations import find_pickles
+from stgcn_cli.data.splits import Split, find_split, open_stores
+from stgcn_cli.errors import RunError, UsageError
+from stgcn_cli.evaluation import metrics
+from stgcn_cli.evaluation.predict import Predictor, load
+from stgcn_cli.evaluation.score import default_batch_size, score_clips
+from stgcn_cli.io.files import atomic_write
+from stgcn_cli.io.reporter import Reporter
+from stgcn_cli.io.text import nearest
+from stgcn_cli.runs import export, exported
+from stgcn_cli.runs.exported import ExportedModel
+from stgcn_cli.runs.resolve import EvalOptions
+from stgcn_cli.runtime.distributed import World
+
+SUFFIXES = (".onnx", ".pt2")
+LIMIT = 1e-4  # largest difference of a logit from torch's in float32
+_REAL = 64  # clips of a data set that are compared
+_DRAWN = ((1, 9), (3, 40), (2, 350))  # clips, frames
+Run = Callable[..., tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """What to write. With `data` real clips are compared, too, and the accuracy of a reduced precision is measured."""
+
+    model: EvalOptions
+    out: Path
+    half: bool = False
+    int8: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Precision of the weights."""
+        return "float16" if self.half else "int8" if self.int8 else "float32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What was written: size in bytes, largest differences of logits, accuracies (fractions) where they were measured."""
+
+    path: Path
+    kind: str
+    size: int
+    inputs: dict[str, list[Any]]
+    difference_random: float
+    difference_real: float | None = None
+    real_clips: int = 0
+    accuracy_torch: float | None = None
+    accuracy: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        return self.__dict__ | {"path": str(self.path), "limit": LIMIT if self.kind == "float32" else None}
+
+
+def check_options(options: ExportOptions) -> None:
+    """Raise UsageError for a name or a combination that cannot be written."""
+    suffix = options.out.suffix
+    if suffix not in SUFFIXES:
+        raise UsageError(
+            f"--out {options.out}: models are exported as {' or '.join(SUFFIXES)}.{nearest(suffix, SUFFIXES)}",
+            f"For example: --out {options.out.with_suffix('.onnx')}",
+        )
+    if options.half and options.int8:
+        raise UsageError("--half and --int8 exclude each other.", "Export twice, with two names.")
+    if suffix == ".pt2" and (options.half or options.int8):
+        raise UsageError("--half and --int8 are for .onnx.", f"For example: --out {options.out.with_suffix('.onnx')}")
+    if suffix == ".onnx":
+        export.require_packages()
+    if exported.is_exported(options.model.checkpoint):
+        raise UsageError(f"{options.model.checkpoint} is an exported model already.", "Give a checkpoint.")
+
+
+def write(options: ExportOptions, reporter: Reporter) -> Exported:
+    """Export; the file appears only when it computes what torch computes. Raises RunError above LIMIT."""
+    check_options(options)
+    predictor = load(options.model.checkpoint, "cpu", reporter, options.model)
+    split = _split(predictor.preset, options.model) if options.model.data else None
+    with reporter.progress(f"export {options.out.name}", None):
+        content, run = _content(predictor, options)
+    program = export.Program(predictor.model, predictor.preset).eval()
+    random = max(_apart(run, program, export.example(predictor.preset, *drawn)) for drawn in _DRAWN)
+    measured: dict[str, Any] = {"difference_random": random}
+    if split is not None and options.out.suffix == ".onnx":
+        measured |= _on_data(predictor, ExportedModel(content, str(options.out)), split, options)
+    elif split is not None:
+        measured |= _recorded_on_data(predictor, run, split)
+    _enforce(options, measured)
+    with atomic_write(options.out) as stream:
+        stream.write(content)
+    inputs = {name: list(shape) for name, shape in _inputs(predictor.preset).items()}
+    return Exported(path=options.out, kind=options.kind, size=len(content), inputs=inputs, **measured)
+
+
+def _inputs(preset: Preset) -> dict[str, tuple[Any, ...]]:
+    shapes = [each.shape for each in export.example(preset)]
+    frames: Any = "T" if export.is_whole(preset) else shapes[0][2]
+    found: dict[str, tuple[Any, ...]] = {export.INPUT: ("N", shapes[0][1], frames, *shapes[0][3:])}
+    return found | ({export.SIZE: ("N", 2)} if export.takes_size(preset) else {})
+
+
+def _content(predictor: Predictor, options: ExportOptions) -> tuple[bytes, Run]:
+    """The bytes of the file, and what runs them."""
+    preset, network = predictor.preset, copy.deepcopy(predictor.model)
+    about = export.metadata(preset, predictor.classes, predictor.trained_on) | {"precision": options.kind}
+    program = export.Program(network.half() if options.half else network, preset).eval()
+    if options.out.suffix == ".pt2":
+        content = export.pt2(program, preset, about)
+        return content, torch.export.load(io.BytesIO(content)).module()
+    content = export.onnx(program, preset, about)
+    if options.int8:
+        content = export.int8(content, about)
+    return content, ExportedModel(content, str(options.out)).run
+
+
+@torch.no_grad()
+def _apart(run: Run, program: export.Program, inputs: tuple[Tensor, ...]) -> float:
+    """Largest difference of a logit."""
+    return float((run(*inputs)[0] - program(*inputs)[0]).abs().max())
+
+
+def _split(preset: Preset, options: EvalOptions) -> Split:
+    wanted = options.split or preset.data.val
+    pickles = tuple(find_pickles(preset.data.dataset, (wanted,), options.data))
+    return find_split(open_stores(pickles), wanted, whole_lists=options.split is None)
+
+
+def _on_data(predictor: Predictor, model: ExportedModel, split: Split, options: ExportOptions) -> dict[str, Any]:
+    """Compare on clips of a data set: the first ones in float32, all of them where accuracy may be lost."""
+    count = _REAL if options.kind == "float32" else len(split.indices)
+    some = Split(split.name, split.store, split.indices[:count])
+    ours, theirs = (_scores(each, some, predictor) for each in (predictor.model, model))
+    found: dict[str, Any] = {"difference_real": float(np.abs(ours - theirs).max()), "real_clips": len(some.indices)}
+    known = some.labels >= 0
+    if options.kind != "float32" and known.any():
+        for name, scores in (("accuracy_torch", ours), ("accuracy", theirs)):
+            found[name] = metrics.measure(scores[known], some.labels[known], ("top_k_accuracy",))["top1_acc"]
+    return found
+
+
+def _scores(model: torch.nn.Module, split: Split, predictor: Predictor) -> np.ndarray:
+    clips = Clips.of(split, predictor.preset, torch.device("cpu"), samples=predictor.preset.eval.clips)
+    world = World(0, 1, torch.device("cpu"))
+    scores = score_clips(
+        model, clips, world=world, precision="float32", batch_size=default_batch_size(clips), advance=lambda n: None
+    )
+    return scores.numpy()
+
+
+@torch.no_grad()
+def _recorded_on_data(predictor: Predictor, run: Run, split: Split) -> dict[str, Any]:
+    """What `_on_data` does in float32, clip by clip, for a program that torch runs."""
+    some = Split(split.name, split.store, split.indices[:_REAL])
+    clips = Clips.of(some, predictor.preset, torch.device("cpu"), samples=predictor.preset.eval.clips)
+    apart = []
+    for index in torch.arange(len(some.indices)).split(1):
+        x = clips.batch(index)[0]
+        if export.is_whole(predictor.preset):
+            given = (clips.stored(index),)
+            given += (clips.image_sizes[index].float(),) if export.takes_size(predictor.preset) else ()  # type: ignore[index,assignment]
+        else:
+            given = (x.permute(0, 4, 2, 3, 1),)
+        apart.append(float((run(*given)[0] - predictor.model(x)).abs().max()))
+    return {"difference_real": max(apart), "real_clips": len(apart)}
+
+
+def _enforce(options: ExportOptions, measured: dict[str, Any]) -> None:
+    found = max(measured["difference_random"], measured.get("difference_real") or 0.0)
+    if np.isfinite(found) and (options.kind != "float32" or found <= LIMIT):
+        return
+    raise RunError(
+        f"{options.out} was not written: its logits differ from those of torch by {found:.2g}; at most {LIMIT:g} is expected.",
+        "Please report this with the versions that `stgcn doctor` prints.",
+    )

@@ -1,0 +1,121 @@
+"""An ONNX file that `stgcn export` wrote, ready to be asked: needs onnxruntime, and nothing in the file is code.
+
+Shapes: N clips, M persons, T frames, V joints, C values of a joint.
+"""
+
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stgcn_cli.config import presets
+from stgcn_cli.config.schema import Preset
+from stgcn_cli.data.loader import Clips
+from stgcn_cli.errors import CheckpointError, UsageError
+from stgcn_cli.io.text import printable
+from stgcn_cli.runs.export import INPUT, INSTALL, SIZE
+from stgcn_cli.runs.resolve import EvalOptions
+
+SUFFIX = ".onnx"
+
+
+@dataclass(frozen=True)
+class About:
+    """Metadata of the file."""
+
+    preset: Preset
+    classes: list[str]
+    trained_on: Mapping[str, Any]
+    is_prepared: bool  # the program takes clips as the loader prepares them
+
+
+class ExportedModel(nn.Module):
+    """A program in an ONNX file. Raises CheckpointError for one that is damaged or of another origin."""
+
+    def __init__(self, content: bytes, name: str, device: str = "cpu") -> None:
+        super().__init__()
+        self.session, self.name = _session(content, name, device), name
+        self.about = _about(self.session.get_modelmeta().custom_metadata_map, name)
+        self.takes_size = SIZE in [each.name for each in self.session.get_inputs()]
+
+    def answer(self, clips: Clips, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (N * K, classes) and features (N * K, 256) of the clips `index`, which are of one length unless prepared."""
+        if self.about.is_prepared:
+            return self.run(clips.batch(index)[0].permute(0, 4, 2, 3, 1))
+        return self.run(clips.stored(index), None if clips.image_sizes is None else clips.image_sizes[index])
+
+    def run(self, keypoints: Tensor, image_size: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits and features of keypoints (N, M, T, V, C). Raises CheckpointError where they do not fit the program."""
+        given = {INPUT: keypoints.float().contiguous().numpy()}
+        if self.takes_size:
+            assert image_size is not None
+            given[SIZE] = image_size.float().numpy()
+        try:
+            logits, features = self.session.run(["logits", "features"], given)
+        except Exception as error:  # onnxruntime has many of its own
+            raise CheckpointError(f"{self.name} cannot compute these clips: {printable(error)[:300]}") from error
+        return torch.from_numpy(np.asarray(logits)), torch.from_numpy(np.asarray(features))
+
+
+def is_exported(word: str | Path) -> bool:
+    """Whether the name is that of an ONNX file."""
+    return Path(word).suffix.lower() == SUFFIX
+
+
+def check_options(wishes: EvalOptions) -> None:
+    """Raise UsageError for options that would change what is fixed in an exported program."""
+    fixed = {
+        "--preset": wishes.preset,
+        "--set": wishes.settings,
+        "--precision": wishes.precision not in ("auto", "float32"),
+    }
+    if asked := [name for name, value in fixed.items() if value]:
+        raise UsageError(
+            f"{asked[0]} does not apply to an exported model: its preset and precision are fixed.",
+            "Give the option to: stgcn export CHECKPOINT --out model.onnx",
+        )
+
+
+def read(path: Path, device: str = "cpu") -> ExportedModel:
+    """The program in a file. Raises CheckpointError, UsageError where onnxruntime is missing."""
+    try:
+        return ExportedModel(path.read_bytes(), str(path), device)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _session(content: bytes, name: str, device: str) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UsageError(f"{name} needs a package that is not installed: onnxruntime.", INSTALL) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
+    there = onnxruntime.get_available_providers()
+    if device == "cuda" and "CUDAExecutionProvider" not in there:
+        raise UsageError("This onnxruntime computes on the CPU only.", "Install onnxruntime-gpu, or use --device cpu.")
+    wanted = ["CUDAExecutionProvider"] * (device == "cuda") + ["CPUExecutionProvider"]
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=wanted)
+    except Exception as error:  # a damaged file can make it raise anything
+        raise CheckpointError(f"{name} is damaged, or not an ONNX file: {printable(error)[:200]}") from error
+
+
+def _about(found: Mapping[str, str], name: str) -> About:
+    """The metadata. Raises CheckpointError."""
+    hint = "Expected a file written by: stgcn export CHECKPOINT --out model.onnx"
+    if "preset" not in found:
+        raise CheckpointError(f"{name} was not written by stgcn export: it has no preset in its metadata.", hint)
+    preset = presets.from_text(found["preset"].encode(), name, "model")
+    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+        classes, about = json.loads(found["classes"]), json.loads(found["input"])
+        trained_on = json.loads(found.get("trained_on", "{}"))
+        if isinstance(trained_on, dict) and len(classes) == preset.model.num_classes:
+            return About(preset, [str(each) for each in classes], trained_on, bool(about["prepared"]))
+    raise CheckpointError(f"{name}: its metadata are damaged.", hint)

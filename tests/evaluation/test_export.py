@@ -1,0 +1,151 @@
+"""Exports compute what torch computes: every network and stream, in predictions and evaluations, or they are not written."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from stgcn_cli.config import presets
+from stgcn_cli.errors import CheckpointError, RunError, UsageError
+from stgcn_cli.evaluation import export as exporting
+from stgcn_cli.evaluation.export import ExportOptions, write
+from stgcn_cli.evaluation.predict import load
+from stgcn_cli.io.reporter import SILENT
+from stgcn_cli.models import MODELS
+from stgcn_cli.runs import export
+from stgcn_cli.runs.resolve import EvalOptions
+from tests.conftest import make_records
+from tests.factories import checkpoints
+
+onnxruntime = pytest.importorskip("onnxruntime")
+STREAMS = ("joint", "bone", "joint-motion", "bone-motion")
+NETWORKS = {"stgcn": (), "agcn": ("model.name=agcn", "model.partition=agcn"),
+            "stgcnpp": ("model.name=stgcnpp", "model.partition=pyskl")}  # fmt: skip
+
+
+def written(folder, preset="ntu60-xsub-3d", settings=checkpoints.SMALL, name="model.onnx", data=None, **more):
+    """A checkpoint, what was exported of it, and the report."""
+    path = checkpoints.made(folder / "model.pth", preset, settings)
+    model = EvalOptions(checkpoint=str(path), data=(data,) if data else ())
+    return path, write(ExportOptions(model=model, out=folder / name, **more), SILENT)
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+@pytest.mark.slow
+def test_every_network_and_stream(tmp_path, name, stream, suffix):
+    settings = (*checkpoints.SMALL, *NETWORKS[name], f"data.stream={stream}", "data.num_person=2")
+    data = checkpoints.write(tmp_path / "ntu60_val.pkl", make_records(12))
+    _, report = written(tmp_path, settings=settings, name=f"model{suffix}", data=data)
+    assert max(report.difference_random, report.difference_real) < 1e-4 and report.path.stat().st_size == report.size
+
+
+@pytest.mark.parametrize(("channels", "size"), [("xys", "record"), ("xy", "reference"), ("xyz", "reference")])
+@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("length", ["9", "none"])
+def test_what_comes_before_the_network_is_what_the_loader_does(channels, size, stream, length):
+    from stgcn_cli.data.loader import Clips
+    from stgcn_cli.data.splits import Split
+    from stgcn_cli.data.store import store_of
+
+    settings = [f"data.channels={channels}", f"data.stream={stream}", f"data.image_size={size}",
+                f"data.clip_len={length}"]  # fmt: skip
+    preset = presets.load("ntu60-xsub-3d" if channels == "xyz" else "ntu60-xsub-2d", settings)
+    records = make_records(3, joints=17, persons=2) if channels != "xyz" else make_records(3, persons=2)
+    for record in records:
+        record |= {"keypoint": record["keypoint"][:, :8], "total_frames": 8, "img_shape": (480, 640)}
+        if channels != "xyz":
+            record["keypoint_score"] = np.ones(record["keypoint"].shape[:3], np.float32)
+            record["keypoint"] = 100 * record["keypoint"][..., :2] + 300
+        if channels == "xy":
+            del record["keypoint_score"]
+    store = store_of(records, "drawn")
+    clips = Clips.of(Split("all", store, np.arange(3)), preset, torch.device("cpu"))
+    index = torch.arange(3)
+    sizes = clips.image_sizes if export.takes_size(preset) else None
+    found = export.Program(torch.nn.Identity(), preset).prepare(clips.stored(index), sizes)
+    torch.testing.assert_close(found.permute(0, 4, 2, 3, 1), clips.batch(index)[0], rtol=0, atol=0)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """One export for several tests: it takes seconds."""
+    folder = tmp_path_factory.mktemp("export")
+    data = checkpoints.write(folder / "ntu60_val.pkl", make_records(6))
+    return (*written(folder, data=data), data)
+
+
+def test_predictions_and_evaluations_of_an_export(tmp_path, stgcn, whole):
+    path, report, data = whole
+    assert report.real_clips == 6 and report.difference_real < 1e-4
+    np.save(tmp_path / "clip.npy", make_records(1)[0]["keypoint"])
+    for words in (["predict", "clip.npy", "--json"], ["eval", "--data", data, "--json", "--no-report"]):
+        values = []
+        for model in (path, report.path):
+            done = stgcn(words[0], model, *words[1:], *(["--device", "cpu"] if words[0] == "eval" else []))
+            assert done.code == 0, done.err
+            values.append(json.loads(done.out))
+        assert str(values[0].get("clips")) == str(values[1].get("clips"))
+    refused = stgcn("predict", report.path, "clip.npy", "--set", "data.clip_len=5")
+    assert refused.code == 2 and "does not apply to an exported model" in refused.err
+
+
+@pytest.mark.slow
+def test_reduced_precisions_say_what_they_cost(tmp_path, whole):
+    data = checkpoints.write(tmp_path / "ntu60_val.pkl", make_records(12))
+    _, half = written(tmp_path, name="half.onnx", half=True)
+    assert half.size < 0.55 * whole[1].size and 0 < half.difference_random < 0.05
+    _, int8 = written(tmp_path, name="int8.onnx", data=data, int8=True)
+    assert int8.size < 0.35 * whole[1].size and int8.difference_real > 0
+    assert 0 <= int8.accuracy <= 1 and int8.accuracy_torch is not None
+
+
+def test_an_export_that_computes_something_else_is_not_written(tmp_path, monkeypatch):
+    def wrong(predictor, options):
+        return b"program", lambda *inputs: (torch.full((len(inputs[0]), 3), 9.0), None)
+
+    monkeypatch.setattr(exporting, "_content", wrong)
+    with pytest.raises(RunError, match="was not written"):
+        written(tmp_path)
+    assert not (tmp_path / "model.onnx").exists() and not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.slow
+def test_uniform_samples_are_prepared_outside_and_say_so(tmp_path):
+    data = checkpoints.write(tmp_path / "ntu60_val.pkl", make_records(6))
+    settings = (*checkpoints.SMALL, "data.sampling=uniform", "eval.clips=2", "data.stream=bone-motion")
+    _, report = written(tmp_path, settings=settings, data=data)
+    assert report.inputs["keypoints"] == ["N", 1, 8, 25, 3] and report.difference_real < 1e-4
+    session = onnxruntime.InferenceSession(report.path, providers=["CPUExecutionProvider"])
+    about = json.loads(session.get_modelmeta().custom_metadata_map["input"])
+    assert about["prepared"] and any("uniform" in step for step in about["before"])
+
+
+@pytest.mark.parametrize(("name", "more"), [("model.pth", {}), ("model", {}), ("model.pt2", {"int8": True}),
+                                            ("model.onnx", {"int8": True, "half": True})])  # fmt: skip
+def test_names_that_promise_something_else_are_refused(tmp_path, name, more):
+    with pytest.raises(UsageError):
+        written(tmp_path, name=name, **more)
+    assert not (tmp_path / name).exists() or name == "model.pth"
+
+
+def test_files_of_others_are_refused(tmp_path, whole):
+    (tmp_path / "a.onnx").write_bytes(b"no model")
+    with pytest.raises(CheckpointError, match="damaged, or not an ONNX file"):
+        load(str(tmp_path / "a.onnx"), "cpu")
+    import onnx
+
+    model = onnx.load(whole[1].path)
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "b.onnx")
+    with pytest.raises(CheckpointError, match="not written by stgcn export"):
+        load(str(tmp_path / "b.onnx"), "cpu")
+
+
+def test_without_the_packages_it_is_said_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
+    with pytest.raises(UsageError) as refused:
+        written(tmp_path)
+    assert refused.value.hint == 'pip install "stgcn[onnx]"'
