@@ -114,6 +114,7 @@ def evaluate(
         return
     if out:
         results.write(result, out)
+        _warn_of_challenge(result)
     beside = [] if out and is_stream(out) else _write_beside(result, Path(checkpoint), out, rule, report)
     _render(result, [*([out] if out else []), *beside], as_json)
 
@@ -152,8 +153,10 @@ def _render(result: "EvalResult", written: list[Path], as_json: bool) -> None:
     comparison = compare.with_published(
         result.preset, result.split, len(known.labels), len(set(known.labels.tolist())), result.metrics
     )
+    absent = _absent_classes(result)
     if as_json:
-        beside = {"published": dataclasses.asdict(comparison)} if comparison else {}
+        missing = {"classes_without_clips": absent} if absent else {}
+        beside = missing | {"published": dataclasses.asdict(comparison)} if comparison else missing
         files = [str(path) for path in written]
         console.print_json(
             {"preset": result.preset.name, "split": result.split, "clips": clips, **result.metrics, "files": files}
@@ -161,10 +164,33 @@ def _render(result: "EvalResult", written: list[Path], as_json: bool) -> None:
         )
         return
     _table(result, clips, comparison)
+    if absent:
+        console.note(
+            f"top1_norm: the mean of {result.preset.model.num_classes - len(absent)} classes; BABEL's program gives NaN "
+            f"here, since {len(absent)} classes have no clip: {', '.join(absent)}."
+        )
     if len(known.labels) < clips:
         console.note(f"{clips - len(known.labels)} clips have no label; they are in the scores, not in the metrics.")
     for path in written:
         console.note(f"Wrote {path}")
+
+
+def _warn_of_challenge(result: "EvalResult") -> None:
+    """BABEL's challenge expects scores for every clip of its test split, in the order of its labels."""
+    from stgcn_cli.data.prepare.babel import BABEL
+
+    wanted = BABEL.get(result.preset.data.dataset, {}).get("test")
+    if result.split == "test" and wanted and len(result.labels) != wanted:
+        console.warn(
+            f"BABEL's challenge expects the scores of {wanted:,} test clips; these are {len(result.labels):,}."
+        )
+
+
+def _absent_classes(result: "EvalResult") -> list[str]:
+    """The classes without a clip, for a mean that is meant over all of them."""
+    from stgcn_cli.evaluation import results
+
+    return results.classes_without_clips(result) if "top1_norm" in result.metrics else []
 
 
 def _table(result: "EvalResult", clips: int, comparison: compare.Comparison | None) -> None:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 # The command line as users of the reference type it: several values after one option.
 
-METRICS = ("top_k_accuracy", "mean_class_accuracy", "mean_class_accuracy_labelled")
+METRICS = (
+    "top_k_accuracy", "mean_class_accuracy", "mean_class_accuracy_labelled", "top1_norm", "any_label_accuracy",
+)  # fmt: skip
 _METRIC_OPTIONS = ("--eval", "--metrics")
 _SETTING_OPTIONS = ("--cfg-options", "--set")
 

@@ -45,7 +45,7 @@ def with_published(
     entry = catalog.find(preset.name)
     if entry is None:
         return None
-    figures = {"top1_acc": entry.top1, "mean_class_accuracy": entry.mean_class}
+    figures = {"top1_acc": entry.top1, "mean_class_accuracy": entry.mean_class, "top1_norm": entry.mean_class}
     shipped = presets.load(entry.preset)
     is_same_task = min(classes, preset.model.num_classes) >= shipped.model.num_classes
     compared = [

@@ -1,6 +1,6 @@
 """Accuracies from scores (N, classes) and labels (N,): pure numpy, fractions from 0 to 1."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,8 +80,21 @@ def informative(values: Mapping[str, float], classes: int) -> dict[str, float]:
     return {name: value for name, value in values.items() if classes > 5 or name != "top5_acc"}
 
 
-def measure(scores: Array, labels: Array, metrics: tuple[str, ...]) -> dict[str, float]:
-    """The named metrics of the clips: top_k_accuracy gives top1 and top5. Labels are 0 ≤ label < classes."""
+def any_label(scores: Array, labels: Array, names: Sequence[Hashable]) -> float:
+    """The share of different clips whose prediction is one of their labels: BABEL has a clip once for each of its labels."""
+    right: dict[Hashable, bool] = {}
+    for name, is_right in zip(names, (scores.argmax(axis=1) == labels).tolist(), strict=True):
+        right[name] = right.get(name, False) or is_right
+    return sum(right.values()) / len(right)
+
+
+def measure(
+    scores: Array, labels: Array, metrics: tuple[str, ...], names: Sequence[Hashable] | None = None
+) -> dict[str, float]:
+    """The named metrics of the clips: top_k_accuracy gives top1 and top5. Labels are 0 ≤ label < classes.
+
+    `top1_norm` is what BABEL's program calls the mean over the classes; there it is NaN where a class has no clip.
+    """
     values: dict[str, float] = {}
     matrix = confusion(scores.argmax(axis=1), labels, scores.shape[1])
     for metric in metrics:
@@ -89,8 +102,10 @@ def measure(scores: Array, labels: Array, metrics: tuple[str, ...]) -> dict[str,
             values |= {f"top{k}_acc": top_k(scores, labels, k) for k in (1, 5)}
         elif metric == "mean_class_accuracy":
             values[metric] = mean_class(matrix)
-        elif metric == "mean_class_accuracy_labelled":
+        elif metric in ("mean_class_accuracy_labelled", "top1_norm"):
             values[metric] = mean_class_labelled(matrix)
+        elif metric == "any_label_accuracy":
+            values[metric] = any_label(scores, labels, names or range(len(labels)))
         else:
             raise ValueError(f"there is no metric {metric!r}")
     return values

@@ -120,6 +120,12 @@ _WRITERS: dict[str, Callable[[EvalResult], bytes]] = {".pkl": _pickle, ".json": 
 SUFFIXES = tuple(_WRITERS)
 
 
+def classes_without_clips(result: EvalResult) -> list[str]:
+    """The names of the classes that no clip is labelled with."""
+    clips = result.confusion.sum(axis=1)
+    return [name for name, count in zip(class_names.class_names(result.preset), clips, strict=True) if not count]
+
+
 def per_class(result: EvalResult) -> list[dict[str, Any]]:
     """One row a class that has clips: its name, clips, accuracy (fraction), and what it is most often taken for."""
     names, matrix = class_names.class_names(result.preset), result.confusion

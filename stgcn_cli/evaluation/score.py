@@ -187,4 +187,6 @@ def check_scores(scores: np.ndarray, names: Sequence[str]) -> None:
 def measured(result: EvalResult) -> EvalResult:
     """The result with the metrics its preset names, over the clips that have a label."""
     known, names = result.labelled, result.preset.eval.metrics
-    return replace(result, metrics=metrics.measure(known.scores, known.labels, names) if len(known.labels) else {})
+    return replace(
+        result, metrics=metrics.measure(known.scores, known.labels, names, known.names) if len(known.labels) else {}
+    )

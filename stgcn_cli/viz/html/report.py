@@ -28,6 +28,8 @@ _METRICS = {
     "top5_acc": "top-5",
     "mean_class_accuracy": "mean class",
     "mean_class_accuracy_labelled": "mean class, labelled ones",
+    "top1_norm": "top-1 norm (BABEL)",
+    "any_label_accuracy": "any of its labels",
 }
 _VERDICTS = {"within": f"within {compare.TOLERANCE:g} points of", "below": "below", "above": "above"}
 _FIRST_IN_ENVIRONMENT = ("command", "stgcn", "python", "torch", "numpy", "cuda", "gpus", "device", "precision", "seed")
