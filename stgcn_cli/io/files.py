@@ -83,7 +83,7 @@ def remove_abandoned(path: Path) -> None:
     _remove_abandoned(path.parent.glob(f"{glob.escape(path.name)}.*.part"), lambda name: name == path.name)
 
 
-def remove_all_abandoned(folder: Path, is_ours: Callable[[str], bool] = lambda name: True) -> None:
+def remove_all_abandoned(folder: Path, is_ours: Callable[[str], bool]) -> None:
     """Remove what ended writers of the files in `folder` that `is_ours` knows left; other .part files are the user's."""
     _remove_abandoned(folder.glob("*.part"), is_ours)
 

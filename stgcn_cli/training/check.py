@@ -10,13 +10,16 @@ from stgcn_cli.config.schema import Preset
 from stgcn_cli.data import preflight
 from stgcn_cli.data.locations import find_pickles
 from stgcn_cli.data.splits import find_split, open_stores
-from stgcn_cli.errors import UsageError
+from stgcn_cli.errors import CheckpointError, UsageError
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.models import build_model
-from stgcn_cli.runs import checkpoint, transfer
+from stgcn_cli.runs import checkpoint, history, transfer
+from stgcn_cli.runs.checkpoint import Checkpoint
 from stgcn_cli.runtime.distributed import LaunchConfig
 from stgcn_cli.training import tensorboard
+from stgcn_cli.training.optim import build_optimizer
 from stgcn_cli.training.options import RunOptions
+from stgcn_cli.training.step import batches_of_epoch
 
 _LENGTH_KEYS = {f"train.{key}" for key in ("epochs", "checkpoint_every", "validate_every", "log_every", "patience")}
 _FREE_KEYS = _LENGTH_KEYS | {"name", "description"}  # may differ when a run is resumed
@@ -36,8 +39,9 @@ def check(options: RunOptions, reporter: Reporter) -> tuple[RunOptions, tuple[Pa
     if preset.train.patience and not options.validate:
         raise UsageError("train.patience needs the validation split, which --no-validate leaves out.", "Leave out one.")
     pickles = tuple(find_pickles(preset.data.dataset, (preset.data.train, preset.data.val), options.data))
-    options = dataclasses.replace(options, preset=_check_data(options, pickles, reporter))
-    check_weights(options, reporter)
+    resolved, clips = _check_data(options, pickles, reporter)
+    options = dataclasses.replace(options, preset=resolved)
+    check_weights(options, reporter, clips)
     return options, pickles
 
 
@@ -70,8 +74,8 @@ def _published_batch(name: str) -> int | None:
     return presets.load(entry.preset).train.batch_size // entry.gpus if entry and entry.gpus else None
 
 
-def _check_data(options: RunOptions, pickles: Iterable[Path], reporter: Reporter) -> Preset:
-    """Check the splits against the preset; return the preset with class counts as numbers."""
+def _check_data(options: RunOptions, pickles: Iterable[Path], reporter: Reporter) -> tuple[Preset, int]:
+    """Check the splits against the preset; return the preset with class counts as numbers, and the training clips."""
     preset = options.preset
     with reporter.progress("read the annotations", None) as advance:
         stores = open_stores(list(pickles), advance, note=reporter.warn)
@@ -82,17 +86,32 @@ def _check_data(options: RunOptions, pickles: Iterable[Path], reporter: Reporter
         warnings += preflight.check(preset, val_split, training=False) + preflight.check_pair(train_split, val_split)
     for warning in warnings:
         reporter.warn(warning)
-    return preflight.with_counts(preset, train_split)
+    return preflight.with_counts(preset, train_split), len(train_split.indices)
 
 
-def check_weights(options: RunOptions, reporter: Reporter) -> None:
-    """Check the checkpoint to start from. Raises CheckpointError when it cannot be used."""
+def check_weights(options: RunOptions, reporter: Reporter, clips: int) -> None:
+    """Check the checkpoint to start from, for training on so many clips. Raises CheckpointError when it cannot be used."""
     if options.resume_from:
-        checkpoint.load_into(build_model(options.preset), checkpoint.read(options.resume_from))
+        _check_resumable(options, checkpoint.read(options.resume_from), clips)
     if options.load_from:
         transfer.check(options.preset, options.load_from, bool(options.freeze), reporter)
     elif options.freeze and not (options.resume or options.resume_from):
         reporter.warn("--freeze backbone without --load-from: the backbone keeps its random initial weights.")
+
+
+def _check_resumable(options: RunOptions, read: Checkpoint, clips: int) -> None:
+    """Raise CheckpointError unless weights, optimizer state and progress are those of a run with these options."""
+    model = build_model(options.preset)
+    checkpoint.load_into(model, read)
+    checkpoint.load_optimizer(build_optimizer(options.preset, model), read)
+    progress, epochs = history.progress_in(read), options.preset.train.epochs
+    steps = len(batches_of_epoch(options, clips, 0, 0, options.launch.world))
+    if progress.epoch >= epochs:
+        raise CheckpointError(f"{read.path} has {progress.epoch:,} of {epochs:,} epochs.", "Give more with --epochs.")
+    if progress.step > steps:
+        raise CheckpointError(
+            f"{read.path} has {progress.step:,} steps of an epoch, which has {steps:,} with these data and batch size."
+        )
 
 
 def check_settings(options: RunOptions, folder: Path) -> None:

@@ -14,7 +14,7 @@ from stgcn_cli.config import presets, published_files
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.evaluation import results
 from stgcn_cli.evaluation.score import EvalPlan, EvalResult, evaluate_in_world
-from stgcn_cli.io.files import atomic_write, disk_error, make_dirs, remove_all_abandoned
+from stgcn_cli.io.files import atomic_write, disk_error, make_dirs
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.runs import folder as run_folders
 from stgcn_cli.runs import history, settings
@@ -87,7 +87,7 @@ def _run_folder(options: RunOptions) -> Iterator[Path]:
     with run_folders.held(folder):
         if resumed:
             check_settings(options, folder)
-            remove_all_abandoned(folder)
+            run_folders.remove_abandoned(folder)
         else:
             run_folders.ensure_empty(folder)  # another process may have trained here before the lock was ours
         yield folder
@@ -105,9 +105,9 @@ def _shared_folder(options: RunOptions) -> Path:
 def _summary_if_finished(job: Job) -> dict[str, Any] | None:
     """Return the summary of a resumed run that has all its epochs already."""
     last = history.newest(job.folder) if job.options.resume else None
-    if last is None or history.progress_of(last)[0] < job.preset.train.epochs:
+    if last is None or (progress := history.progress_in(last)).epoch < job.preset.train.epochs:
         return None
-    return {"best": last.meta.get("best"), "last": {}, "epochs": last.meta["epoch"]}
+    return {"best": progress.best, "last": {}, "epochs": progress.epoch}
 
 
 def _describe(job: Job) -> None:

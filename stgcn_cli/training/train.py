@@ -20,6 +20,7 @@ from stgcn_cli.evaluation.score import EvalResult
 from stgcn_cli.models import build_model
 from stgcn_cli.runs import checkpoint, history, transfer
 from stgcn_cli.runs.checkpoint import Checkpoint
+from stgcn_cli.runs.history import Progress
 from stgcn_cli.runs.log import NullLog, RunLog
 from stgcn_cli.runtime.distributed import World
 from stgcn_cli.runtime.memory import tune_allocator
@@ -96,7 +97,7 @@ def start(job: Job, world: World) -> State:
     state = State(model, build_optimizer(job.preset, model))
     if resumed:
         checkpoint.load_optimizer(state.optimizer, resumed)
-        _restore_progress(state, resumed.meta)
+        _restore_progress(state, history.progress_in(resumed))
     return state
 
 
@@ -109,12 +110,12 @@ def _start_checkpoints(job: Job) -> tuple[Checkpoint | None, Checkpoint | None]:
     return resumed, checkpoint.read(options.load_from) if options.load_from and not resumed else None
 
 
-def _restore_progress(state: State, meta: dict[str, Any]) -> None:
+def _restore_progress(state: State, progress: Progress) -> None:
     """Restore the counters of a run; a step within an epoch only together with its sums."""
-    state.epoch, state.skipped = int(meta.get("epoch", 0)), int(meta.get("skipped", 0))
-    state.best = dict(meta["best"]) if meta.get("best") else None
-    if meta.get("step") and len(meta.get("sums", ())) == 4:
-        state.step, state.sums = int(meta["step"]), list(meta["sums"])
+    state.epoch, state.skipped = progress.epoch, progress.skipped
+    state.best = dict(progress.best) if progress.best else None
+    if progress.step and len(progress.sums) == 4:
+        state.step, state.sums = progress.step, list(progress.sums)
 
 
 def freeze(model: nn.Module, what: str | None) -> None:

@@ -7,10 +7,13 @@ import shutil
 import pytest
 import torch
 
+from stgcn_cli.config import presets
 from stgcn_cli.errors import CheckpointError
+from stgcn_cli.models import build_model
 from stgcn_cli.runs import checkpoint, history
 from tests.cli.runner import run_stgcn
 from tests.conftest import SMALL, make_records, write_small_data
+from tests.factories import checkpoints
 from tests.factories.runs import assert_equal
 from tests.reliability import kills
 
@@ -159,9 +162,9 @@ def test_a_frozen_backbone_that_was_never_trained_is_warned_about(run):
     said = []
     reporter = Reporter(warn=said.append)
     flat, deep = presets.load("ntu60-xsub-2d"), presets.load("ntu60-xsub-3d")
-    check_weights(RunOptions(preset=deep, freeze="backbone"), reporter)
+    check_weights(RunOptions(preset=deep, freeze="backbone"), reporter, 1)
     assert "without --load-from" in said.pop()
-    check_weights(RunOptions(preset=deep, freeze="backbone", resume=True), reporter)
+    check_weights(RunOptions(preset=deep, freeze="backbone", resume=True), reporter, 1)
     transfer.check(deep, run / "last.pth", True, reporter)
     transfer.check(flat, run / "last.pth", False, reporter)
     assert not said
@@ -183,3 +186,16 @@ def test_weights_of_another_skeleton_keep_what_does_not_count_joints(run):
         state["backbone.st_gcn_networks.3.tcn.2.weight"], read["backbone.st_gcn_networks.3.tcn.2.weight"]
     )
     assert state["backbone.A"].shape[1] == 17
+
+
+@pytest.mark.parametrize(("key", "value", "told"), [
+    ("epoch", -5, "whole number"), ("epoch", "3", "'3'"), ("epoch", 2, "2 of 2 epochs"), ("step", 10**9, "step"), ("step", 4, "4 steps of an epoch, which has 3"),
+])  # fmt: skip
+def test_nothing_starts_from_a_checkpoint_that_tells_what_cannot_be(stgcn, small_data, tmp_path, key, value, told):
+    path = checkpoints.made(tmp_path / "a.pth")
+    content = torch.load(path, weights_only=True)
+    model = build_model(presets.load("ntu60-xsub-3d", checkpoints.SMALL))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9).state_dict()
+    torch.save(content | {"meta": content["meta"] | {"epoch": 1, key: value}, "optimizer": optimizer}, path)
+    said = stgcn("train", "--preset", "ntu60-xsub-3d", *SMALL, "--resume-from", path, "--work-dir", "on")
+    assert said.code == 4 and told in said.err and not (tmp_path / "on").exists(), said.err
