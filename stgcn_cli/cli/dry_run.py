@@ -34,6 +34,10 @@ def _run(plan: "RunPlan") -> list[list[str]]:
     rates = "; ".join(
         f"{rate:.3g}" + (f" from epoch {epoch}" if index else "") for index, (epoch, rate) in enumerate(plan.rates)
     )
+    if plan.preset.optim.schedule == "cosine":
+        rates = f"{plan.preset.optim.lr:.3g} to {plan.preset.optim.min_lr:.3g}, half a cosine over the iterations"
+    if plan.preset.optim.warmup_epochs:
+        rates += f"; rising over the first {plan.preset.optim.warmup_epochs:g} epochs"
     validation = f"{plan.validations} times" if plan.validations else "none"
     return [
         ["data", ", ".join(map(str, plan.pickles))],

@@ -216,7 +216,14 @@ def train_step(preset: Preset, device: torch.device, precision: str) -> Callable
     preset = with_counts(preset)
     model = _model(preset, device, precision).train()
     state, loss = State(model, build_optimizer(preset, model)), build_loss(preset.loss)
-    learner = Learner(state=state, net=model, loss=loss, world=World(0, 1, device), precision=precision)
+    learner = Learner(
+        state=state,
+        net=model,
+        loss=loss,
+        world=World(0, 1, device),
+        precision=precision,
+        clip_norm=preset.optim.clip_norm,
+    )
     return partial(step, learner)
 
 

@@ -4,7 +4,7 @@ import functools
 import pickle
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Checkpoint:
     optimizer: dict[str, Any] | None
     dialect: str = ""  # of another collection, whose names became ours
     under: str = ""  # the key of the weights, where it is not `state_dict`
+    training_state: dict[str, Tensor] | None = None  # of our runs with averaged weights: the weights in training
 
     @property
     def preset_text(self) -> str | None:
@@ -50,6 +51,11 @@ class Checkpoint:
     def sha256(self) -> str:
         """Hash of the file, in hex digits; published names carry the first 8."""
         return sha256_of(self.path)
+
+    @property
+    def in_training(self) -> "Checkpoint":
+        """The checkpoint with the weights that a run resumes with, where the state dict holds their average."""
+        return self if self.training_state is None else replace(self, state=self.training_state)
 
     @property
     def channels(self) -> int:
@@ -113,8 +119,16 @@ def _checkpoint(path: Path, value: Any) -> Checkpoint:
     meta, optimizer = value.get("meta"), None if dialect else value.get("optimizer")  # parameters in another order
     meta = dict(meta) if isinstance(meta, Mapping) else {}
     return Checkpoint(
-        path=path, state=state, keys=keys, meta=meta, optimizer=optimizer, dialect=dialect, under=under
+        path=path, state=state, keys=keys, meta=meta, optimizer=optimizer, dialect=dialect, under=under,
+        training_state=_training_state(value),
     )  # fmt: skip
+
+
+def _training_state(value: Mapping[Any, Any]) -> dict[str, Tensor] | None:
+    found = value.get("training_state_dict")
+    if not isinstance(found, Mapping):
+        return None
+    return {str(key): tensor.detach() for key, tensor in found.items() if isinstance(tensor, Tensor)}
 
 
 def _without_tensors(value: Mapping[Any, Any]) -> str:
@@ -228,9 +242,16 @@ def _likely_cause(wanted: Mapping[str, Tensor], checkpoint: Checkpoint) -> str:
     return "It belongs to another model."
 
 
-def contents(model: nn.Module, meta: dict[str, Any], optimizer: torch.optim.Optimizer | None = None) -> dict[str, Any]:
-    """Return the contents of a checkpoint in MMAction2's layout."""
+def contents(
+    model: nn.Module,
+    meta: dict[str, Any],
+    optimizer: torch.optim.Optimizer | None = None,
+    in_training: nn.Module | None = None,
+) -> dict[str, Any]:
+    """Return the contents of a checkpoint in MMAction2's layout; `in_training` where `model` is an average."""
     value: dict[str, Any] = {"meta": meta, "state_dict": model.state_dict()}
+    if in_training is not None:
+        value["training_state_dict"] = in_training.state_dict()
     if optimizer is not None:
         value["optimizer"] = optimizer.state_dict()
     return value

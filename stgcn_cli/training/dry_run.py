@@ -142,8 +142,7 @@ class RunPlan:
     @property
     def steps(self) -> int:
         """Steps of an epoch on each process."""
-        each = -(-self.clips[self.preset.data.train] * self.preset.data.passes // self.launch.world)
-        return -(-each // (self.preset.train.batch_size // self.launch.world))
+        return len(batches_of_epoch(self.options, self.clips[self.preset.data.train], 0, 0, self.launch.world))
 
     @property
     def validations(self) -> int:
@@ -172,7 +171,8 @@ class RunPlan:
     @property
     def rates(self) -> list[tuple[int, float]]:
         """(epoch counted from 1, learning rate from this epoch on)."""
-        rates = [(epoch, learning_rate(self.preset.optim, epoch - 1)) for epoch in self.epochs]
+        optim, last, steps = self.preset.optim, self.preset.train.epochs, self.steps
+        rates = [(epoch, learning_rate(optim, (epoch - 1) * steps, steps, last)) for epoch in self.epochs]
         return [pair for index, pair in enumerate(rates) if not index or pair[1] != rates[index - 1][1]]
 
 
@@ -200,9 +200,16 @@ def plan_run(options: RunOptions, reporter: Reporter) -> RunPlan | None:
         options=options, pickles=pickles, folder=folder, clips=clips, frames=frames,
         done=history.progress_of(last)[0] if last else 0,
         parameters=sum(each.numel() for each in parameters.values()), weights=_bytes(model.state_dict()),
-        momenta=_bytes(parameters) if preset.optim.momentum else 0,
+        momenta=_bytes(parameters) * _moments(preset),
         cost=_cost(options, frames), measured=measured,
     )  # fmt: skip
+
+
+def _moments(preset: Preset) -> int:
+    """Tensors a parameter that a checkpoint has beside its own: the optimizer's, and the weights in training."""
+    optim = preset.optim
+    moments = bool(optim.momentum) if optim.name == "sgd" else 2
+    return moments + (optim.ema_decay is not None)
 
 
 def _folder(options: RunOptions) -> Path:

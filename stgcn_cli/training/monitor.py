@@ -28,11 +28,10 @@ class Monitor:
     `clip_names` returns the names of the clips of (step, rank).
     """
 
-    def __init__(
-        self, context: TrainContext, epoch: int, lr: float, clip_names: Callable[[int, int], list[str]]
-    ) -> None:
+    def __init__(self, context: TrainContext, epoch: int, clip_names: Callable[[int, int], list[str]]) -> None:
         self.job, self.world, self.state = context.job, context.learner.world, context.learner.state
-        self.epoch, self.lr, self.clip_names = epoch, lr, clip_names
+        self.epoch, self.clip_names = epoch, clip_names
+        self.lr = self.job.preset.optim.lr  # of the last step
         device, state = self.world.device, self.state
         self.sums = torch.zeros(4, dtype=torch.float64, device=device)  # loss, top1, top5 (times clips), clips
         self.epoch_sums = torch.zeros_like(self.sums)

@@ -3,6 +3,9 @@
 Shapes: N clips of a batch. Losses are computed in float32 (float64 for float64 logits), also under autocast.
 """
 
+import copy
+import functools
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -22,10 +25,10 @@ def build_loss(config: LossConfig) -> Loss:
     return LOSSES[config.name](config)
 
 
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the mean cross-entropy over the clips."""
+def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Return the mean cross-entropy over the clips; `smoothing` is the share of each label given to all classes."""
     with torch.autocast(logits.device.type, enabled=False):
-        return F.cross_entropy(_precise(logits), labels)
+        return F.cross_entropy(_precise(logits), labels, label_smoothing=smoothing)
 
 
 def class_weights(counts: Sequence[int], beta: float = 0.9999) -> Tensor:
@@ -66,21 +69,71 @@ def _build_cb_focal(config: LossConfig) -> Loss:
 
 
 LOSSES: dict[str, Callable[[LossConfig], Loss]] = {
-    "cross-entropy": lambda config: cross_entropy,
+    "cross-entropy": lambda config: functools.partial(cross_entropy, smoothing=config.label_smoothing),
     "cb-focal": _build_cb_focal,
 }
 
 
 def build_optimizer(preset: Preset, model: nn.Module) -> torch.optim.Optimizer:
-    """Return SGD over all parameters, as published."""
-    config = preset.optim
-    fused = next(model.parameters()).is_cuda
+    """Return the optimizer of the preset over all parameters, in one group."""
+    config, parameters = preset.optim, list(model.parameters())
+    way = {"fused": True} if parameters[0].is_cuda else {"foreach": True}
+    return OPTIMIZERS[config.name](parameters, config, way)
+
+
+def _sgd(parameters: list[nn.Parameter], config: OptimConfig, way: dict[str, bool]) -> torch.optim.Optimizer:
     return torch.optim.SGD(
-        model.parameters(), config.lr, config.momentum, weight_decay=config.weight_decay, nesterov=config.nesterov,
-        **({"fused": True} if fused else {"foreach": True}),
-    )  # fmt: skip
+        parameters, config.lr, config.momentum, weight_decay=config.weight_decay, nesterov=config.nesterov, **way
+    )
 
 
-def learning_rate(config: OptimConfig, epoch: int) -> float:
-    """Return the rate of a 0-based epoch: `lr` times `gamma` for each step reached (step 10: from the 11th epoch on)."""
+def _adam(parameters: list[nn.Parameter], config: OptimConfig, way: dict[str, bool]) -> torch.optim.Optimizer:
+    return torch.optim.Adam(parameters, config.lr, config.betas, weight_decay=config.weight_decay, **way)
+
+
+def _adamw(parameters: list[nn.Parameter], config: OptimConfig, way: dict[str, bool]) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(parameters, config.lr, config.betas, weight_decay=config.weight_decay, **way)
+
+
+OPTIMIZERS = {"sgd": _sgd, "adam": _adam, "adamw": _adamw}
+
+
+def learning_rate(config: OptimConfig, iteration: int, steps: int, epochs: int) -> float:
+    """Return the rate of a 0-based iteration in a training of `epochs` epochs with `steps` iterations each."""
+    rate = SCHEDULES[config.schedule](config, iteration // steps, iteration / (steps * epochs))
+    warmup = config.warmup_epochs * steps
+    return rate * min(1.0, (iteration + 1) / warmup) if warmup else rate
+
+
+def _step(config: OptimConfig, epoch: int, share: float) -> float:
+    """`lr` times `gamma` for each step reached (step 10: from the 11th epoch on)."""
     return config.lr * config.gamma ** sum(step <= epoch for step in config.steps)
+
+
+def _cosine(config: OptimConfig, epoch: int, share: float) -> float:
+    """Half a cosine from `lr` to `min_lr` over the `share` of all iterations that are done."""
+    return config.min_lr + (config.lr - config.min_lr) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+SCHEDULES = {"step": _step, "cosine": _cosine}
+
+
+class WeightAverage:
+    """Exponential moving average of weights and buffers: `model` is what is evaluated and saved.
+
+    In the first iterations the decay is smaller, (1 + i) / (10 + i), so that the fresh weights are soon forgotten.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, iteration: int) -> None:
+        """Take in the weights after a 0-based iteration."""
+        share = 1 - min(self.decay, (1 + iteration) / (10 + iteration))
+        for mean, new in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(new, share)
+            else:
+                mean.copy_(new)

@@ -19,6 +19,7 @@ from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.runs.log import NullLog
 from stgcn_cli.runtime.distributed import LaunchConfig, World
 from stgcn_cli.runtime.stop import StopRequest
+from stgcn_cli.training.optim import WeightAverage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +70,15 @@ class State:
     optimizer: torch.optim.Optimizer
     epoch: int = 0
     step: int = 0
+    average: WeightAverage | None = None
     sums: list[float] = field(default_factory=list)  # of the current epoch, as in `Monitor.epoch_sums`
     skipped: int = 0  # steps skipped because their loss was not finite
     best: dict[str, Any] | None = None  # {"top1_acc", "epoch"}
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """Return the model to evaluate and save: the average of the weights where there is one."""
+        return self.average.model if self.average else self.model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +90,7 @@ class Learner:
     loss: Callable[[Tensor, Tensor], Tensor]  # logits (N, classes), labels (N,) -> ()
     world: World
     precision: str = "float32"
+    clip_norm: float | None = None  # largest norm of the gradients
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from stgcn_cli.runtime.distributed import World
 from stgcn_cli.runtime.precision import computing
 from stgcn_cli.training.monitor import Monitor
 from stgcn_cli.training.optim import learning_rate
-from stgcn_cli.training.options import Learner, RunOptions, State, TrainContext
+from stgcn_cli.training.options import Learner, RunOptions, TrainContext
 
 _EPOCHS, _STEPS = 1_000_003, 7_919  # primes: seeds of near (seed, epoch, step) differ
 
@@ -28,9 +28,8 @@ def train_epoch(context: TrainContext, epoch: int) -> None:
     preset, world, state, clips = options.preset, learner.world, learner.state, context.data.clips
     take_step = tolerant_step if options.skip_nonfinite else step
     set_training(learner.net, options.freeze)
-    lr = _set_learning_rate(state.optimizer, learning_rate(preset.optim, epoch))
     batches = batches_of_epoch(options, len(clips), epoch, world.rank, world.size)
-    monitor = Monitor(context, epoch, lr, _clip_names(context, epoch))
+    monitor = Monitor(context, epoch, _clip_names(context, epoch))
     label, total = f"epoch {epoch + 1}/{preset.train.epochs}", len(clips) * preset.data.passes
     saved = time.monotonic()
     with context.job.reporter.progress(label, total, shown=world.is_first) as advance:
@@ -40,7 +39,12 @@ def train_epoch(context: TrainContext, epoch: int) -> None:
             x, labels = clips.batch(index)
             fetch_s = time.perf_counter() - began
             seed_step(options, world, epoch, number)
+            iteration = epoch * len(batches) + number
+            monitor.lr = learning_rate(preset.optim, iteration, len(batches), preset.train.epochs)
+            _set_learning_rate(state.optimizer, monitor.lr)
             output = take_step(learner, x, labels)
+            if output and state.average:
+                state.average.update(state.model, iteration)
             if output:
                 monitor.add(number, *output, labels, fetch_s)
             else:
@@ -64,7 +68,7 @@ def train_epoch(context: TrainContext, epoch: int) -> None:
 def step(learner: Learner, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Update the weights with a batch x (N, C, T, V, M), labels (N,); return loss () and logits (N, classes)."""
     output = _forward_backward(learner, x, labels)
-    _update(learner.state)
+    _update(learner)
     return output
 
 
@@ -76,7 +80,7 @@ def tolerant_step(learner: Learner, x: Tensor, labels: Tensor) -> tuple[Tensor, 
     before = [buffer.clone() for buffer in learner.state.model.buffers()]
     output = _forward_backward(learner, x, labels)
     if _is_finite(output[0], learner):
-        _update(learner.state)
+        _update(learner)
         return output
     for buffer, kept in zip(learner.state.model.buffers(), before, strict=True):
         buffer.copy_(kept)
@@ -92,14 +96,16 @@ def _forward_backward(learner: Learner, x: Tensor, labels: Tensor) -> tuple[Tens
     return loss.detach(), logits.detach()
 
 
-def _update(state: State) -> None:
+def _update(learner: Learner) -> None:
     """Update the weights and free the gradients at once.
 
     Gradients that are kept through the next forward pass fragment the heap: a step at batch 16 then takes 5.9 GB instead
     of 5.2 (glibc with `tune_allocator`).
     """
-    state.optimizer.step()
-    state.optimizer.zero_grad(set_to_none=True)
+    if learner.clip_norm:
+        torch.nn.utils.clip_grad_norm_(learner.state.model.parameters(), learner.clip_norm)
+    learner.state.optimizer.step()
+    learner.state.optimizer.zero_grad(set_to_none=True)
 
 
 def _is_finite(loss: Tensor, learner: Learner) -> bool:
@@ -121,7 +127,10 @@ def seed_step(options: RunOptions, world: World, epoch: int, number: int) -> Non
 def batches_of_epoch(options: RunOptions, clips: int, epoch: int, rank: int, world: int) -> tuple[Tensor, ...]:
     """Return the clip indices of each step of a rank, a pure function of (seed, epoch, rank)."""
     order = epoch_order(clips, options.seed, epoch, options.preset.data.passes)
-    return shard(order, rank, world).split(options.preset.train.batch_size // world)
+    size = options.preset.train.batch_size // world
+    batches = shard(order, rank, world).split(size)
+    is_short = len(batches) > 1 and len(batches[-1]) < size
+    return batches[:-1] if options.preset.train.drop_last and is_short else batches
 
 
 def is_due(count: int, every: int, last: int) -> bool:
@@ -136,10 +145,9 @@ def set_training(net: nn.Module, freeze: str | None) -> None:
         (net.module if hasattr(net, "module") else net).backbone.eval()  # type: ignore[union-attr, operator]
 
 
-def _set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> float:
+def _set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = lr
-    return lr
 
 
 def _clip_names(context: TrainContext, epoch: int) -> Callable[[int, int], list[str]]:

@@ -26,7 +26,7 @@ from stgcn_cli.runtime.distributed import World
 from stgcn_cli.runtime.memory import tune_allocator
 from stgcn_cli.runtime.precision import dtype_of, set_up
 from stgcn_cli.runtime.stop import StopRequest
-from stgcn_cli.training.optim import build_loss, build_optimizer
+from stgcn_cli.training.optim import WeightAverage, build_loss, build_optimizer
 from stgcn_cli.training.options import Dataset, Job, Learner, State, TrainContext
 from stgcn_cli.training.step import batches_of_epoch, is_due, train_epoch
 from stgcn_cli.training.tensorboard import TensorBoardLog
@@ -89,13 +89,16 @@ def start(job: Job, world: World) -> State:
         distributed.broadcast_object_list(found, 0, device=world.device)
     resumed, weights = found
     if resumed:
-        checkpoint.load_into(model, resumed)
+        checkpoint.load_into(model, resumed.in_training)
     elif weights:
         transfer.load_fitting(model, weights)
     freeze(model, options.freeze)
     model.to(world.device)
-    state = State(model, build_optimizer(job.preset, model))
+    decay = job.preset.optim.ema_decay
+    state = State(model, build_optimizer(job.preset, model), average=WeightAverage(model, decay) if decay else None)
     if resumed:
+        if state.average:
+            checkpoint.load_into(state.average.model, resumed)
         checkpoint.load_optimizer(state.optimizer, resumed)
         _restore_progress(state, history.progress_in(resumed))
     return state
@@ -127,7 +130,10 @@ def freeze(model: nn.Module, what: str | None) -> None:
 def learner_of(job: Job, world: World, state: State) -> Learner:
     """Return what a step needs, with the model distributed over the ranks."""
     net, loss = parallel(state.model, world), build_loss(job.preset.loss)
-    return Learner(state=state, net=net, loss=loss, world=world, precision=job.options.precision)
+    return Learner(
+        state=state, net=net, loss=loss, world=world, precision=job.options.precision,
+        clip_norm=job.preset.optim.clip_norm,
+    )  # fmt: skip
 
 
 def parallel(model: nn.Module, world: World) -> nn.Module:
@@ -168,7 +174,7 @@ def validate(context: TrainContext, data: Dataset, epoch: int) -> EvalResult:
     job, state, world = context.job, context.learner.state, context.learner.world
     began = time.perf_counter()
     if world.size > 1:  # all ranks measure what is saved, as in the reference: rank 0's BatchNorm statistics
-        for buffer in state.model.buffers():
+        for buffer in state.evaluated.buffers():
             distributed.broadcast(buffer, 0)
     with job.reporter.progress("validate", len(data.clips), shown=world.is_first) as advance:
 
@@ -178,7 +184,7 @@ def validate(context: TrainContext, data: Dataset, epoch: int) -> EvalResult:
             advance(clips)
 
         scores = score.score_clips(
-            state.model, data.clips, world=world, precision=job.options.precision,
+            state.evaluated, data.clips, world=world, precision=job.options.precision,
             batch_size=score.default_batch_size(data.clips), advance=advance_or_end,
         )  # fmt: skip
     result = score.result_of(job.preset, data.split, scores)
@@ -207,18 +213,22 @@ def _update_best(state: State, measured: dict[str, float], epoch: int) -> bool:
 
 def save_step(job: Job, state: State, trained_on: dict[str, Any]) -> None:
     """Write last.pth within an epoch."""
-    history.save_last(job.folder, checkpoint.contents(state.model, _meta(job, state, trained_on), state.optimizer))
+    history.save_last(job.folder, _whole(state, _meta(job, state, trained_on)))
 
 
 def save_epoch(job: Job, state: State, trained_on: dict[str, Any], is_best: bool) -> None:
     """Write last.pth, epoch_N.pth at the preset's interval, and best.pth when this epoch is the best."""
     meta, config = _meta(job, state, trained_on), job.preset.train
     if is_best:
-        checkpoint.save(job.folder / "best.pth", checkpoint.contents(state.model, meta))
+        checkpoint.save(job.folder / "best.pth", checkpoint.contents(state.evaluated, meta))
     if is_due(state.epoch, config.checkpoint_every, config.epochs):
-        whole = checkpoint.contents(state.model, meta, state.optimizer)
-        checkpoint.save(job.folder / f"epoch_{state.epoch}.pth", whole)
+        checkpoint.save(job.folder / f"epoch_{state.epoch}.pth", _whole(state, meta))
     save_step(job, state, trained_on)
+
+
+def _whole(state: State, meta: dict[str, Any]) -> dict[str, Any]:
+    """Return all that a run resumes from. The state dict holds the averaged weights, where there are some."""
+    return checkpoint.contents(state.evaluated, meta, state.optimizer, state.model if state.average else None)
 
 
 def _meta(job: Job, state: State, trained_on: dict[str, Any]) -> dict[str, Any]:
