@@ -99,12 +99,12 @@ class Clips:
         return len(self.lengths)
 
     def batch(self, index: Tensor, draws: Draws | None = None) -> tuple[Tensor, Tensor]:
-        """x (N * K, C, T, V, M) and labels (N,) of the clips `index`, on the device.
+        """x (N * K, C, T, V, M) and labels (N,) of the clips `index`, counted on through repeated passes, on the device.
 
         With `draws` it is a batch of training: K = 1, sampled and augmented at random. A missing person is zeros before
         normalisation.
         """
-        index = index.to(self.starts.device)
+        index = index.to(self.starts.device) % len(self)
         labels = self.labels[index].to(self.device)
         time = self._times(index, draws)
         x = self._network_input(index.repeat_interleave(len(time) // len(index)), time, draws)
@@ -199,11 +199,14 @@ def normalised(x: Tensor, sizes: Tensor) -> Tensor:
 
 
 def epoch_order(clips: int, seed: int, epoch: int, passes: int = 1, shuffle: bool = True) -> Tensor:
-    """The order of an epoch, a pure function: indices (clips * passes,), as the reference's distributed sampler draws."""
+    """The order of an epoch, a pure function: items (clips * passes,), as the reference's distributed sampler draws.
+
+    Item i is a pass over clip i % clips, so that each pass has random numbers of its own.
+    """
     if not shuffle:
-        return torch.arange(clips * passes) % clips
+        return torch.arange(clips * passes)
     generator = torch.Generator().manual_seed(seed + epoch)
-    return torch.randperm(clips * passes, generator=generator) % clips
+    return torch.randperm(clips * passes, generator=generator)
 
 
 def shard(order: Tensor, rank: int, world: int) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stgcn_cli.config import presets
 from stgcn_cli.config.schema import Preset
+from stgcn_cli.data.draws import Draws
 from stgcn_cli.data.loader import Clips
 from stgcn_cli.data.splits import Split, find_split, open_stores
 from stgcn_cli.io.files import free_disk
@@ -89,7 +90,7 @@ def _steps(learner: Learner, clips: Clips, index: Tensor) -> tuple[float, float]
     """Return the seconds of the second of two steps (the first also prepares) and the peak of memory."""
     seconds = 0.0
     for _ in range(2):
-        seconds = _timed(lambda: step(learner, *clips.batch(index)), learner.world.device)
+        seconds = _timed(lambda: step(learner, *clips.batch(index, Draws.of(0, 0, index))), learner.world.device)
     return seconds, peak_bytes(learner.world.device)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, distributed, nn
 
+from stgcn_cli.data.draws import Draws
 from stgcn_cli.data.loader import epoch_order, shard
 from stgcn_cli.runtime.distributed import World
 from stgcn_cli.runtime.precision import computing
@@ -36,7 +37,7 @@ def train_epoch(context: TrainContext, epoch: int) -> None:
         advance(sum(map(len, batches[: state.step])) * world.size)
         for number, index in enumerate(batches[state.step :], state.step):
             began = time.perf_counter()
-            x, labels = clips.batch(index)
+            x, labels = clips.batch(index, Draws.of(options.seed, epoch, index.to(clips.starts.device)))
             fetch_s = time.perf_counter() - began
             seed_step(options, world, epoch, number)
             iteration = epoch * len(batches) + number
@@ -125,7 +126,7 @@ def seed_step(options: RunOptions, world: World, epoch: int, number: int) -> Non
 
 
 def batches_of_epoch(options: RunOptions, clips: int, epoch: int, rank: int, world: int) -> tuple[Tensor, ...]:
-    """Return the clip indices of each step of a rank, a pure function of (seed, epoch, rank)."""
+    """Return the items of each step of a rank, a pure function of (seed, epoch, rank): clip indices, see `epoch_order`."""
     order = epoch_order(clips, options.seed, epoch, options.preset.data.passes)
     size = options.preset.train.batch_size // world
     batches = shard(order, rank, world).split(size)
@@ -154,5 +155,5 @@ def _clip_names(context: TrainContext, epoch: int) -> Callable[[int, int], list[
     """Return (step, rank) -> names of the clips of that step."""
     options, data, size = context.job.options, context.data, context.learner.world.size
     return lambda number, rank: data.split.names(
-        batches_of_epoch(options, len(data.clips), epoch, rank, size)[number].tolist()
+        (batches_of_epoch(options, len(data.clips), epoch, rank, size)[number] % len(data.clips)).tolist()
     )

@@ -84,7 +84,7 @@ def test_own_data_can_be_normalised_by_their_own_image_size(tmp_path):
 
 def test_the_order_is_a_pure_function_of_seed_and_epoch():
     assert epoch_order(9, 0, 1).tolist() == epoch_order(9, 1, 0).tolist() != epoch_order(9, 0, 0).tolist()
-    assert sorted(epoch_order(9, 3, 4, passes=5).tolist()) == sorted(list(range(9)) * 5)
+    assert sorted(epoch_order(9, 3, 4, passes=5).tolist()) == list(range(9 * 5))
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 7])
