@@ -114,9 +114,12 @@ def recognise(path: Path) -> str | None:
 
 
 def by_suffix(path: Path) -> str | None:
-    """The only format of files that are called so, which says what is wrong in one; None where there are several."""
+    """The only format of files that are called so, which says what is wrong in one; None where there are several.
+
+    A .txt may be anything.
+    """
     named = [name for name, format in FORMATS.items() if path.suffix.lower() in format.suffixes]
-    return named[0] if len(named) == 1 else None
+    return named[0] if len(named) == 1 and path.suffix.lower() != ".txt" else None
 
 
 def is_frame(path: Path, name: str) -> bool:

@@ -82,7 +82,7 @@ def test_bvh_is_forward_kinematics(tmp_path):
 ODD = [
     ("a.txt", "0 0.5 0.5 0.2 0.6 0.1 0.1 0.9 0.2\n0 0.5 0.5 0.2\n", "4 numbers"),
     ("a.txt", "0 .5 .5 .2 .6 .1 .1 .9 .2 .2 .9\n0 .5 .5 .2 .6 .1 .1 .9\n", "different numbers of values"),
-    ("a.txt", "0 .5 .5 .2 .6 .1 .1 .9 .2 .2 x\n", "line 1: 'x'"),
+    ("a.txt", "0 .5 .5 .2 .6 .1 .1 .9 .2 .2 .9\n0 x\n", "line 2: 'x'"),
     ("a.json", json.dumps([{"keypoints": [[1, 2], [3, 4]]}] * 4), "persons of a picture, or frames"),
     ("a.json", json.dumps([[{"keypoints": [[1, 2], [3, 4]]}], [{"keypoints": [[1, 2]]}]]), "different numbers of joints"),
     ("a.json", json.dumps({"cat.jpg": [], "frames": [{"keypoints": [[1, 2, 3, 4, 5]]}]}), "shape (1, 5)"),
