@@ -4,7 +4,7 @@ import importlib
 
 from tests.fuzz.target import Target
 
-NAMES = ("parser", "annotations", "checkpoint", "presets", "store", "archives", "logs", "http", "clips")
+NAMES = ("parser", "annotations", "checkpoint", "presets", "store", "archives", "logs", "http", "clips", "tables")
 
 
 def find(name: str) -> Target:
