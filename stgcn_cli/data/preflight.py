@@ -51,15 +51,20 @@ def _mix_up(preset: Preset, split: Split) -> str:
 
 
 def _better_preset(preset: Preset, split: Split, training: bool) -> str:
-    """The command with the first published preset of this skeleton, or with the preset's own data."""
-    verb = "train" if training else "eval CHECKPOINT"
+    """The command with the preset beside the data, else a published one of this skeleton and these classes."""
+    verb, source = "train" if training else "eval CHECKPOINT", split.store.source
+    own = source.with_suffix(".toml")
+    if own.is_file() and preset.name != own.stem:
+        return f"Type: stgcn {verb} --preset {own} --data {source}"
+    classes = int(split.store.labels.max(initial=-1)) + 1
     joints, values = split.store.frames.shape[1:]
-    if other := next(presets.published_for(joints, values - split.store.has_score, split.store.has_score), None):
-        return (
-            f"Type: stgcn {verb} --preset {other.name} --data {split.store.source}\n"
-            f"Or give {preset.name} its own data: --data {preset.data.dataset}.pkl"
-        )
-    return f"Give a file of the {preset.data.layout} layout: --data {preset.data.dataset}.pkl"
+    for other in presets.published_for(joints, values - split.store.has_score, split.store.has_score):
+        if other.model.num_classes == classes or other.data.dataset == source.stem:
+            return (
+                f"Type: stgcn {verb} --preset {other.name} --data {source}\n"
+                f"Or give {preset.name} its own data: --data {preset.data.dataset}.pkl"
+            )
+    return f"For data of your own, convert writes a preset: stgcn data convert {source} --out own.pkl"
 
 
 def _check_labels(preset: Preset, split: Split, training: bool) -> None:

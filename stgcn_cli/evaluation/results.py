@@ -34,8 +34,11 @@ def read(path: Path) -> EvalResult:
     try:
         kind = foreign.kind_of(foreign.head_of(path))
         if kind is not None and kind.key == "pickle":
-            raise DataError(f"{path} contains scores without names and labels; expected a result in a .npz.", how)
-        foreign.refuse(path, foreign.head_of(path), "a result (.npz)", ("npz", "zip", "empty"))
+            raise DataError(
+                f"{path} is a pickle (scores alone, or annotations); expected a result with names and labels (.npz).",
+                how,
+            )
+        foreign.refuse(path, foreign.head_of(path), "a result (.npz)", ("result", "npz", "zip", "empty"))
         check_packed(path)
         with np.load(path, allow_pickle=False) as arrays:
             scores, labels, names = arrays["scores"], arrays["labels"], arrays["names"]

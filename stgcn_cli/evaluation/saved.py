@@ -108,6 +108,10 @@ def _read_pickle(path: Path) -> dict[str, Any]:
     """A list of scores in data-set order; with names only where they are the keys of a dict or the first of a pair."""
     with open(path, "rb") as stream:
         value = safe_pickle.load(stream, path.stat().st_size)
+    if (isinstance(value, Mapping) and "annotations" in value) or (
+        isinstance(value, list) and value and isinstance(value[0], Mapping) and "keypoint" in value[0]
+    ):
+        raise ValueError(f"it is an annotation pickle; to evaluate a model on it: stgcn eval CHECKPOINT --data {path}")
     names = None
     if isinstance(value, Mapping):
         names = tuple(map(str, value))

@@ -53,11 +53,18 @@ _MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
     (8, b"AVI ", Kind("video", "a video (AVI)", "stgcn reads joints: run a pose estimator on the video first.")),
 )  # fmt: skip
 _PAGE = Kind("html", "a web page (HTML)", _AGAIN)
+_TORCH = Kind(
+    "torch", "a checkpoint of torch", "Look into it: stgcn checkpoint inspect {0}. Use it: stgcn predict {0} CLIPS"
+)
 _INNER = (  # names of members of zip archives
     (b"[Content_Types].xml", Kind("excel", "an Excel workbook or another Office document", "Save it as CSV.")),
+    (
+        b"scores.npy",
+        Kind("result", "a result of `stgcn eval --out`", "Measure it again: stgcn eval {0}. Draw it: stgcn report {0}"),
+    ),
     (b".npy", Kind("npz", "an archive of numpy arrays (.npz)", "Name it .npz.")),
-    (b"/data.pkl", Kind("torch", "a checkpoint of torch")),
-    (b"/version", Kind("torch", "a checkpoint of torch")),
+    (b"/data.pkl", _TORCH),
+    (b"/version", _TORCH),
 )
 
 

@@ -31,7 +31,7 @@ _BYTES = {
     "ComplexDouble": 16, "ComplexFloat": 8,
 }  # fmt: skip
 _TYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
-_LEFT_TO_READERS = ("torch", "zip", "npz", "pickle", "packed", "empty")
+_LEFT_TO_READERS = ("torch", "zip", "pickle", "packed", "empty")
 _CUT = "Was it cut off in a copy?"
 
 

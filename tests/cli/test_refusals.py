@@ -55,7 +55,7 @@ def test_the_mix_up_of_2d_and_3d_names_both_and_the_way_out(stgcn, small_data):
     ("words", "code", "told"),
     [
         (("nowhere.pth",), 4, "Checkpoint nowhere.pth not found"),
-        (("data/ntu60.pkl",), 4, "data/ntu60.pkl"),
+        (("data/ntu60.pkl",), 3, "it is an annotation pickle"),
         (("babel60", "--out", "r.yaml"), 2, ".json"),
         (("runs/x.pth", "--metrics", "top_k"), 2, "Did you mean 'top_k_accuracy'"),
         ((), 2, "Missing argument"),

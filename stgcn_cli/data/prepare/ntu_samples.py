@@ -83,7 +83,12 @@ def bodies_of(entry: AnnotatedEntry) -> np.ndarray:
         two[: len(bodies)] = bodies
     if not np.isfinite(two).all():
         raise DataError("it holds NaN or infinite values")
+    if two[0].any() and (np.abs(two[0, :, _MIDDLE]) < _AT_ORIGIN).all():
+        raise DataError("it is pre-normalised already: the middle joint is at the origin; train with the file as it is")
     return two
+
+
+_MIDDLE, _AT_ORIGIN = 1, 1e-3  # a joint, metres: a raw body is never where the camera is
 
 
 def _size(record: dict[str, Any]) -> int:

@@ -19,7 +19,7 @@ from stgcn_cli.data.readers.parsing import MAX_JOINTS, MAX_VALUES, Options
 from stgcn_cli.data.readers.table_clips import places, rows_of, span
 from stgcn_cli.data.readers.table_text import Table, decimals, parsed, read_table, refuse, table_of
 from stgcn_cli.data.readers.table_values import Values, values_of
-from stgcn_cli.data.readers.wide_columns import joints_in
+from stgcn_cli.data.readers.wide_columns import joints_in, order_of
 from stgcn_cli.io.text import nearest, one_line
 
 _ROLES = {  # what a column tells -> its usual names, the documented one first
@@ -115,7 +115,7 @@ def _roles(names: Sequence[str]) -> dict[str, int]:
 def _long(table: Table, roles: dict[str, int], stem: str, options: Options) -> Iterator[dict[str, Any]]:
     coordinates = [decimals(table, roles[key], key) for key in "xyz" if key in roles]
     score = decimals(table, roles["score"], "score") if "score" in roles else None
-    joint, joints = joint_indices(table, roles["joint"], options.layout)
+    joint, joints, layout = joint_indices(table, roles["joint"], len(coordinates), options.layout)
     person = table.words(roles["person"]).to_numpy(object) if "person" in roles else np.zeros(len(joint), str)
     rows = rows_of(table, roles, person)
     values = values_of(np.stack(coordinates, axis=-1)[:, None], None if score is None else score[:, None], options)
@@ -124,7 +124,7 @@ def _long(table: Table, roles: dict[str, int], stem: str, options: Options) -> I
     for group in groups:
         try:
             arrays = _of_joints(group.rows, rows.frame, person, joint, joints, values, options)
-            record = {**arrays, **values.facts(), **rows.words(group.rows), "notes": notes}
+            record = {**arrays, **values.facts(), **rows.words(group.rows), "notes": notes, "layout": layout}
         except ValueError as error:
             raise ValueError(f"clip {group.name or stem!r:.60}: {error}") from error
         yield record if group.name is None else {"frame_dir": group.name, **record}
@@ -160,19 +160,36 @@ def _of_joints(
     return record
 
 
-def joint_indices(table: Table, column: int, layout: Layout | None) -> tuple[np.ndarray, int]:
-    """Indices, or names in the layout, as indices, -1 where empty; and how many joints there are. Raises ValueError."""
-    names = {name.lower(): str(index) for index, name in enumerate(layout.joints)} if layout else {}
-    words = table.words(column).str.lower().map(lambda word: names.get(word, word))
-    unknown = ~(words.eq("") | words.str.isdecimal()).to_numpy()
-    close = nearest(table.words(column).iloc[int(unknown.argmax())].lower(), list(names)) if unknown.any() else ""
-    refuse(table, column, unknown, "joint", f" is no index from 0, nor a name in --layout.{close}")
-    index = parsed(words.where(words.ne(""), "-1"))
+def joint_indices(
+    table: Table, column: int, coordinates: int, layout: Layout | None
+) -> tuple[np.ndarray, int, Layout | None]:
+    """Index of the joint of each row, -1 where empty; how many joints there are, and the skeleton that their names tell.
+
+    Joints are indices from 0, names in `layout`, or without one any names. Raises ValueError.
+    """
+    words = table.words(column)
+    lower = words.str.lower()
+    known = {name.lower(): index for index, name in enumerate(layout.joints)} if layout else {}
+    if layout is None and not lower.str.isdecimal().any():
+        order, layout = order_of([word for word in dict.fromkeys(words) if word], coordinates, None)
+        known = {name.lower(): index for index, name in enumerate(order)}
+    found = lower.map(lambda word: str(known.get(word, word)))
+    unknown = ~(found.eq("") | found.str.isdecimal()).to_numpy()
+    close = nearest(lower.iloc[int(unknown.argmax())], list(known)) if unknown.any() else ""
+    refuse(
+        table,
+        column,
+        unknown,
+        "joint",
+        f", neither an index from 0 nor a name in --layout{'.' if close else ''}{close}",
+    )
+    index = parsed(found.where(found.ne(""), "-1"))
     refuse(table, column, ~(index < 1e9), "joint", " is no index")
     index = index.astype(np.int64)
-    count = len(layout.joints) if layout else int(index.max(initial=-1)) + 1
-    if (highest := int(index.max(initial=-1))) >= count:
+    highest = int(index.max(initial=-1))
+    count = max(len(layout.joints) if layout else 0, len(known)) or highest + 1
+    if highest >= count:
         raise ValueError(f"line {table.lines[int(index.argmax())]}: joint {highest}, but the layout has {count} joints")
     if not 0 < count <= MAX_JOINTS:
         raise ValueError(f"joint counts up to {count - 1}; 1 to {MAX_JOINTS} joints are taken")
-    return index, count
+    return index, count, layout

@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from stgcn_cli.io import foreign
 MAX_BYTES = 1 << 30
 MAX_CELLS = 50_000_000
 _DELIMITERS = "\t;|,"  # the first one that fits is taken
+_COMMENTED = re.compile(r"\A\s*#[ \t]*(?!sep=)")  # a header that numpy.savetxt wrote
 _SAMPLE = 20  # lines that tell the delimiter
 _COMMA = r"^\s*[-+]?\d*,\d+(?:[eE][-+]?\d+)?\s*$"
 MISSING = ("", "nan", "na", "null", "none", "-", "n/a", "#n/a", "nil", "<na>")
@@ -103,17 +105,20 @@ def table_of(text: str) -> Table:
     """The table in a text. Raises ValueError."""
     import pandas as pd
 
+    text = _COMMENTED.sub("", text, count=1)
     raw = text.splitlines()
     delimiter = delimiter_of([line for line in raw[:200] if line.strip()])
     widest = max((len(line.split()) if delimiter == " " else line.count(delimiter) + 1 for line in raw), default=0)
     if widest * len(raw) > MAX_CELLS:
         raise ValueError(f"{len(raw):,} rows of {widest:,} columns are more than are read")
     try:
-        rows = pd.read_csv(
-            io.StringIO(text), sep=r"\s+" if delimiter == " " else delimiter, header=None, names=range(widest), dtype=str,
-            keep_default_na=False, na_filter=False, skipinitialspace=True, skip_blank_lines=False, index_col=False,
-        )  # fmt: skip
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows that are longer than they seem
+            rows = pd.read_csv(
+                io.StringIO(text), sep=r"\s+" if delimiter == " " else delimiter, header=None, names=range(widest), dtype=str,
+                keep_default_na=False, na_filter=False, skipinitialspace=True, skip_blank_lines=False, index_col=False,
+            )  # fmt: skip
+    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, ValueError) as error:
         raise ValueError(f"no readable table: {str(error).strip()[:200]}") from error
     rows = rows.fillna("")
     numbers, empty = np.arange(1, len(rows) + 1), (rows == "").all(axis=1).to_numpy()
@@ -131,6 +136,15 @@ def _with_names(rows: Any, lines: np.ndarray, delimiter: str) -> Table:
     if not len(rows):
         raise ValueError("no readable table: it is empty")
     header, names = names_in([[str(word) for word in rows.iloc[row]] for row in range(min(4, len(rows)))])
+    if (
+        header == 1
+        and len(names) > 1
+        and all(names[:-1])
+        and not names[-1]
+        and (rows.iloc[1:, -1] != "").all()
+        and len(rows) > 1
+    ):
+        names = ["", *names[:-1]]  # R writes names of rows, and none for their column
     rows, lines = rows.iloc[header:].reset_index(drop=True), lines[header:]
     kept = (
         [index for index, name in enumerate(names) if name or (rows[index] != "").any()]
@@ -189,9 +203,7 @@ _AXIS_WORDS = {"x", "y", "z", "likelihood", "score", "conf", "confidence", "visi
 
 def names_in(rows: Sequence[Sequence[str]]) -> tuple[int, list[str]]:
     """How many of the first rows are the header, and the name of each column; 0 and empty names without a header."""
-    first = [
-        word.strip().removeprefix("#").strip() if index == 0 else word.strip() for index, word in enumerate(rows[0])
-    ]
+    first = [word.strip() for word in rows[0]]
     for place in range(1, len(rows)):
         axes = [word.strip().lower() for word in rows[place]]
         inner = [word for word in axes[1:] if word]

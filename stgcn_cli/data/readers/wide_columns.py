@@ -115,7 +115,7 @@ def joints_in(names: Sequence[str], given: Layout | None) -> Joints | None:
     has_z, has_score = (all(axis in values for values in every) for axis in ("z", "score"))
     if not has_z and any("z" in values for values in every):
         raise ValueError("some joints have a column z, others have none")
-    order, layout = _order(list(first), 3 if has_z else 2, given)
+    order, layout = order_of(list(first), 3 if has_z else 2, given)
     columns = {person: [joints[joint] for joint in order] for person, joints in persons.items()}
     return Joints(tuple(order), columns, has_z, has_score, layout)
 
@@ -151,8 +151,11 @@ def _without_corners(joints: dict[str, dict[str, int]]) -> dict[str, dict[str, i
 _NUMBERED = re.compile(r"(?P<word>.*?)\s?(?P<number>\d+)")
 
 
-def _order(joints: list[str], coordinates: int, given: Layout | None) -> tuple[list[str], Layout | None]:
-    """The joints in the order of their numbers, else of the layout that has their names, else as they come."""
+def order_of(joints: Sequence[str], coordinates: int, given: Layout | None) -> tuple[list[str], Layout | None]:
+    """The joints in the order of their numbers, else of the layout that has their names, else as they come.
+
+    Raises ValueError where a skeleton has as many joints, but other names.
+    """
     found = [_NUMBERED.fullmatch(joint) for joint in joints]
     if all(found) and len({each["word"].lower() for each in found if each}) == 1:
         return _by_number(
@@ -169,7 +172,7 @@ def _order(joints: list[str], coordinates: int, given: Layout | None) -> tuple[l
             f"its {len(joints)} joints are called {', '.join(joints[:3])}, …, not as those of {suggested.name}; say which "
             f"skeleton it is: --layout {suggested.name} where the order is the same, or --layout my.toml"
         )
-    return joints, None
+    return list(joints), None
 
 
 def _fitting(keys: Mapping[frozenset[str], str], layout: Layout, may_select: bool) -> list[str] | None:

@@ -255,3 +255,20 @@ def test_labels_beside_clips_are_no_clips_in_a_folder(tmp_path):
     (tmp_path / "own" / "labels.csv").write_text("name,label\na,wave\n")
     (tmp_path / "own" / "a.csv").write_text(text(wide(SPELLINGS["x_1"])))
     assert [clip.name for clip in read_inputs([str(tmp_path / "own")])] == ["a"]
+
+
+def test_names_of_joints_in_rows_make_the_skeleton(tmp_path):
+    rows = [
+        [t, COCO_NAMES[v], *PIXELS[t, v], SCORE[t, v]]
+        for t in range(6)
+        for v in np.random.default_rng(t).permutation(17)
+    ]
+    (found,) = clips(tmp_path, text([("frame", "joint_name", "x", "y", "score"), *rows]))
+    check(found.record)
+    assert found.layout is COCO
+
+
+def test_comments_and_names_of_rows_do_not_shift_columns(tmp_path):
+    rows = wide(SPELLINGS["x_1"], [("frame", range(6))])
+    check(one(tmp_path, "# " + text(rows, " ")))
+    check(one(tmp_path, text([rows[0], *([f"row{t}", *row] for t, row in enumerate(rows[1:]))])))
