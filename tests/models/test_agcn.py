@@ -14,7 +14,7 @@ from tests.factories.weights import by_rules
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
 
 
-@pytest.fixture(params=["mm0_joint__S", "mm0_joint__A"])
+@pytest.fixture(params=["mm0_joint__S", pytest.param("mm0_joint__A", marks=pytest.mark.slow)])
 def figures(request, shared):
     folder = shared / "golden" / "agcn" / "forward"
     return json.loads((folder / f"{request.param}.json").read_text()), np.load(folder / f"{request.param}.npz")
