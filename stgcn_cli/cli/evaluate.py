@@ -57,6 +57,7 @@ def evaluate(
         list[str] | None,
         Option("--set", "--cfg-options", metavar="KEY=VALUE", help="Change the preset: --set data.clip_len=100"),
     ] = None,
+    stream: options.Stream = None,
     batch_size: Annotated[int | None, Option(help="Clips computed at a time; changes speed only.", min=1)] = None,
     gpus: Annotated[int, Option(help="Processes on this machine, one a GPU.")] = 1,
     device: Annotated[str, Option(help="auto, cpu or cuda.", autocompletion=options.devices)] = "auto",
@@ -84,6 +85,7 @@ def evaluate(
         "--gpu-collect": gpu_collect, "--tmpdir": tmpdir,
     })  # fmt: skip
     wanted = options.metric_names(metrics)
+    checkpoint, settings = options.with_stream(checkpoint, settings or [], stream)
     from stgcn_cli.evaluation.saved import is_result
     from stgcn_cli.runs import resolve
 

@@ -111,6 +111,41 @@ def formats(incomplete: str) -> list[str]:
     return one_of(*FORMATS)(incomplete)
 
 
+STREAMS = ("joint", "bone", "joint-motion", "bone-motion")
+Stream = Annotated[
+    str | None,
+    Option(
+        "--stream",
+        help=f"Short for --set data.stream=X, and of published weights those of it: {', '.join(STREAMS)}.",
+        autocompletion=one_of(*STREAMS),
+    ),
+]
+
+
+def with_stream(checkpoint: str, settings: list[str], stream: str | None) -> tuple[str, list[str]]:
+    """Return the checkpoint, of published weights that of the stream, and the settings with it. Raises UsageError."""
+    from stgcn_cli.config import catalog
+
+    if stream is None:
+        return checkpoint, settings
+    stream_names(stream)
+    published = catalog.find(checkpoint)
+    if published and (entry := catalog.of_preset(published.preset, stream)):
+        checkpoint = entry.label
+    return checkpoint, [f"data.stream={stream}", *settings]
+
+
+def stream_names(text: str) -> tuple[str, ...]:
+    """Parse streams separated by commas. Raises UsageError for an unknown or repeated one."""
+    names = tuple(word.strip() for word in text.split(","))
+    for name in names:
+        if name not in STREAMS:
+            raise UsageError(f"Stream {name!r} not found.{nearest(name, STREAMS)}", f"Streams: {', '.join(STREAMS)}")
+    if len(set(names)) < len(names):
+        raise UsageError(f"{text}: a stream is named twice.")
+    return names
+
+
 class PreNormalize(enum.StrEnum):
     """What `data convert` does to raw clips."""
 

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -49,6 +50,11 @@ def train(
     lr: Annotated[float | None, Option("--lr", help="Short for --set optim.lr=X")] = None,
     batch_size: Annotated[
         int | None, Option(help="Short for --set train.batch_size=N: clips of a step, over all processes.", min=1)
+    ] = None,
+    stream: options.Stream = None,
+    streams: Annotated[
+        str | None,
+        Option(metavar="A,B,…", help="Train a run for each stream, and fuse them: joint,bone,joint-motion,bone-motion"),
     ] = None,
     patience: Annotated[
         int | None, Option(help="Short for --set train.patience=N: stop after N epochs without a better one.", min=1)
@@ -159,6 +165,10 @@ def train(
         chosen = run_settings.resumed(folder, chosen, force)
     if preset is None and folder is None:
         raise UsageError("Missing preset.", "For example: stgcn train ntu60-xsub-3d. All presets: stgcn presets")
+    wanted = options.stream_names(streams) if streams else ()
+    if wanted and (stream or folder or dry_run):
+        raise UsageError("--streams begins new runs: --stream, --resume and --dry-run are for one of them.")
+    _, changes = options.with_stream("", changes, stream)
     recipe = presets.load(preset or str(folder / "preset.toml"), changes)  # type: ignore[operator]
     _refuse_missing_data(recipe, chosen["data"])
     from stgcn_cli.runtime.distributed import LaunchConfig, resolve_device
@@ -174,7 +184,10 @@ def train(
         test=tuple(name for name, is_wanted in (("best", test_best), ("last", test_last)) if is_wanted),
         save_minutes=checkpoint_minutes, report=report, tensorboard=tensorboard, **chosen,
     )  # fmt: skip
-    (_plan if dry_run else _train)(run_options, as_json)
+    if wanted:
+        _train_streams(run_options, wanted, as_json)
+    else:
+        (_plan if dry_run else _train)(run_options, as_json)
 
 
 def _check_exclusive(options: dict[str, object]) -> None:
@@ -236,6 +249,56 @@ def _train(options: "RunOptions", as_json: bool) -> None:
     weights = "best" if result.summary["best"] else "last"
     data = "".join(f" --data {shlex.quote(str(path))}" for path in options.data)
     console.note(f"Next: stgcn eval {shlex.quote(f'{result.folder / weights}.pth')}{data} --out result.pkl")
+
+
+_WEIGHTS = {"joint": 2.0, "bone": 2.0, "joint-motion": 1.0, "bone-motion": 1.0}  # of the published fusions of four
+
+
+def _train_streams(options: "RunOptions", streams: tuple[str, ...], as_json: bool) -> None:
+    """Train a run for each stream, and end with a table of the single results and their fusions."""
+    import itertools
+
+    from stgcn_cli.training.run import run
+
+    names = (f"{options.preset.name}-streams{'' if n == 1 else f'-{n}'}" for n in itertools.count(1))
+    base = options.work_dir or next(Path("runs") / name for name in names if not (Path("runs") / name).exists())
+    folders = {}
+    for stream in streams:
+        preset = replace(options.preset, data=replace(options.preset.data, stream=stream))  # type: ignore[arg-type]
+        result = run(replace(options, preset=preset, work_dir=base / stream), console.reporter())
+        if result is None:  # another rank prints
+            continue
+        folders[stream] = result.folder
+    if len(folders) < len(streams):
+        return
+    results = {name: folder / "best.result.npz" for name, folder in folders.items()}
+    rows = _fusions({name: path for name, path in results.items() if path.is_file()})
+    if as_json:
+        console.print_json({"folders": folders, "results": rows})
+        return
+    shown = [[row["streams"], row["weights"], f"{100 * row['top1_acc']:.2f} %"] for row in rows if "top1_acc" in row]
+    console.table(f"Streams of {options.preset.name}", ["streams", "weights", "top1_acc"], shown)
+    console.note(f"The runs are in {base}; each best.result.npz can be fused again with stgcn fuse.")
+
+
+def _fusions(results: dict[str, Path]) -> list[dict[str, Any]]:
+    """Metrics of each stream, of joints with bones, and of all; probabilities are added up."""
+    from stgcn_cli.evaluation.fuse import FuseOptions, fuse
+
+    names = tuple(results)
+    groups = [group for group in {("joint", "bone"), names} if len(group) > 1 and set(group) <= set(names)]
+    rows: list[dict[str, Any]] = []
+    for group in sorted(groups, key=len):
+        weights = tuple(_WEIGHTS[name] for name in group)
+        weights = weights if len(set(weights)) > 1 else (1.0,) * len(group)
+        inputs = tuple(results[name] for name in group)
+        fusion = fuse(FuseOptions(inputs=inputs, weights=weights, softmax=True), console.reporter())
+        known = {row["streams"] for row in rows}
+        singles = zip(group, fusion.singles, strict=True)
+        rows += [{"streams": name, "weights": "", **single.metrics} for name, single in singles if name not in known]
+        words = ":".join(f"{weight:g}" for weight in weights)
+        rows.append({"streams": " + ".join(group), "weights": words, **fusion.result.metrics})
+    return sorted(rows, key=lambda row: row["streams"].count("+"))
 
 
 def _rows(result: "RunResult") -> list[list[object]]:

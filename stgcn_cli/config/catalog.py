@@ -1,11 +1,14 @@
-"""What MMAction2 0.x and BABEL's authors publish, one entry a system. Facts only."""
+"""What MMAction2 0.x, PYSKL and BABEL's authors publish, one entry a system. Facts only."""
 
 import re
 from dataclasses import dataclass, replace
 from typing import Any
 
+from stgcn_cli.config import pyskl_table
+
 BASE_URL = "https://download.openmmlab.com/mmaction"
 BABEL_URL = "https://human-movement.is.tue.mpg.de/release/ckpts"
+_PYSKL_CODE = "https://raw.githubusercontent.com/kennymckormick/pyskl/main"
 _STEPS = re.compile(r"-\d+-\d+$")  # epoch and iteration, with which BABEL's program ends the names of its checkpoints
 
 
@@ -17,7 +20,7 @@ class Published:
     name: str
     skeleton: str  # "2d" or "3d"
     gpus: int | None  # None: not published
-    top1: float
+    top1: float | None  # None: not published
     sha256_prefix: str = ""  # first 8 hex digits of the weights' sha256; empty where none is published
     mean_class: float | None = None
     agcn_top1: float | None = None  # the BABEL authors' own baseline on the same clips
@@ -30,19 +33,31 @@ class Published:
     folder: str = ""  # below the base address
     aliases: tuple[str, ...] = ()  # other names of the system, and of its configurations
     base: str = BASE_URL
+    stream: str = "joint"
+    fused: tuple[float, float] | None = None  # top-1 of this stream with its siblings: two, four
+    own_file: bool = (
+        True  # whether the name of the file is its own: PYSKL's are all called j.pth, b.pth, jm.pth or bm.pth
+    )
     steps: str = ""  # epoch and iteration at the end of the name, for weights of BABEL's own program
+
+    @property
+    def label(self) -> str:
+        """What the preset is called with this stream."""
+        return self.preset if self.stream == "joint" else f"{self.preset}-{self.stream}"
 
     @property
     def weights(self) -> str:
         """Path of the checkpoint below the base address."""
         if self.steps:
             return f"{self.name}-{self.steps}.pt"
+        if not self.own_file:
+            return self.folder
         return f"{self.folder}/{self.name}-{self.sha256_prefix}.pth"
 
     @property
     def logs(self) -> tuple[str, ...]:
         """Paths of the training log below the base address, the likelier first; none where it is not published."""
-        if self.steps:
+        if self.steps or not self.own_file:
             return ()
         paths = [f"{self.folder}/{self.name}.log"]
         if self.has_json:
@@ -90,6 +105,33 @@ PUBLISHED = (
     _agcn("ntu60-xsub-3d-agcn-bone", "2sagcn_80e_ntu60_xsub_bone_3d", 2, 86.89, "278b8815", val_clips=16_487,
           aliases=("agcn_80e_ntu60_xsub_bone_3d",)),
 )  # fmt: skip
+
+
+def _pyskl() -> tuple[Published, ...]:
+    """One entry for each stream; the joint stream has the name of the preset, the others end in that of the stream."""
+    entries = []
+    for system in pyskl_table.SYSTEMS:
+        for (stream, file), top1 in zip(pyskl_table.STREAMS.items(), system.streams, strict=True):
+            entries.append(Published(
+                system.preset, f"{system.folder.rpartition('/')[2]}_{file}", system.preset.split("-")[2], 8, top1,
+                folder=f"{pyskl_table.FOLDER}/{system.folder}/{file}.pth", stream=stream, fused=system.fused, own_file=False,
+                aliases=(f"{system.preset}-{stream}",), val_clips=16_487 if "ntu60-xsub" in system.preset else None,
+            ))  # fmt: skip
+    hands = Published(
+        "hagrid-stgcnpp",
+        "hagrid",
+        "2d",
+        None,
+        None,
+        "14d3e55e",
+        folder="demo/hagrid.pth",
+        base=_PYSKL_CODE,
+        own_file=False,
+    )
+    return (*entries, hands)
+
+
+PYSKL = _pyskl()
 RETIRED = {  # published weights of another network under the name of the present one: what they are
     f"{name}-{prefix}": (
         f"the weights {name}-{prefix} of November 2021 ({top1} % top-1) belong to an earlier network with ST-GCN's "
@@ -129,13 +171,19 @@ ANNOTATIONS = (
 )
 
 
+def of_preset(preset: str, stream: str) -> Published | None:
+    """The published system of a preset with this stream, or None."""
+    entry = find(preset)
+    return entry if entry is None or entry.own_file else find(f"{preset}-{stream}")
+
+
 def find(name: str) -> Published | None:
     """The published system of this preset, published name or published file name, or None."""
     bare = _STEPS.sub("", name.removesuffix(".pt"))
     return next(
         (
             e
-            for e in PUBLISHED
+            for e in PUBLISHED + PYSKL
             if name in (e.preset, e.name, *e.aliases, *weight_files(e)) or (e.steps and bare == e.name)
         ),
         None,
@@ -144,7 +192,7 @@ def find(name: str) -> Published | None:
 
 def weight_files(entry: Published) -> tuple[str, str]:
     """The published file name of the weights, without and with its suffix."""
-    file = entry.weights.rpartition("/")[2]
+    file = entry.weights.rpartition("/")[2] if entry.own_file else f"{entry.name}.pth"
     return file.rpartition(".")[0], file
 
 

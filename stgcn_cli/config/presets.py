@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from stgcn_cli.config.catalog import PUBLISHED, find
+from stgcn_cli.config.catalog import PUBLISHED, PYSKL, find
 from stgcn_cli.config.consistency import preset_from
 from stgcn_cli.config.schema import Preset, check_keys
 from stgcn_cli.config.skeletons import LAYOUTS, Layout, layout_from, read_layout, table_of
@@ -29,7 +29,7 @@ def folder() -> Path:
 
 def names() -> list[str]:
     """The shipped presets: the published ones in the order of the published page, then the others."""
-    order = [entry.preset for entry in PUBLISHED]
+    order = list(dict.fromkeys(entry.preset for entry in PUBLISHED + PYSKL))
     shipped = {path.stem for path in folder().glob("*.toml")}
     return [name for name in order if name in shipped] + sorted(shipped - set(order))
 
@@ -41,6 +41,9 @@ def load(name: str, settings: Iterable[str] = ()) -> Preset:
     """
     path = _locate(name)
     values = _extended(_parse(_read(path), str(path)), str(path))
+    published = find(name)
+    if published and published.stream != "joint":  # one preset for all streams of a system
+        values["data"]["stream"] = published.stream
     return _resolved(values, str(path), path.stem, settings)
 
 

@@ -25,11 +25,12 @@ class Item:
     paths: tuple[str, ...]
     sha256_prefix: str = ""
     base: str = catalog.BASE_URL
+    file: str = ""  # its name in the cache, where that of the path is not its own
 
     def places(self, cache: Path) -> list[Path]:
         """Where it may lie in the cache."""
         folder = cache / (self.kind if self.kind != "log" else "logs")
-        return list(dict.fromkeys(folder / Path(path).name for path in self.paths))
+        return list(dict.fromkeys(folder / (self.file or Path(path).name) for path in self.paths))
 
     def found(self, cache: Path) -> Path | None:
         """Where it lies in the cache, or None."""
@@ -37,14 +38,15 @@ class Item:
 
     def wanted(self, path: str, cache: Path, base: str) -> Wanted:
         """One of its paths as something to fetch."""
-        target = self.places(cache)[0].with_name(Path(path).name)
+        target = self.places(cache)[0].with_name(self.file or Path(path).name)
         is_pickle = self.kind == "annotations"
         return Wanted(f"{base}/{path}", target, _MOST[self.kind], self.sha256_prefix, is_pickle)
 
 
 def weights_of(entry: Published) -> Item:
     """The checkpoint of a published system."""
-    return Item("weights", entry.preset, (entry.weights,), entry.sha256_prefix, entry.base)
+    file = "" if entry.own_file else catalog.weight_files(entry)[1]
+    return Item("weights", entry.label, (entry.weights,), entry.sha256_prefix, entry.base, file)
 
 
 def log_of(entry: Published) -> Item | None:
@@ -63,7 +65,7 @@ def choose(names: Sequence[str], everything: bool, logs: bool, annotations: bool
     The name of an annotation pickle means just that. Raises UsageError for an unknown name.
     """
     chosen: list[Item] = []
-    for name in [entry.preset for entry in catalog.PUBLISHED] if everything else names:
+    for name in [entry.label for entry in catalog.PUBLISHED + catalog.PYSKL] if everything else names:
         entry, pickles = catalog.find(name), catalog.find_annotations(name)
         if not entry and not pickles:
             refuse_retired(name)
@@ -94,7 +96,9 @@ def refuse_retired(name: str) -> None:
 
 def everything() -> list[Item]:
     """All published files this program knows of."""
-    systems = [item for entry in catalog.PUBLISHED for item in (weights_of(entry), log_of(entry)) if item]
+    systems = [
+        item for entry in catalog.PUBLISHED + catalog.PYSKL for item in (weights_of(entry), log_of(entry)) if item
+    ]
     return systems + [annotations_of(entry) for entry in catalog.ANNOTATIONS]
 
 

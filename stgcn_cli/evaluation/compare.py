@@ -42,11 +42,11 @@ def with_published(
 
     Accuracies over fewer classes than the published ones are another task: they are not compared.
     """
-    entry = catalog.find(preset.name)
+    entry = catalog.of_preset(preset.name, preset.data.stream)
     if entry is None:
         return None
     figures = {"top1_acc": entry.top1, "mean_class_accuracy": entry.mean_class, "top1_norm": entry.mean_class}
-    shipped = presets.load(entry.preset)
+    shipped = presets.load(entry.label)
     is_same_task = min(classes, preset.model.num_classes) >= shipped.model.num_classes
     compared = [
         Compared(name, measured[name], round(value / 100, 6), _verdict(100 * measured[name] - value))

@@ -62,17 +62,18 @@ def _by_preset_inside(read: Checkpoint, asked: str) -> tuple[str, ...]:
 
 def _by_name(read: Checkpoint, asked: str) -> tuple[str, ...]:
     entry = catalog.find(asked)
-    return (entry.preset,) if entry else ()
+    return (entry.label,) if entry else ()
 
 
 def _by_file_name(read: Checkpoint, asked: str) -> tuple[str, ...]:
     entry = catalog.find(read.path.stem)
-    return (entry.preset,) if entry else ()
+    return (entry.label,) if entry else ()
 
 
 def _by_hash(read: Checkpoint, asked: str) -> tuple[str, ...]:
     found = read.sha256
-    return tuple(e.preset for e in catalog.PUBLISHED if e.sha256_prefix and found.startswith(e.sha256_prefix))
+    known = catalog.PUBLISHED + catalog.PYSKL
+    return tuple(e.label for e in known if e.sha256_prefix and found.startswith(e.sha256_prefix))
 
 
 def _by_config(read: Checkpoint, asked: str) -> tuple[str, ...]:

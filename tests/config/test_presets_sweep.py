@@ -20,7 +20,7 @@ def test_a_preset_builds_steps_and_its_checkpoint_comes_back(name, tmp_path):
     model = build_model(preset).train()
     state = options.State(model, build_optimizer(preset, model), epoch=1)
     joints = len(LAYOUTS[preset.data.layout].joints)
-    x = torch.randn(2, 3, 8, joints, preset.data.num_person)
+    x = torch.randn(2, len(preset.data.channels), 8, joints, preset.data.num_person)
     loss = build_loss(preset.loss)(model(x), torch.tensor([0, preset.model.num_classes - 1]))
     loss.backward()
     assert torch.isfinite(loss) and all(p.grad is not None for p in model.parameters())
