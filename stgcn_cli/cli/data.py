@@ -88,6 +88,7 @@ def _rows(f: dict[str, Any]) -> list[list[object]]:
         *rows,
         ["skeleton", _counted(f["skeletons"]) + (f": {f['layout']}" if f["layout"] else "; no built-in layout fits")],
         *(["read as", line] for line in f["axes"]),
+        *(["note", line] for line in f["notes"]),
         ["type", _counted(f["dtypes"])],
         *images,
         ["classes", f"{len(f['classes']):,}{hidden}"],

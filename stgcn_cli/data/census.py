@@ -70,6 +70,7 @@ class Tally:
     gaps: int = 0  # joints with NaN, which readers take as not seen
     layouts: dict[Shape, Layout | None] = field(default_factory=dict)  # the skeleton of the first clip of each shape
     understood: list[Understood] = field(default_factory=list)  # how the axes of arrays were read
+    notes: dict[str, None] = field(default_factory=dict)  # how files were understood
     stands: Counter[tuple[str, int]] = field(default_factory=Counter)  # name and label
 
     def add_clip(self, clip: Clip) -> None:
@@ -77,6 +78,7 @@ class Tally:
         self.layouts.setdefault(clip.shape, clip.layout_or(self.layout))
         self.add(clip.record, clip.splits)
         self.gaps += clip.gaps
+        self.notes |= dict.fromkeys(clip.notes)
         if clip.understood:
             self.understood.append(clip.understood)
 
@@ -167,6 +169,7 @@ def survey(
 
 def _of_pickle(path: Path, tally: Tally, reporter: Reporter) -> dict[str, Any]:
     read = annotations.read(path)
+    tally.notes |= dict.fromkeys(read.notes)
     there: set[str] = set()
     with reporter.progress(f"inspect {path.name}", len(read.records)) as advance:
         for record in read.records:
@@ -190,6 +193,7 @@ def _facts(tally: Tally, names: Sequence[str]) -> dict[str, Any]:
         "skeletons": {words(each): count for each, count in tally.shapes.most_common()},
         "layout": layout.name if layout else None,
         "axes": summaries(tally.understood),
+        "notes": list(tally.notes),
         "dtypes": dict(tally.dtypes.most_common()),
         "image_sizes": dict(tally.sizes.most_common()),
         "splits": {s: {"clips": c.total(), "classes": len(c.keys() - {-1})} for s, c in tally.splits.items()},

@@ -184,6 +184,7 @@ def predict(
     options = options or Options()
     predictor = load(wishes.checkpoint, wishes.device, reporter, wishes, options.image_size)
     understood: list[Understood] = []
+    notes: dict[str, None] = {}
     scores: list[np.ndarray] = []
     facts: list[Facts] = []
     sources: list[Path] = []
@@ -191,6 +192,7 @@ def predict(
     for inputs in _chunks(read_inputs(words, reporter, predictor.reading(options))):
         understood += [clip.understood for clip in inputs if clip.understood]
         for clip in inputs:
+            notes |= dict.fromkeys(clip.notes)
             checker.look_at(clip.record, checker.told.clips)
             checker.told.clips += 1
         found, about = predictor.answer(inputs)
@@ -201,7 +203,7 @@ def predict(
         raise DataError(f"There are no clips in {' '.join(words)}.")
     checked = checker.finish()
     checked.found = [each for each in checked.found if not each.found.startswith(_SAID)]
-    warnings = predictor.oddities(facts) + checked.kinds()
+    warnings = list(notes) + predictor.oddities(facts) + checked.kinds()
     return Predictions(
         predictor.preset, predictor.classes, np.concatenate(scores), facts, sources, warnings, summaries(understood)
     )

@@ -101,6 +101,8 @@ def view(options: ViewOptions, reporter: Reporter) -> Path:
         )
     for line in summaries([clip.understood] if clip.understood else []):
         reporter.note(f"Read as: {line}")
+    for line in clip.notes:
+        reporter.note(line)
     classes, prediction = own.classes, None
     if predictor:
         layout, classes = layout or presets.layout_of(predictor.preset), tuple(predictor.classes)

@@ -54,12 +54,13 @@ def validate_clips(path: Path, reporter: Reporter = SILENT) -> Findings:
     def set_aside(place: str, error: DataError) -> None:
         checking.told.add("error", place, "record", error.message, "")
 
-    understood = []
+    understood, notes = [], dict[str, None]()
     for clip in read_inputs([str(path)], reporter, on_bad=set_aside):
         checking.look_at(clip.record, checking.told.clips)
         checking.told.clips += 1
         understood += [clip.understood] if clip.understood else []
-    for line in summaries(understood):
+        notes |= dict.fromkeys(clip.notes)
+    for line in [*summaries(understood), *notes]:
         checking.told.add("note", "all clips", "keypoint", line, "")
     checking.told.add("note", str(path), "record", "no annotation pickle: convert it before training", "")
     return checking.finish(())

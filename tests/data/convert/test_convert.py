@@ -371,3 +371,22 @@ def test_from_reads_files_whatever_they_are_called(tmp_path):
         )  # fmt: skip
         assert convert(wish).clips == 1
     np.testing.assert_allclose(made(tmp_path / "a.pkl")["poses"]["keypoint"], xy, atol=1e-3)
+
+
+def test_notes_on_files_are_given_by_every_command_that_reads_them(tmp_path, stgcn):
+    rows = "\n".join(f"{t},{0.1 * t + 0.2},{0.5 - 0.1 * t}" for t in range(3))
+    (tmp_path / "a.csv").write_text(f"frame,x1,y1\n{rows}\n")
+    for words in (("inspect",), ("validate",), ("convert", "--split", "train", "--out", tmp_path / "a.pkl")):
+        said = stgcn("data", words[0], tmp_path / "a.csv", *words[1:])
+        assert "shares of the image" in " ".join((said.out + said.err).split()), said
+
+
+def test_advice_names_the_preset_beside_the_data_or_one_of_its_classes(tmp_path, stgcn):
+    source = wave_and_kick(tmp_path / "own")
+    convert(ConvertOptions(inputs=[str(source)], target=Target(tmp_path / "a.pkl"), rules=Rules(from_folders=True)))
+    wrong = ("train", "--preset", "ntu60-xsub-3d", "--data", tmp_path / "a.pkl", "--dry-run", "--device", "cpu")
+    wrong = (*wrong, "--set", "data.train=train", "--set", "data.val=val")
+    assert f"--preset {tmp_path / 'a.toml'}" in stgcn(*wrong).err.replace("\n", "")
+    (tmp_path / "a.toml").unlink()
+    said = stgcn(*wrong).err
+    assert "ntu60-xsub-2d" not in said and "stgcn data convert" in said

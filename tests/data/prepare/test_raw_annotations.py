@@ -8,6 +8,7 @@ import pytest
 from stgcn_cli.data.annotations import read_pickle
 from stgcn_cli.data.ntu.normalize import choose_two
 from stgcn_cli.data.ntu.parser import read_skeleton
+from stgcn_cli.errors import DataError
 from tests.factories.prepared import prepare
 from tests.factories.skeletons import golden_texts, write_zip
 
@@ -79,3 +80,10 @@ def test_the_command_says_that_other_bodies_were_chosen(stgcn, tmp_path):
     write_zip(tmp_path / "x.zip", golden_texts())
     result = stgcn("prepare", "ntu60", "--source", "ntu120_3danno.pkl", "--source", "x.zip")
     assert result.code == 2 and "x.zip is not" in result.err
+
+
+def test_what_prepare_made_is_not_prepared_once_more(golden, tmp_path):
+    prepare("ntu60", [golden / "prepare" / "raw60.zip"], tmp_path / "ntu60.pkl")
+    with pytest.raises(DataError, match="pre-normalised already"):
+        prepare("ntu60", [tmp_path / "ntu60.pkl"], tmp_path / "again.pkl")
+    assert not (tmp_path / "again.pkl").exists()
