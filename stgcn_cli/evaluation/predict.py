@@ -174,7 +174,11 @@ def _sized_by_the_data(preset: Preset, read: Checkpoint, wishes: resolve.EvalOpt
 
 
 def predict(
-    words: Sequence[str], wishes: resolve.EvalOptions, reporter: Reporter, options: Options | None = None
+    words: Sequence[str],
+    wishes: resolve.EvalOptions,
+    reporter: Reporter,
+    options: Options | None = None,
+    with_features: bool = False,
 ) -> Predictions:
     """What the model of `wishes.checkpoint` says of every clip of the inputs, a few hundred in memory at a time.
 
@@ -184,18 +188,21 @@ def predict(
     options = options or Options()
     predictor = load(wishes.checkpoint, wishes.device, reporter, wishes, options.image_size)
     understood: list[Understood] = []
-    notes: dict[str, None] = {}
     scores: list[np.ndarray] = []
+    features: list[np.ndarray] = []
     facts: list[Facts] = []
     sources: list[Path] = []
     checker = RecordChecker(Findings(" ".join(words)), has_splits=False, labelled=False)
     for inputs in _chunks(read_inputs(words, reporter, predictor.reading(options))):
         understood += [clip.understood for clip in inputs if clip.understood]
         for clip in inputs:
-            notes |= dict.fromkeys(clip.notes)
             checker.look_at(clip.record, checker.told.clips)
             checker.told.clips += 1
-        found, about = predictor.answer(inputs)
+        if with_features:
+            found, embedded, about = predictor.embed(inputs)
+            features.append(embedded)
+        else:
+            found, about = predictor.answer(inputs)
         scores.append(found)
         facts += about
         sources += [given.source for given in inputs]
@@ -203,9 +210,16 @@ def predict(
         raise DataError(f"There are no clips in {' '.join(words)}.")
     checked = checker.finish()
     checked.found = [each for each in checked.found if not each.found.startswith(_SAID)]
-    warnings = list(notes) + predictor.oddities(facts) + checked.kinds()
+    warnings = predictor.oddities(facts) + checked.kinds()
     return Predictions(
-        predictor.preset, predictor.classes, np.concatenate(scores), facts, sources, warnings, summaries(understood)
+        predictor.preset,
+        predictor.classes,
+        np.concatenate(scores),
+        facts,
+        sources,
+        warnings,
+        summaries(understood),
+        np.concatenate(features) if with_features else None,
     )
 
 

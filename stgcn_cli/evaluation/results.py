@@ -2,7 +2,7 @@
 
 import io
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,15 +162,19 @@ class Predictions:
     sources: list[Path]
     warnings: list[str]
     axes: list[str] = field(default_factory=list)  # how those of arrays were understood
+    features: np.ndarray | None = None  # (N, 256)
 
     def top(self, k: int) -> list[list[tuple[int, float]]]:
-        """The k likeliest classes of each clip with their probabilities (softmax of the logits), likeliest first."""
-        exp = np.exp(self.scores.astype(np.float64) - self.scores.max(axis=1, keepdims=True))
-        probabilities = exp / exp.sum(axis=1, keepdims=True)
-        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
-        return [
-            [(int(index), float(row[index])) for index in best] for row, best in zip(probabilities, order, strict=True)
-        ]
+        """The k likeliest classes of each clip with their probabilities, likeliest first."""
+        return top(self.scores, k)
+
+
+def top(scores: np.ndarray, k: int) -> list[list[tuple[int, float]]]:
+    """Of logits (N, classes): the k likeliest classes of each clip with their probabilities (softmax), likeliest first."""
+    exp = np.exp(scores.astype(np.float64) - scores.max(axis=1, keepdims=True))
+    probabilities = exp / exp.sum(axis=1, keepdims=True)
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+    return [[(int(index), float(row[index])) for index in best] for row, best in zip(probabilities, order, strict=True)]
 
 
 def as_dict(said: Predictions, topk: int) -> dict[str, Any]:
@@ -213,12 +217,12 @@ def _as_json(said: Predictions, topk: int) -> str:
 _PREDICTION_WRITERS: dict[str, Callable[[Predictions, int], str]] = {".json": _as_json, ".csv": as_csv}
 
 
-def check_name(path: Path) -> None:
+def check_name(path: Path, suffixes: Sequence[str] = tuple(_PREDICTION_WRITERS)) -> None:
     """Raises UsageError for a file whose suffix names no format."""
-    if suffix_of(path, _PREDICTION_WRITERS) not in _PREDICTION_WRITERS:
-        close = nearest(path.suffix, list(_PREDICTION_WRITERS))
+    if suffix_of(path, suffixes) not in suffixes:
+        close = nearest(path.suffix, suffixes)
         raise UsageError(
-            f"--out {path}: predictions are written as {' or '.join(_PREDICTION_WRITERS)}.{close}",
+            f"--out {path}: predictions are written as {' or '.join(suffixes)}.{close}",
             f"For example: --out {path.with_suffix('.csv')}",
         )
 
@@ -227,3 +231,21 @@ def write_predictions(said: Predictions, topk: int, path: Path) -> None:
     """Write the file in the format its suffix names."""
     with atomic_write(path, "w") as stream:
         stream.write(_PREDICTION_WRITERS[suffix_of(path, _PREDICTION_WRITERS)](said, topk))
+
+
+def check_features_name(path: Path) -> None:
+    """Raises UsageError for a file that is no .npz."""
+    if path.suffix != ".npz":
+        raise UsageError(
+            f"--features {path}: features are written as .npz.", f"For example: --features {path.with_suffix('.npz')}"
+        )
+
+
+def write_features(said: Predictions, path: Path) -> None:
+    """A .npz of features (N, 256), logits (N, classes), names (N,), sources (N,) and classes."""
+    assert said.features is not None
+    with atomic_write(path) as stream:
+        np.savez_compressed(
+            stream, features=said.features, logits=said.scores, names=np.array([each.name for each in said.facts]),
+            sources=np.array(list(map(str, said.sources))), classes=np.array(said.classes),
+        )  # fmt: skip

@@ -1,0 +1,93 @@
+"""The Python API answers what the commands answer, for every kind of clip, and its page says what it does."""
+
+import contextlib
+import io
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import stgcn_cli as stgcn
+from stgcn_cli.errors import DataError, UsageError
+from tests.cli.runner import ROOT, environment
+from tests.conftest import make_records, write_small_data
+from tests.factories import checkpoints
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with a model and clips of three kinds."""
+    monkeypatch.chdir(tmp_path)
+    checkpoints.made(tmp_path / "best.pth")
+    records = make_records(3)
+    checkpoints.write(tmp_path / "own.pkl", records)
+    keypoint = records[0]["keypoint"]
+    np.save(tmp_path / "clip.npy", keypoint[0])
+    frames, joints = (axis.ravel() for axis in np.indices(keypoint.shape[1:3]))
+    columns = {"clip": "a", "frame": frames, "person": 0, "joint": joints}
+    columns |= dict(zip("xyz", keypoint[0].reshape(-1, 3).T, strict=True))
+    pd.DataFrame(columns).to_csv(tmp_path / "clips.csv", index=False)
+    return tmp_path
+
+
+def test_importing_costs_no_torch(tmp_path):
+    code = (
+        "import stgcn_cli as s, sys; s.load, s.Recognizer; print([m for m in ('torch', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(tmp_path), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]" and (ROOT / "stgcn_cli" / "py.typed").is_file()
+
+
+def test_every_kind_of_clip_gives_the_logits_of_the_command(folder, stgcn_command):
+    model = stgcn.load("best.pth", device="cpu")
+    array = np.load("clip.npy")
+    wanted = model.logits("clip.npy")
+    for clips in (array, array[None], [array, array], pd.read_csv("clips.csv"), "clips.csv", stgcn.read("clip.npy")):
+        found = model.logits(clips)
+        np.testing.assert_allclose(found, np.repeat(wanted, len(found), 0), atol=1e-4)
+    record = make_records(1)[0]
+    np.testing.assert_allclose(model.logits(record), model.logits("own.pkl")[:1], atol=1e-6)
+    top = model.predict(array, top_k=2)[0].top
+    said = json.loads(stgcn_command("predict", "best.pth", "clip.npy", "--json", "-k", "2", "--device", "cpu").out)
+    assert [name for name, _ in top] == [each["name"] for each in said["clips"][0]["top"]]
+    head = model.network.cls_head.fc
+    logits = model.features(array) @ head.weight.detach().numpy()[:, :, 0, 0].T + head.bias.detach().numpy()
+    np.testing.assert_allclose(logits, wanted, atol=1e-4)
+
+
+@pytest.fixture
+def stgcn_command(tmp_path):
+    import functools
+
+    from tests.cli.runner import run_stgcn
+
+    return functools.partial(run_stgcn, tmp_path)
+
+
+def test_what_is_no_clip_is_refused(folder):
+    model = stgcn.load("best.pth", device="cpu")
+    with pytest.raises(UsageError, match="not a clip"):
+        model.logits(np.zeros((5, 25)))
+    with pytest.raises(UsageError, match="not a clip"):
+        model.logits(7)
+    with pytest.raises(DataError):
+        model.logits(np.ones((9, 17, 3), np.float32))
+    with pytest.raises(UsageError, match="Unknown option 'batchsize'"):
+        stgcn.load("best.pth", batchsize=3)
+
+
+def test_the_page_runs_as_it_stands(folder):
+    write_small_data(folder / "data")
+    page = (ROOT / "docs" / "python.md").read_text("utf-8")
+    names: dict = {}
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+            exec(block, names)
+    assert "(1, 3)" in said.getvalue() and "not found" in said.getvalue()
+    assert names["result"].metrics["top1_acc"] >= 0 and names["features"].shape == (3, 256)
