@@ -26,6 +26,7 @@ _DATASETS = {  # what each is made from
     "ntu120-2d": "published annotations",
     "babel60": "release",
     "babel120": "release",
+    "kinetics-skeleton": "folders of JSON",
 }
 _LISTED = 10  # set-aside files shown; the report has them all
 
@@ -34,7 +35,8 @@ def prepare(
     dataset: Annotated[
         str,
         Argument(
-            help="ntu60, ntu120, ntu60-2d, ntu120-2d, babel60 or babel120.", autocompletion=options.one_of(*_DATASETS)
+            help="ntu60, ntu120, ntu60-2d, ntu120-2d, babel60, babel120 or kinetics-skeleton.",
+            autocompletion=options.one_of(*_DATASETS),
         ),
     ],
     source: Annotated[
@@ -99,12 +101,13 @@ def _functions_of(dataset: str) -> "tuple[Find, Make]":
     if dataset not in _DATASETS:
         known = list(_DATASETS)
         raise UsageError(f"Unknown data set {dataset!r}.{nearest(dataset, known)}", f"Known: {', '.join(known)}.")
-    from stgcn_cli.data.prepare import babel, hrnet, ntu
+    from stgcn_cli.data.prepare import babel, hrnet, kinetics, ntu
 
     return {
         "skeletons": (ntu.find_ntu, ntu.prepare_ntu),
         "published annotations": (hrnet.find_hrnet, hrnet.prepare_hrnet),
         "release": (babel.find_babel, babel.prepare_babel),
+        "folders of JSON": (kinetics.find_kinetics, kinetics.prepare_kinetics),
     }[_DATASETS[dataset]]
 
 

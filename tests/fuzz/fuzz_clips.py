@@ -10,10 +10,10 @@ from stgcn_cli.data.readers.inputs import read_inputs
 from stgcn_cli.errors import StgcnError
 from tests.factories import foreign
 from tests.factories.skeletons import text
-from tests.fuzz.mutate import some_bytes, some_members, some_words, zipped
+from tests.fuzz.mutate import some_bytes, some_members, some_values, some_words, zipped
 from tests.fuzz.target import Target, refused
 
-_KINDS = (".json", ".csv", ".npz", ".npy", ".zip", ".skeleton")
+KINDS = (".json", ".csv", ".npz", ".npy", ".zip", ".skeleton", ".txt", ".bvh")
 
 
 def _seeds() -> list[bytes]:
@@ -27,7 +27,7 @@ def _seeds() -> list[bytes]:
         files += sorted(foreign.openpose(folder / "walk", xy, score).glob("*.json"))[:1]
         np.save(folder / "f.npy", np.concatenate([xy, score[..., None]], axis=-1).astype("f4"))
         for file in [*files, folder / "f.npy"]:
-            seeds.append(bytes([_KINDS.index(file.suffix)]) + file.read_bytes())
+            seeds.append(bytes([KINDS.index(file.suffix)]) + file.read_bytes())
     seeds.append(b"\x04" + zipped([("raw/S001C001P001R001A001.skeleton", text([1])[:4000])]))
     return [*seeds, b"\x05" + text([1])]
 
@@ -41,7 +41,9 @@ def _mutate(rng: random.Random, data: bytes, seeds: list[bytes]) -> bytes:
     same = [seed[1:] for seed in seeds if seed[:1] == kind] or [content]
     if kind in b"\x02\x04" and rng.random() < 0.7:
         return kind + some_members(rng, content, same, _inside)
-    if kind in b"\x00\x01\x05" and rng.random() < 0.9:
+    if kind == b"\x00" and rng.random() < 0.5:
+        return kind + some_values(rng, content)
+    if kind in b"\x00\x01\x05\x06\x07" and rng.random() < 0.9:
         spaced = (
             content.replace(b"\n", b"").replace(b", ", b"\n,").replace(b"{", b"\n{ ").replace(b": ", b" : ")
             if kind == b"\x00"
@@ -52,7 +54,7 @@ def _mutate(rng: random.Random, data: bytes, seeds: list[bytes]) -> bytes:
 
 
 def _attempt(data: bytes, folder: Path) -> str:
-    path = folder / f"clip{_KINDS[data[0] % len(_KINDS)] if data else '.npy'}"
+    path = folder / f"clip{KINDS[data[0] % len(KINDS)] if data else '.npy'}"
     path.write_bytes(data[1:])
     try:
         clips = list(read_inputs([str(path)]))

@@ -1,6 +1,8 @@
 """Mutations that know what they change: words and lines of a text, steps of a pickle, members of a zip, bytes of anything."""
 
+import copy
 import io
+import json
 import pickletools
 import random
 import struct
@@ -172,3 +174,41 @@ def zipped(members: list[tuple[str, bytes]], method: int = zipfile.ZIP_STORED) -
         for name, content in members:
             archive.writestr(name, content)
     return stream.getvalue()
+
+
+_ODD = (None, True, -1, 0, 1e308, float("nan"), float("inf"), "", "x", "-1", "9" * 400, 10**30, [], {}, [[]], [1], [None], [{}], {"a": 1}, {"x": []})  # fmt: skip
+
+
+def some_values(rng: random.Random, text: bytes) -> bytes:
+    """A JSON text with one to three of its values replaced: by odd ones, by others of its own, or left out."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    for _ in range(rng.randrange(1, 4)):
+        holders = list(_holders(value))
+        if not holders:
+            break
+        holder, key = rng.choice(holders)
+        match rng.randrange(5):
+            case 0:
+                del holder[key]
+            case 1:
+                inside, at = rng.choice(holders)
+                holder[key] = copy.deepcopy(inside[at])
+            case 2 if isinstance(holder, list):
+                holder.append(copy.deepcopy(holder[key]))
+            case 3 if isinstance(holder, dict):
+                holder[rng.choice((f"{key}0", "keypoints", "frame", "id", "0", "persons", "x", "pose"))] = holder.pop(
+                    key
+                )
+            case _:
+                holder[key] = copy.deepcopy(rng.choice(_ODD))
+    return json.dumps(value).encode()
+
+
+def _holders(value):
+    """Every list or object in a JSON value with each of its keys."""
+    for key in list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield value, key
+        yield from _holders(value[key])

@@ -4,7 +4,9 @@ import importlib
 
 from tests.fuzz.target import Target
 
-NAMES = ("parser", "annotations", "checkpoint", "presets", "store", "archives", "logs", "http", "clips", "tables")
+NAMES = (
+    "parser", "annotations", "checkpoint", "presets", "store", "archives", "logs", "http", "clips", "tables", "poses",
+)  # fmt: skip
 
 
 def find(name: str) -> Target:

@@ -21,9 +21,10 @@ SHORT = {
     "http": 250,
     "clips": 500,
     "tables": 300,
+    "poses": 500,
 }
 LONG = {"parser": 60_000, "annotations": 20_000, "checkpoint": 3000, "presets": 20_000, "store": 10_000, "archives": 20_000,
-        "logs": 20_000, "http": 5000, "clips": 20_000, "tables": 10_000}  # fmt: skip
+        "logs": 20_000, "http": 5000, "clips": 20_000, "tables": 10_000, "poses": 70_000}  # fmt: skip
 
 
 def python(folder, *words: object) -> str:

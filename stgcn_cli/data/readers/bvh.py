@@ -87,10 +87,8 @@ def _hierarchy(words: list[str]) -> list[Joint]:
                     joints[open_[-1]].offset = offset
             case "CHANNELS":
                 names = take(int(_float(take(1)[0])))
-                if not open_ or open_[-1] < 0 or (odd := [name for name in names if name not in _CHANNELS]):
-                    raise ValueError(
-                        f"unknown channels in its hierarchy: {' '.join(odd[:3]) if open_ and open_[-1] >= 0 else names[:3]}"
-                    )
+                if not open_ or open_[-1] < 0 or joints[open_[-1]].channels or not set(names) <= _CHANNELS:
+                    raise ValueError(f"unexpected channels in its hierarchy: {' '.join(names[:3]):.80}")
                 joints[open_[-1]].channels, joints[open_[-1]].column = tuple(names), column
                 column += len(names)
             case "}":

@@ -1,0 +1,116 @@
+"""Kinetics-Skeleton (Yan et al. 2018): folders of a JSON for each clip -> one annotation pickle with the splits train and val.
+
+Clips whose file tells no skeletons (`has_skeleton` false in kinetics_*_label.json, or frames without persons) are set aside, as
+the authors leave them out. Persons have no ids in the files: they are followed from frame to frame by their places.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stgcn_cli.data.output import list_item
+from stgcn_cli.data.prepare.options import PrepareOptions
+from stgcn_cli.data.readers import kinetics
+from stgcn_cli.data.readers.parsing import Options, load_json
+from stgcn_cli.data.summary import PrepareSummary
+from stgcn_cli.errors import DataError, UsageError
+from stgcn_cli.io.reporter import SILENT, Reporter
+from stgcn_cli.io.text import nearest, printable
+
+OFFICIAL = {"classes": 400}
+_PLACES = ("kinetics-skeleton", "Kinetics/kinetics-skeleton", "kinetics_skeleton", "Kinetics/kinetics_skeleton", ".")
+_SPLITS = ("train", "val")
+
+
+def find_kinetics(dataset: str, data: Path) -> list[Path]:
+    """The folders of both splits in the data folder. Raises DataError saying what is missing and where it is."""
+    for place in (data / name for name in _PLACES):
+        folders = [place / f"kinetics_{split}" for split in _SPLITS]
+        if all(folder.is_dir() for folder in folders):
+            return folders
+    raise DataError(
+        f"{dataset} not found: expected the folders kinetics_train and kinetics_val in {data} or {data / _PLACES[0]}.",
+        "Its authors offer it at https://github.com/yysijie/st-gcn (kinetics-skeleton.zip). Or name the folders: "
+        "--source kinetics_train --source kinetics_val",
+    )
+
+
+def prepare_kinetics(options: PrepareOptions, reporter: Reporter = SILENT) -> PrepareSummary:
+    """Write the annotation pickle(s) of the folders. Raises UsageError, DataError."""
+    began = time.monotonic()
+    options.check_place()
+    files = {split: found for split, found in _files(options.sources).items() if found}
+    splits = _chosen(list(files), options.splits)
+    summary = options.summary(splits, OFFICIAL, found_sizes=dict.fromkeys(splits, 0), began=began)
+    with options.writer(summary) as writer:
+        with reporter.progress(f"prepare {options.dataset}", sum(len(files[split]) for split in splits)) as advance:
+            for split in splits:
+                for path in files[split]:
+                    advance()
+                    try:
+                        record = record_of(path)
+                    except (ValueError, OSError) as error:
+                        summary.drop(str(path), printable(error)[:300], [split])
+                        continue
+                    writer.add(list_item(record), [split])
+                    keypoint = record["keypoint"]
+                    summary.keep(
+                        record["frame_dir"],
+                        record["label"],
+                        [split],
+                        frames=keypoint.shape[1],
+                        empty=not keypoint.any(),
+                    )
+    return summary
+
+
+def record_of(path: Path) -> dict[str, Any]:
+    """The record of a file. Raises ValueError with the cause."""
+    (clip,) = kinetics.read(path, Options())
+    label = load_json(path).get("label_index")
+    if type(label) is not int or not 0 <= label < OFFICIAL["classes"]:
+        raise ValueError(f"label_index is {label!r:.40}, expected 0 to {OFFICIAL['classes'] - 1}")
+    if not clip["keypoint"].any():
+        raise ValueError("it holds no skeletons")
+    if not all(np.isfinite(clip[key]).all() for key in ("keypoint", "keypoint_score")):
+        raise ValueError("it holds NaN or infinite values")
+    return {
+        "frame_dir": path.stem, "label": label, "img_shape": clip["img_shape"], "original_shape": clip["img_shape"],
+        "total_frames": clip["keypoint"].shape[1], "keypoint": clip["keypoint"], "keypoint_score": clip["keypoint_score"],
+    }  # fmt: skip
+
+
+def _files(sources: Sequence[Path]) -> dict[str, list[Path]]:
+    """The files of each split, in the order of their names."""
+    found: dict[str, list[Path]] = {split: [] for split in _SPLITS}
+    for folder in _folders(sources):
+        split = next((split for split in _SPLITS if split in folder.name.lower()), None)
+        if split is None:
+            raise DataError(
+                f"{folder}: its name tells no split.", "Expected folders called kinetics_train and kinetics_val."
+            )
+        found[split] += sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
+    if not any(found.values()):
+        raise DataError(f"There are no JSON files in {', '.join(map(str, sources))}.")
+    return found
+
+
+def _folders(sources: Sequence[Path]) -> Iterator[Path]:
+    """The folders named, and of a folder of folders the ones in it."""
+    for source in sources:
+        if not source.is_dir():
+            raise DataError(
+                f"{source} is not a folder.", "Expected the unpacked folders kinetics_train and kinetics_val."
+            )
+        inside = [source / f"kinetics_{split}" for split in _SPLITS if (source / f"kinetics_{split}").is_dir()]
+        yield from inside or [source]
+
+
+def _chosen(there: list[str], wanted: Sequence[str] | None) -> list[str]:
+    for name in wanted or ():
+        if name not in there:
+            raise UsageError(f"There is no split {name!r}.{nearest(name, there)}", f"Found: {', '.join(there)}.")
+    return [split for split in there if wanted is None or split in wanted]
