@@ -45,25 +45,18 @@ def prepare_kinetics(options: PrepareOptions, reporter: Reporter = SILENT) -> Pr
     files = {split: found for split, found in _files(options.sources).items() if found}
     splits = _chosen(list(files), options.splits)
     summary = options.summary(splits, OFFICIAL, found_sizes=dict.fromkeys(splits, 0), began=began)
-    with options.writer(summary) as writer:
-        with reporter.progress(f"prepare {options.dataset}", sum(len(files[split]) for split in splits)) as advance:
-            for split in splits:
-                for path in files[split]:
-                    advance()
-                    try:
-                        record = record_of(path)
-                    except (ValueError, OSError) as error:
-                        summary.drop(str(path), printable(error)[:300], [split])
-                        continue
-                    writer.add(list_item(record), [split])
-                    keypoint = record["keypoint"]
-                    summary.keep(
-                        record["frame_dir"],
-                        record["label"],
-                        [split],
-                        frames=keypoint.shape[1],
-                        empty=not keypoint.any(),
-                    )
+    total = sum(len(files[split]) for split in splits)
+    with options.writer(summary) as writer, reporter.progress(f"prepare {options.dataset}", total) as advance:
+        for split, path in [(split, path) for split in splits for path in files[split]]:
+            advance()
+            try:
+                record = record_of(path)
+            except (ValueError, OSError) as error:
+                summary.drop(str(path), printable(error)[:300], [split])
+                continue
+            writer.add(list_item(record), [split])
+            name, keypoint = record["frame_dir"], record["keypoint"]
+            summary.keep(name, record["label"], [split], frames=keypoint.shape[1], empty=not keypoint.any())
     return summary
 
 
