@@ -45,9 +45,9 @@ def prepare_kinetics(options: PrepareOptions, reporter: Reporter = SILENT) -> Pr
     files = {split: found for split, found in _files(options.sources).items() if found}
     splits = _chosen(list(files), options.splits)
     summary = options.summary(splits, OFFICIAL, found_sizes=dict.fromkeys(splits, 0), began=began)
-    total = sum(len(files[split]) for split in splits)
-    with options.writer(summary) as writer, reporter.progress(f"prepare {options.dataset}", total) as advance:
-        for split, path in [(split, path) for split in splits for path in files[split]]:
+    listed = [(split, path) for split in splits for path in files[split]]
+    with options.writer(summary) as writer, reporter.progress(f"prepare {options.dataset}", len(listed)) as advance:
+        for split, path in listed:
             advance()
             try:
                 record = record_of(path)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from stgcn_cli.config import class_names, presets
-from tests.conftest import SMALL
 from tests.factories import foreign, poses
 
 
@@ -52,6 +51,8 @@ def test_the_preset_takes_them_and_names_the_classes(folders, stgcn):
         "--dry-run",
         "--set",
         "train.batch_size=2",
+        "--set",
+        "data.clip_len=8",
     )
     assert run.code == 0, run.err
 
