@@ -51,7 +51,10 @@ _RANDOM = (
     "several_train.pkl",
 )  # 25 joints at random places: no Kinect's by its numbers
 _TEXTS = ("warnings", "left_out", "unusable", "divided", "next", "axes")  # for people; how they are worded is free
-_LATER = ("notes", "joints_with_nan",)  # counted since
+_LATER = (
+    "notes",
+    "joints_with_nan",
+)  # counted since
 Run = Callable[[Sequence[str]], str]
 
 
