@@ -154,8 +154,10 @@ class AdaptiveGraphConvolution(nn.Module):
         y = y.permute(0, 3, 1, 2)
         if self.training:
             y = batch_norm(self.bn, y, copies)
-        y = y.add_(x if self.down is None else convolve_frames(self.down[0], self.down[1], x, copies))
-        return y.relu_()
+        added = x if self.down is None else convolve_frames(self.down[0], self.down[1], x, copies)
+        if not self.training and torch.is_grad_enabled():  # autograd lets nobody write into a view out of a Function
+            return F.relu(y + added)
+        return y.add_(added).relu_()
 
     def plain(self, x: Tensor, a: Tensor) -> Tensor:
         """The published order, one partition after the other: x (B, C_in, T, V), a (K, V, V) -> (B, C_out, T, V)."""

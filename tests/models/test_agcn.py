@@ -104,3 +104,19 @@ def test_empty_persons_counted_once_change_nothing():
     for part in (2, 3):
         for name, value in results[1][part].items():
             torch.testing.assert_close(results[0][part][name], value, rtol=1e-7, atol=1e-9, msg=name)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_fast_equals_plain_in_float64_with_gradients(training):
+    torch.manual_seed(1)
+    model = AGCN("ntu", 4).double().train(training)
+    for name, parameter in model.named_parameters():
+        if name.endswith("PA"):
+            torch.nn.init.normal_(parameter, 0, 0.1)
+    x = torch.randn(2, 3, 12, 25, 2, dtype=torch.float64)
+    found = []
+    for logits in (model(x), model.plain(x)):
+        model.zero_grad()
+        logits.square().sum().backward()
+        found.append((logits.detach(), [parameter.grad.clone() for parameter in model.parameters()]))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-7, atol=1e-8)

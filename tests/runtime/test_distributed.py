@@ -28,9 +28,10 @@ from tests.factories import weights
 SETTINGS = ["data.clip_len=8", "data.num_person=1", "model.num_classes=3", "train.batch_size=4"]
 
 
-def gradients(pickle_path, world: World) -> dict[str, torch.Tensor]:
+def gradients(job: tuple, world: World) -> dict[str, torch.Tensor]:
     """Worker: the gradients of the first step of an epoch, BatchNorm in evaluation mode, in float64."""
-    preset = presets.load("ntu60-xsub-3d", SETTINGS)
+    pickle_path, name = job
+    preset = presets.load(name, SETTINGS)
     split = find_split(open_stores([pickle_path]), "xsub_train")
     clips = Clips.of(split, preset, world.device, torch.float64)
     model = build_model(preset)
@@ -43,10 +44,11 @@ def gradients(pickle_path, world: World) -> dict[str, torch.Tensor]:
     return {name: parameter.grad for name, parameter in model.named_parameters()}
 
 
-def test_two_workers_have_the_gradients_of_one_with_the_same_global_batch(small_data):
-    path = small_data / "ntu60.pkl"
-    alone = launch(gradients, path, LaunchConfig("cpu"))
-    together = launch(gradients, path, LaunchConfig("cpu", gpus=2))
+@pytest.mark.parametrize("preset", ["ntu60-xsub-3d", pytest.param("ntu60-xsub-3d-agcn-bone", marks=pytest.mark.slow)])
+def test_two_workers_have_the_gradients_of_one_with_the_same_global_batch(small_data, preset):
+    job = small_data / "ntu60.pkl", preset
+    alone = launch(gradients, job, LaunchConfig("cpu"))
+    together = launch(gradients, job, LaunchConfig("cpu", gpus=2))
     for name, gradient in alone.items():
         torch.testing.assert_close(together[name], gradient, rtol=1e-9, atol=1e-12)
 
