@@ -28,11 +28,11 @@ _ORDERS: dict[int, tuple[tuple[str, int], ...]] = {  # dimensions -> orders that
     5: (("NMTVC", 0), ("NCTVM", 1), ("NTMVC", 1)),
 }
 _JOINTS = (12, 14, 15, 16, 24)  # of skeletons that are common, beside the built-in ones
-_FEWEST_JOINTS = 3
+_FEWEST_JOINTS, _MOST_JOINTS = 3, 60  # of skeletons that are not known, the latter in unusual orders
 _MOST_PERSONS = 10  # that are taken for persons without --axes
 _VALUES = (2, 3, 4)  # of a joint
 _SAMPLED = {"N": 16, "T": 1000}  # clips and frames that are looked at
-_MANY, _FEW = 2, 3  # more persons, or fewer frames, are odd
+_MANY, _FEW = 2, 5  # more persons, or fewer frames, are odd
 EXPECTED = "expected T V C or M T V C (frames, joints, values of a joint; persons), or --axes, for instance --axes CTVM"
 
 
@@ -182,7 +182,9 @@ def _candidates(shape: Sequence[int], joints: int | None) -> Iterator[Reading]:
     for order, _ in _ORDERS.get(len(shape), ()):
         for sizes in _sizes(order, shape, known):
             values, persons = sizes["C"] in _VALUES, sizes.get("M", 1) <= _MOST_PERSONS
-            if values and persons and (sizes["V"] == joints if joints else sizes["V"] >= _FEWEST_JOINTS):
+            usual = sizes["V"] in known or order.endswith("TVC") or sizes["V"] <= _MOST_JOINTS
+            enough = sizes["V"] == joints if joints else sizes["V"] >= _FEWEST_JOINTS
+            if values and persons and usual and enough:
                 yield Reading(order, sizes)
 
 
@@ -197,7 +199,7 @@ def _sizes(order: str, shape: Sequence[int], known: set[int]) -> Iterator[dict[s
         if len(group) == 1:
             divided.append([{group: size}])
         else:
-            persons = (2,) if "M" in group else (1,)
+            persons = (2, 3) if "M" in group else (1,)
             triples = itertools.product(persons, sorted(known), _VALUES)
             divided.append(
                 [dict(M=m, V=v, C=c) if "M" in group else dict(V=v, C=c) for m, v, c in triples if m * v * c == size]
@@ -241,7 +243,11 @@ def _likeliest(array: np.ndarray, found: Sequence[Reading], joints: int | None, 
     jumpy, unlike = evidence.jumpy(samples), evidence.unlike_persons(samples)
     handicaps, known = dict(_ORDERS[array.ndim]), _known(joints)
     against = [
-        handicaps[reading.order] + _odd_sizes(reading.sizes, known) + joint_values.oddness(x) + 2 * (jumps + unlike_)
+        handicaps[reading.order]
+        + _odd_sizes(reading.sizes, known)
+        + joint_values.oddness(x)
+        + evidence.coinciding(x)
+        + 2 * (jumps + unlike_)
         for reading, x, jumps, unlike_ in zip(found, samples, jumpy, unlike, strict=True)
     ]
     best = [reading for reading, count in zip(found, against, strict=True) if count == min(against)]
@@ -257,7 +263,7 @@ def _likeliest(array: np.ndarray, found: Sequence[Reading], joints: int | None, 
 def _odd_sizes(sizes: dict[str, int], known: set[int]) -> int:
     """How much the sizes speak against a reading."""
     persons, frames = sizes.get("M", 1), sizes.get("T", 1)
-    return 2 * (sizes["V"] not in known) + (persons > _MANY) + 3 * (persons > frames) + (frames < _FEW)
+    return 2 * (sizes["V"] not in known) + (persons > _MANY) + 3 * (persons > frames > 1) + (frames < _FEW)
 
 
 def sample(array: np.ndarray, reading: Reading) -> np.ndarray:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 _JUMPS = 0.5  # of the distance between joints, from frame to frame: never of a body
+_TOGETHER = 0.1  # body sizes between the middles of two bodies: closer than people stand
 _ALIKE, _UNLIKE = 0.8, 0.5  # correlations of two persons, and of two coordinates
 
 
@@ -27,10 +28,29 @@ def unlike_persons(samples: Sequence[np.ndarray]) -> list[bool]:
             for y, other in zip(samples, alike, strict=True)
             if other is not None
             and y.shape[2:4] == x.shape[2:4]
-            and (y.shape[1], y.shape[4]) == (x.shape[4], x.shape[1])
+            and (_bodies(y), y.shape[4]) == (x.shape[4], _bodies(x))
         ]
         found.append(own is not None and own < _UNLIKE and max(exchanged, default=0.0) > _ALIKE)
     return found
+
+
+def _bodies(x_NMTVC: np.ndarray) -> int:
+    """Persons, where there are several, else clips."""
+    return x_NMTVC.shape[1] if x_NMTVC.shape[1] > 1 else x_NMTVC.shape[0]
+
+
+def coinciding(x_NMTVC: np.ndarray) -> bool:
+    """Whether the first two persons stand in one place all the time, as two clips of one person may."""
+    if x_NMTVC.shape[1] < 2:
+        return False
+    pairs = x_NMTVC[:, :2].astype(np.float64)
+    both = np.asarray(pairs.any(axis=(3, 4))).all(axis=1)  # (N, T)
+    if not both.any():
+        return False
+    bodies = pairs.transpose(0, 2, 1, 3, 4)[both]  # (R, 2, V, C)
+    apart = np.linalg.norm(np.diff(bodies.mean(axis=2), axis=1)[:, 0], axis=-1)
+    sizes = np.linalg.norm(np.ptp(bodies, axis=2), axis=-1).max(axis=-1)
+    return bool(np.median(apart) < _TOGETHER * np.median(sizes))
 
 
 def _step(x_NMTVC: np.ndarray) -> float:
@@ -44,11 +64,12 @@ def _step(x_NMTVC: np.ndarray) -> float:
 
 
 def _alikeness(x_NMTVC: np.ndarray) -> float | None:
-    """How alike two persons are, -1 to 1: the correlation over joints of the coordinate in which they agree most.
+    """How alike two bodies are, persons or clips, -1 to 1: the correlation over joints of the coordinate in which they agree most.
 
     Both have the head above the feet, whereas x and y of one person have little in common. None for one person.
     """
-    persons = [person for person in x_NMTVC.mean(axis=(0, 2)) if person.any()]  # (V, C) each
+    mean = x_NMTVC.mean(axis=2)  # (N, M, V, C)
+    persons = [body for body in (mean.mean(axis=0) if mean.shape[1] > 1 else mean[:, 0]) if body.any()]
     if len(persons) < 2:
         return None
     profiles = [person - person.mean(axis=0) for person in persons[:2]]

@@ -12,6 +12,7 @@ from stgcn_cli.errors import DataError
 _PIXELS = 20  # coordinates beyond this are not metres
 _INSIDE = 0.9  # of the coordinates lie in the image where they are shares of it
 _FULL = 1.01  # scores are rounded, and some estimators go a little above 1
+_FLAT_ONLY = (18,)  # joints of skeletons that no sensor has in space: ST-GCN's Kinetics arrays
 _FLAGS = (0, 1, 2)  # COCO's visibility
 _TORN = 0.2  # of the joints may have 0 in x or y alone
 _NOT_Z = "--no-score-last if it is z"
@@ -59,7 +60,7 @@ def plan(x: np.ndarray, score_last: bool | None = None) -> Plan:
             raise DataError("2 values a joint; --score-last is for x, y, score")
         unit = _unit(seen)
         return Plan(2, None, unit, words=f"x, y{_UNITS[unit]}")
-    return _of_three(seen, score_last) if values == 3 else _of_four(seen, score_last)
+    return _of_three(seen, score_last, x.shape[-2]) if values == 3 else _of_four(seen, score_last)
 
 
 _UNITS = {
@@ -82,7 +83,7 @@ def _unit(seen: np.ndarray) -> str:
     return "shares" if inside >= _INSIDE and low >= -1 and high <= 2 else ""
 
 
-def _of_three(seen: np.ndarray, score_last: bool | None) -> Plan:
+def _of_three(seen: np.ndarray, score_last: bool | None, joints: int) -> Plan:
     third, unit = seen[:, 2], _unit(seen)
     if score_last:
         flags = _are_flags(third)
@@ -99,10 +100,8 @@ def _of_three(seen: np.ndarray, score_last: bool | None) -> Plan:
     if _are_scores(third) or _are_flags(third):
         if unit == "pixels":
             return Plan(2, 2, unit, _are_flags(third), f"x, y in pixels and a score (the third value, {_span(third)})")
-        zeros = third == 0
-        if zeros.any() and not seen[zeros][:, :2].any():
-            centred = unit or ("centred" if _is_centred(seen) else "")
-            return Plan(2, 2, centred, words=f"x, y and a score (0 where x and y are){_UNITS[centred]}")
+        if joints in _FLAT_ONLY and _is_centred(seen):
+            return Plan(2, 2, "centred", words=f"x, y and a score{_UNITS['centred']}")
         if unit == "shares":
             raise DataError(
                 f"x and y are shares of an image, and the third value is {_span(third)}: say --score-last if it is a score, "
@@ -149,7 +148,7 @@ def oddness(x: np.ndarray) -> int:
         return 0
     zero = seen[:, :2] == 0
     always = zero.all(axis=0).any()  # a coordinate is always 0
-    if (always and values == 2) or (not always and zero.any(axis=1).mean() > _TORN):
+    if always or zero.any(axis=1).mean() > _TORN:
         odd += 4
     unit = _unit(seen)
     if values == 2 and not unit:
