@@ -1,7 +1,7 @@
 """Locations of data: the data folder, the annotation pickles in it, and the preset beside a pickle."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,3 +86,14 @@ def beside(file: Path) -> Beside:
         return Beside()
     classes = preset.data.classes if isinstance(preset.data.classes, tuple) else ()
     return Beside(classes, presets.layout_of(preset), preset.data.pre_normalize)
+
+
+def common_layout(found: Mapping[Path, Beside]) -> Layout | None:
+    """Return the skeleton of the presets beside files, None where there are none. Raises DataError where they differ."""
+    layouts = {known.layout: path for path, known in found.items() if known.layout is not None}
+    if len(layouts) > 1:
+        said = ", ".join(f"{layout.name} beside {path}" for layout, path in layouts.items())
+        raise DataError(
+            f"The presets beside the files name different skeletons: {said}.", "Say which it is: --layout NAME"
+        )
+    return next(iter(layouts), None)

@@ -14,7 +14,7 @@ from stgcn_cli.data.convert.labels import LabelTable, number
 from stgcn_cli.data.convert.split import Division, divide, plain_subject
 from stgcn_cli.data.convert.spool import Spool, Word, clip_of, plain_label, spool_in
 from stgcn_cli.data.convert.writer import ConversionResult, Dataset, write_dataset
-from stgcn_cli.data.locations import beside
+from stgcn_cli.data.locations import beside, common_layout
 from stgcn_cli.data.ntu.names import parse_name
 from stgcn_cli.data.output import Target
 from stgcn_cli.data.readers.inputs import expand, read_inputs
@@ -245,16 +245,22 @@ def _called(layout: Layout | None) -> str:
 
 
 def _as_beside(options: ConvertOptions, files: Sequence[Path]) -> ConvertOptions:
-    """Take class names and skeleton from the presets beside the inputs, if all have the same and the user gave none."""
-    found = {beside(path) for path in files}
-    if len(found) != 1:
-        return options
-    known = found.pop()
-    if options.names is None and options.rules.labels is None and not options.rules.from_folders and known.classes:
-        options = replace(options, names=known.classes)
-    if options.target.layout is None and known.layout is not None:
-        rules = replace(options.rules, options=replace(options.rules.options, layout=known.layout))
-        options = replace(options, target=replace(options.target, layout=known.layout), rules=rules)
+    """Take class names and skeleton from the presets beside the inputs, where the user gave none. Raises DataError."""
+    found = {path: beside(path) for path in files}
+    own_labels = options.names is not None or options.rules.labels is not None or options.rules.from_folders
+    names = {known.classes for known in found.values() if known.classes}
+    if not own_labels and len(names) > 1:
+        listed = ", ".join(str(path) for path, known in found.items() if known.classes)
+        raise DataError(
+            f"The presets beside {listed} have different class names, so equal labels mean different classes.",
+            "Merge them by name: stgcn data merge FILE FILE --out NEW.pkl",
+        )
+    if not own_labels and names and all(known.classes for known in found.values()):
+        options = replace(options, names=names.pop())
+    layout = common_layout(found) if options.target.layout is None else None
+    if layout is not None:
+        rules = replace(options.rules, options=replace(options.rules.options, layout=layout))
+        options = replace(options, target=replace(options.target, layout=layout), rules=rules)
     return options
 
 

@@ -9,7 +9,7 @@ from stgcn_cli.data.convert.labels import number
 from stgcn_cli.data.convert.split import AS_THEY_WERE
 from stgcn_cli.data.convert.spool import Spool, Word, clip_of, plain_label, spool_in
 from stgcn_cli.data.convert.writer import ConversionResult, Dataset, write_dataset
-from stgcn_cli.data.locations import beside
+from stgcn_cli.data.locations import beside, common_layout
 from stgcn_cli.data.output import Target
 from stgcn_cli.data.readers.inputs import expand, read_inputs
 from stgcn_cli.data.records import Clip as ReadClip
@@ -32,10 +32,9 @@ def merge(options: MergeOptions, reporter: Reporter = SILENT) -> ConversionResul
     expand(list(map(str, options.files)))  # a missing file is refused first
     names = _names(options)
     options.target.check(list(options.files))
-    layouts = {beside(path).layout for path in options.files}
     target = options.target
-    if target.layout is None and len(layouts) == 1:
-        target = replace(target, layout=layouts.pop())
+    if target.layout is None:
+        target = replace(target, layout=common_layout({path: beside(path) for path in options.files}))
     with spool_in(target.spool_folder) as spool:
         merging = _Merging(spool, names, target.layout)
         for index, file in enumerate(options.files):

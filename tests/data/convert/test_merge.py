@@ -5,10 +5,13 @@ import pickle
 import pytest
 
 from stgcn_cli.config import presets
-from stgcn_cli.config.skeletons import NTU
+from stgcn_cli.config.skeletons import NTU, find_layout
 from stgcn_cli.data import annotations
+from stgcn_cli.data.convert.convert import ConvertOptions, Rules, convert
 from stgcn_cli.data.convert.merge import MergeOptions, merge
+from stgcn_cli.data.convert.split import Division
 from stgcn_cli.data.output import Target
+from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.errors import DataError, UsageError
 from tests.conftest import make_records
 
@@ -69,3 +72,27 @@ def test_other_joints_are_refused_by_name(two, tmp_path):
     )
     with pytest.raises(DataError, match=r"b_val\.pkl: x has 17 joints.* but .*clip000 has 25 joints"):
         merge(MergeOptions(files=two, target=Target(tmp_path / "c.pkl")))
+
+
+def test_presets_beside_the_files_that_contradict_each_other_are_refused(tmp_path):
+    for name, layout, classes in (("a", "ntu", ["x", "y"]), ("b", "openpose-25", ["y", "x"])):
+        (tmp_path / name).mkdir()
+        clips = [record | {"frame_dir": f"{name}{i}", "label": i % 2} for i, record in enumerate(make_records(6))]
+        with open(tmp_path / name / "c.pkl", "wb") as stream:
+            pickle.dump(clips, stream)
+        (tmp_path / name / "names.txt").write_text("\n".join(classes))
+        chosen = find_layout(layout)
+        convert(ConvertOptions(
+            inputs=[str(tmp_path / name / "c.pkl")], target=Target(tmp_path / f"{name}.pkl", layout=chosen), names=classes,
+            rules=Rules(options=Options(layout=chosen)), division=Division(val_fraction=0.5),
+        ))  # fmt: skip
+    files = [tmp_path / "a.pkl", tmp_path / "b.pkl"]
+    with pytest.raises(DataError, match=r"different skeletons: ntu beside .*openpose-25"):
+        merge(MergeOptions(files=files, target=Target(tmp_path / "c.pkl")))
+    with pytest.raises(DataError, match="different class names"):
+        convert(ConvertOptions(inputs=list(map(str, files)), target=Target(tmp_path / "c.pkl")))
+    (tmp_path / "b.toml").unlink()  # what one file says holds for both
+    with pytest.raises(UsageError, match="no class names"):
+        merge(MergeOptions(files=files, target=Target(tmp_path / "c.pkl")))
+    names = [["x", "y"], ["y", "x"]]
+    assert merge(MergeOptions(files=files, target=Target(tmp_path / "c.pkl"), names=names)).layout == "ntu"
