@@ -56,8 +56,14 @@ def _read(path: Path) -> bytes:
 
 
 def from_text(text: bytes, where: str, name: str, settings: Iterable[str] = ()) -> Preset:
-    """The preset in the TOML `text`, which stands for itself: `extends` is for files only; `where` names it in messages."""
-    return _resolved(_parse(text, where), where, name, settings)
+    """The preset in the TOML `text`, which stands for itself: no other file is opened; `where` names it in messages."""
+    values = _parse(text, where)
+    if isinstance(data := values.get("data"), dict) and str(data.get("layout")).endswith(".toml"):
+        raise UsageError(
+            f"{where}: data.layout = {shown(data['layout'])} names another file, which is not opened.",
+            "Give the skeleton: --set data.layout=my.toml, or --preset.",
+        )
+    return _resolved(values, where, name, settings)
 
 
 def _resolved(values: dict[str, Any], where: str, name: str, settings: Iterable[str]) -> Preset:

@@ -105,7 +105,15 @@ class Annotations:
 
 def read(path: Path) -> Annotations:
     """Return the annotations in either dialect, in the memory that their names and labels take. Raises DataError."""
-    path = Path(path)
+    try:
+        return _read(Path(path))
+    except (MemoryError, RecursionError) as error:
+        raise DataError(
+            f"{path} is not a readable pickle: {safe_pickle.cause(error)}.", "Are there other records in it?"
+        ) from error
+
+
+def _read(path: Path) -> Annotations:
     stream = _open(path)
     value = _load(path, stream, hold=True)
     if follows := _following(path, stream):
@@ -197,7 +205,7 @@ def _not_annotations(path: Path, value: Any) -> DataError:
         )
     found = "an array" if isinstance(value, HeldArray) else shown(value)
     if isinstance(value, dict):
-        found += f" with the keys {', '.join(map(str, value))[:80]}"
+        found += f" with the keys {', '.join(shown(key) if not isinstance(key, str) else key[:80] for key in list(value)[:8])[:80]}"
     return DataError(
         f"{path} contains {printable(found)}, not annotations.",
         'Expected a list of records, or {"split": {...}, "annotations": [...]}.',

@@ -84,7 +84,7 @@ def _write(part: Path, source: Path, read: annotations.Annotations, key: str, pr
     _sync(part, ["meta.json"])
     try:
         store_sums.check(part, whole=True)  # what the disk gives back
-        if zlib.crc32(np.memmap(part / "frames.bin", np.uint8, "r").data) != columns.checksum:
+        if store_sums.crc_of(part / "frames.bin") != columns.checksum:
             raise ValueError("its frames.bin has other bytes than were written")
     except ValueError as error:
         raise RunError(

@@ -32,6 +32,15 @@ def _sums_of_file(path: Path) -> list[int]:
         return [size, *(zlib.crc32(block) for block in iter(lambda: stream.read(_BLOCK), b""))]
 
 
+def crc_of(path: Path) -> int:
+    """CRC-32 of a whole file."""
+    found = 0
+    with open(path, "rb") as stream:
+        for block in iter(lambda: stream.read(_BLOCK), b""):
+            found = zlib.crc32(block, found)
+    return found
+
+
 def _sums_of(content: bytes) -> list[int]:
     blocks = (content[start : start + _BLOCK] for start in range(0, len(content), _BLOCK))
     return [len(content), *map(zlib.crc32, blocks)]

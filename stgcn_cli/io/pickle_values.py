@@ -174,12 +174,21 @@ def plain_keys(values: Any) -> Any:
     return values
 
 
+def fill(found: set[Any], values: Any) -> set[Any]:
+    """Add plain values to a set, some at a time: those of one hash take long, and Ctrl-C is heard in between."""
+    values = list(plain_keys(values))
+    for start in range(0, len(values), 1000):
+        found.update(values[start : start + 1000])
+    return found
+
+
 def _pairs(values: Any = ()) -> dict[Any, Any]:
     if isinstance(values, dict):
         return dict(values)
     if not isinstance(values, list | tuple) or not all(isinstance(v, list | tuple) and len(v) == 2 for v in values):
         raise ValueError(f"it makes a dict from {shown(values)}")
-    return dict(zip(plain_keys([key for key, _ in values]), (value for _, value in values), strict=True))
+    plain_keys([key for key, _ in values])
+    return {key: value for key, value in values}  # in Python, where Ctrl-C is heard
 
 
 def _refuse_array(*args: Any) -> Any:
@@ -233,8 +242,8 @@ def _names() -> dict[str, Maker]:
         made |= {f"{module}.{name}": windows for name in ("WindowsPath", "PureWindowsPath")}
     for module in ("builtins", "__builtin__"):  # Python 3; as protocol 2 names it
         made |= {
-            f"{module}.set": lambda values=(): set(plain_keys(values)),
-            f"{module}.frozenset": lambda values=(): frozenset(plain_keys(values)),
+            f"{module}.set": lambda values=(): fill(set(), values),
+            f"{module}.frozenset": lambda values=(): frozenset(fill(set(), values)),
             f"{module}.bytearray": lambda values=b"", encoding="latin1": bytearray(
                 values if isinstance(values, bytes) else _latin1(values, encoding)
             ),

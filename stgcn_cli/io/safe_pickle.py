@@ -22,7 +22,11 @@ from stgcn_cli.io.text import printable, shown, shown_name
 MAX_DEPTH = 100  # containers inside each other
 MAX_VALUES = 50_000_000  # counted as often as they are referenced: visiting them all must end
 _BASE_BYTES, _BYTES_A_BYTE = 1 << 30, 8  # address space for reading a file: constant, and per byte of the file
+_MOST_LONG = 512  # bytes of an integer: hashing and writing out longer ones takes time that grows with each use
+_WORK, _WORK_A_BYTE = 1 << 20, 4  # values that calls may be given: constant, and per byte of the file
+_AT_ONCE = 1000  # keys entered at a time: those of one hash take long, and Ctrl-C is heard in between
 _LARGE = 256  # bytes of an array from which it may stay in the file
+_SIZED = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
 _LIMITED = threading.Lock()  # the limit belongs to the process: threads that read take turns
 
 
@@ -89,6 +93,7 @@ class DataUnpickler(pickle._Unpickler):
     def __init__(self, stream: Any, size: int = 0, hold: bool = False) -> None:
         super().__init__(stream, encoding="latin1")  # Python 2 stored arrays as latin-1 text
         self.stream, self.size, self.hold = stream, size, hold
+        self.work = _WORK + _WORK_A_BYTE * size  # values that calls may still be given
         self.read, self.readline = stream.read, stream.readline
 
     def load(self) -> Any:
@@ -119,10 +124,18 @@ class DataUnpickler(pickle._Unpickler):
         args, maker = self.stack.pop(), self.stack[-1]
         if not isinstance(maker, Maker) or not isinstance(args, tuple):
             raise Refused(f"a call of {shown(maker)}")
+        self._account(*args)
         self.stack[-1] = maker(*args)
+
+    def _account(self, *values: Any) -> None:
+        """Take the sizes of what a function is given from the work that is left. Raises ValueError when it is used up."""
+        self.work -= sum(len(value) for value in values if isinstance(value, _SIZED))
+        if self.work < 0:
+            raise ValueError("it passes the same values to functions again and again")
 
     def _build(self) -> None:
         state, value = self.stack.pop(), self.stack[-1]
+        self._account(*(state if isinstance(state, tuple) else (state,)))
         if isinstance(value, UnfilledArray):
             self.stack[-1] = array = pickle_values.filled(state)
             self.memo.update(dict.fromkeys(value.places, array))
@@ -146,17 +159,26 @@ class DataUnpickler(pickle._Unpickler):
     def _update(self, items: list[Any]) -> None:
         if not isinstance(self.stack[-1], dict) or len(items) % 2:
             raise ValueError(f"it sets items of {shown(self.stack[-1])}")
-        self.stack[-1].update(zip(pickle_values.plain_keys(items[::2]), items[1::2], strict=True))
+        pickle_values.plain_keys(items[::2])
+        for start in range(0, len(items), 2 * _AT_ONCE):
+            some = items[start : start + 2 * _AT_ONCE]
+            self.stack[-1].update(zip(some[::2], some[1::2], strict=True))
 
     def _add_items(self) -> None:
         items = pickle_values.plain_keys(self.pop_mark())
         if not isinstance(self.stack[-1], set):
             raise ValueError(f"it adds items to {shown(self.stack[-1])}")
-        self.stack[-1].update(items)
+        pickle_values.fill(self.stack[-1], items)
 
     def _frozenset(self) -> None:
         items = pickle_values.plain_keys(self.pop_mark())
-        self.append(frozenset(items))
+        self.append(frozenset(pickle_values.fill(set(), items)))
+
+    def _long(self) -> None:
+        size = int.from_bytes(self.read(4), "little", signed=True)
+        if not 0 <= size <= _MOST_LONG:
+            raise ValueError(f"it contains an integer of {size:,} bytes")
+        self.append(int.from_bytes(self.read(size), "little", signed=True))
 
     def _frame(self) -> None:
         self.read(8)  # the length of a frame, not needed: a stream is buffered
@@ -208,6 +230,7 @@ class DataUnpickler(pickle._Unpickler):
         pickle.DICT: _dict,
         pickle.ADDITEMS: _add_items,
         pickle.FROZENSET: _frozenset,
+        pickle.LONG4: _long,
         pickle.BINBYTES: _bytes,
         pickle.BINUNICODE: _text,
         pickle.BYTEARRAY8: _byte_array,

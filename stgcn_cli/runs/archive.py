@@ -6,11 +6,13 @@ not created.
 """
 
 import errno
+import functools
 import io
 import os
 import stat
 import struct
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -32,6 +34,8 @@ _BYTES = {
 }  # fmt: skip
 _TYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
 _LEFT_TO_READERS = ("torch", "zip", "pickle", "packed", "empty")
+_TENSOR = "torch._utils._rebuild_tensor_v2"
+_SHARED, _SHARED_BYTES = 8, 1 << 20  # tensors may be so many times the values that they share, and some bytes
 _CUT = "Was it cut off in a copy?"
 
 
@@ -131,6 +135,11 @@ def _check_older(stream: IO[bytes], size: int) -> None:
     for _ in range(2):  # the protocol; the system it was written on
         safe_pickle.load(stream, size)
     storages = _storages(stream, size)
+    keys = safe_pickle.load(
+        stream, size
+    )  # in the order of the values, each of which torch reads as often as it is named
+    if not isinstance(keys, list) or len(set(map(str, keys))) < len(keys) or len(keys) > len(storages):
+        raise ValueError("its list of storages does not fit its tensors")
     if sum({each.name: each.bytes for each in storages}.values()) > size:
         raise ValueError("it claims more values than it contains")
 
@@ -153,14 +162,17 @@ class _Storage:
 
 def _storages(stream: IO[bytes], size: int) -> list[_Storage]:
     """Return the storages that a pickle of torch references, after checking it all. Raises Refused, ValueError."""
-    reader = _Measurer(stream)
+    reader = _Measurer(stream, size)
     with safe_pickle.address_space(size):
         reader.load()
+    there = sum({each.name: each.bytes for each in reader.storages}.values())
+    if reader.copied > _SHARED * there + _SHARED_BYTES:
+        raise ValueError(f"its tensors share {there:,} bytes so often that they are {reader.copied:,}")
     return reader.storages
 
 
-def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> _Storage:
-    """Check that a tensor lies inside its storage and is not larger. Raises ValueError."""
+def _tensor(count: Callable[[int], None], storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> _Storage:
+    """Check that a tensor lies inside its storage and is not larger; count its bytes. Raises ValueError."""
     numbers = (offset, *shape, *strides)
     if (
         not isinstance(storage, _Storage)
@@ -171,6 +183,7 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> 
     last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
     if prod(shape) > storage.values or (prod(shape) and last >= storage.values):
         raise ValueError(f"it claims a tensor of the shape {shown(tuple(shape))} in {storage.values:,} values")
+    count(prod(shape) * storage.bytes // max(1, storage.values))
     return storage
 
 
@@ -178,7 +191,6 @@ _NAMES = {
     **DataUnpickler.names,
     **{f"torch.{name}Storage": _Kind(size) for name, size in _BYTES.items()},
     **{f"torch.{name}": name for name in _TYPES},
-    "torch._utils._rebuild_tensor_v2": Maker("torch._utils._rebuild_tensor_v2", _tensor),
     "torch._utils._rebuild_parameter": Maker("torch._utils._rebuild_parameter", lambda data, *rest: data),
     "torch.Size": Maker("torch.Size", tuple),
     "torch.device": Maker("torch.device", lambda *names: "a device"),
@@ -191,9 +203,14 @@ class _Measurer(DataUnpickler):
 
     names = _NAMES
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        super().__init__(stream)
+    def __init__(self, stream: IO[bytes], size: int) -> None:
+        super().__init__(stream, size)
         self.storages: list[_Storage] = []
+        self.copied = 0  # bytes of all tensors, were each copied
+        self.names = {**_NAMES, _TENSOR: Maker(_TENSOR, functools.partial(_tensor, self._count))}
+
+    def _count(self, size: int) -> None:
+        self.copied += size
 
     def persistent_load(self, pid: Any) -> _Storage:
         """Record and return the storage that a persistent id describes. Raises Refused."""

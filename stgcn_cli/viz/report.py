@@ -189,7 +189,9 @@ def _scored(
 def _stores(preset: Preset, split: str, pickles: Sequence[Path], reporter: Reporter) -> list[Store]:
     """The stores of the annotations that can be read; a report does without them."""
     try:
-        found = find_pickles(preset.data.dataset, (preset.data.train, split), [p for p in pickles if p.exists()])
+        found = find_pickles(
+            preset.data.dataset, (preset.data.train, split), [p for p in pickles if p.is_file() or p.is_dir()]
+        )
         with reporter.progress("read the annotations", None) as advance:
             return open_stores(found, advance, note=reporter.warn)
     except DataError:

@@ -174,7 +174,7 @@ def test_a_file_that_changes_while_it_is_read_is_told(tmp_path):
 )
 def test_bytes_that_are_only_announced_get_no_room(tmp_path, content):
     (tmp_path / "x.pkl").write_bytes(content)
-    with pytest.raises(DataError, match=r"ends too early|asks for more memory"):
+    with pytest.raises(DataError, match=r"ends too early|asks for more memory|an integer of"):
         annotations.read(tmp_path / "x.pkl")
 
 
