@@ -76,6 +76,7 @@ def _resolved(values: dict[str, Any], where: str, name: str, settings: Iterable[
         check_keys(values, f"--set {one_line(setting)[:_SHOWN]}")
         where += f" --set {one_line(setting)[:_SHOWN]}"
     _read_layout_file(values, folder)
+    _resolve_own_layout(values, where)  # a setting may have given it an impossible name
     return preset_from(values, where)
 
 
@@ -99,7 +100,10 @@ def _extended(values: dict[str, Any], where: str, depth: int = 0) -> dict[str, A
     if depth == _LONGEST_CHAIN:
         raise UsageError(f"{where}: extends = {shown(base)}: more than {_LONGEST_CHAIN} presets extend each other.")
     beside = Path(where).parent / base
-    path = beside if base.endswith(".toml") and beside.is_file() else _locate(base)
+    try:
+        path = beside if base.endswith(".toml") and beside.is_file() else _locate(base)
+    except UsageError as error:
+        raise UsageError(f"{where}: extends = {shown(base)}: {error.message}", error.hint) from error
     inherited = _extended(_parse(_read(path), str(path)), str(path), depth + 1)
     for key in ("name", "description"):  # say what the other preset is
         inherited.pop(key, None)
