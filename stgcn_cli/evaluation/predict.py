@@ -188,6 +188,7 @@ def predict(
     options = options or Options()
     predictor = load(wishes.checkpoint, wishes.device, reporter, wishes, options.image_size)
     understood: list[Understood] = []
+    notes: dict[str, None] = {}
     scores: list[np.ndarray] = []
     features: list[np.ndarray] = []
     facts: list[Facts] = []
@@ -196,6 +197,7 @@ def predict(
     for inputs in _chunks(read_inputs(words, reporter, predictor.reading(options))):
         understood += [clip.understood for clip in inputs if clip.understood]
         for clip in inputs:
+            notes |= dict.fromkeys(clip.notes)
             checker.look_at(clip.record, checker.told.clips)
             checker.told.clips += 1
         if with_features:
@@ -210,7 +212,7 @@ def predict(
         raise DataError(f"There are no clips in {' '.join(words)}.")
     checked = checker.finish()
     checked.found = [each for each in checked.found if not each.found.startswith(_SAID)]
-    warnings = predictor.oddities(facts) + checked.kinds()
+    warnings = list(notes) + predictor.oddities(facts) + checked.kinds()
     return Predictions(
         predictor.preset,
         predictor.classes,
