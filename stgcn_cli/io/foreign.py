@@ -68,6 +68,12 @@ _INNER = (  # names of members of zip archives
 )
 
 
+_MOST_NAMES = 100_000_000  # bytes of the JSON that begins a file of safetensors
+_SAFETENSORS = Kind(
+    "safetensors",
+    "a file of safetensors",
+    "Save it with torch: torch.save(safetensors.torch.load_file('{0}'), 'weights.pth')",
+)
 NOT_DATA = ("lfs", "html", "gzip", "packed")  # whatever a file is called
 
 
@@ -78,6 +84,10 @@ def kind_of(head: bytes) -> Kind | None:
     for offset, magic, kind in _MAGIC:
         if head[offset : offset + len(magic)] == magic:
             return kind
+    if head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < _MOST_NAMES:
+        return _SAFETENSORS
+    if head[:1] == b"\x08" and re.search(rb"pytorch|onnx", head[:64]):
+        return Kind("onnx", "an ONNX model", "Name it .onnx to predict and eval with it.")
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return next(
             (kind for name, kind in _INNER if name in head),

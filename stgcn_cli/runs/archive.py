@@ -36,6 +36,8 @@ _TYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16"
 _LEFT_TO_READERS = ("torch", "zip", "pickle", "packed", "empty")
 _TENSOR = "torch._utils._rebuild_tensor_v2"
 _SHARED, _SHARED_BYTES = 8, 1 << 20  # tensors may be so many times the values that they share, and some bytes
+_FROM_NUMPY = "Save its weights with torch: torch.save({{k: torch.from_numpy(v) for k, v in numpy.load('{0}').items()}}, 'weights.pth')"
+_WHOLE = "If a program saved the whole model, save its weights alone: torch.save(model.state_dict(), FILE)"
 _CUT = "Was it cut off in a copy?"
 
 
@@ -62,7 +64,8 @@ def check(path: Path) -> None:
     except Refused as error:
         raise CheckpointError(
             f"Refused to load {path}: it references {printable(error)[:200]}, which a checkpoint may not contain. "
-            "No code was executed."
+            "No code was executed.",
+            _WHOLE,
         ) from error
     except CheckpointError:
         raise
@@ -74,7 +77,8 @@ def _check(stream: IO[bytes], size: int) -> None:
     head = foreign.peek(stream)
     kind = foreign.kind_of(head)
     if kind is not None and kind.key not in _LEFT_TO_READERS:
-        raise CheckpointError(f"{stream.name} is {kind.what}; expected a checkpoint.", kind.hint.format(stream.name))
+        hint = _FROM_NUMPY if kind.key == "npz" else kind.hint
+        raise CheckpointError(f"{stream.name} is {kind.what}; expected a checkpoint.", hint.format(stream.name))
     offset, magic = _TAR
     if head.startswith(b"PK\x03\x04"):
         _check_zip(stream, size)
@@ -89,6 +93,8 @@ def _check_zip(stream: IO[bytes], size: int) -> None:
         members = {member.filename: member for member in archive.infolist()}
         if len(members) < len(archive.infolist()):
             raise ValueError("it contains two files of one name")
+        if any(name.endswith("/constants.pkl") for name in members):
+            raise Refused("a TorchScript program")
         if any(
             m.compress_type != zipfile.ZIP_STORED or m.file_size != m.compress_size or m.flag_bits & 1
             for m in members.values()
@@ -100,8 +106,6 @@ def _check_zip(stream: IO[bytes], size: int) -> None:
         if len(found) != 1:
             raise ValueError("data.pkl, which every checkpoint of torch has, was not found")
         folder = found[0].removesuffix("data.pkl")
-        if f"{folder}constants.pkl" in members:
-            raise Refused("a TorchScript program")
         if members[found[0]].file_size > MAX_PICKLE:
             raise ValueError(f"its pickle has more than {MAX_PICKLE:,} bytes")
         if damaged := archive.testzip():  # torch does not verify the checksums

@@ -2,6 +2,7 @@
 
 import functools
 import pickle
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -92,6 +93,8 @@ def _reason(error: Exception) -> str:
     message = printable(error).rpartition("WeightsUnpickler error:")[2]  # torch's advice to trust the file comes first
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     named = next((line for line in lines if "GLOBAL" in line or "global" in line), lines[0] if lines else "")
+    if found := re.search(r"Unsupported global: GLOBAL (\S+)", named):
+        return f"it references {found[1][:150]}, which a checkpoint may not contain."
     return (named or type(error).__name__)[:200]
 
 

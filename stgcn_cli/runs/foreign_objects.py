@@ -17,6 +17,17 @@ IGNORED = (  # classes of histories, options and configurations: read as empty o
 )  # fmt: skip
 
 
+_PLAIN_MODULES = (
+    "builtins.",
+    "collections.defaultdict",
+    "collections.deque",
+    "datetime.",
+    "decimal.",
+    "fractions.",
+    "pathlib.",
+)
+
+
 class Ignored(dict):
     """An object of a class in `IGNORED`, without its attributes."""
 
@@ -61,7 +72,8 @@ def _names() -> list[Any]:
     named: list[Any] = [(Ignored, name) for name in IGNORED]
     for core in ("numpy.core", "numpy._core"):
         named += [(scalar, f"{core}.multiarray.scalar"), (Array, f"{core}.multiarray._reconstruct")]
-    return [*named, (Array, "numpy.ndarray"), np.dtype, *dtypes]
+    plain = [(maker, name) for name, maker in pickle_values.NAMES.items() if name.startswith(_PLAIN_MODULES)]
+    return [*named, *plain, (Array, "numpy.ndarray"), np.dtype, *dtypes]
 
 
 NAMES = _names()

@@ -1,8 +1,11 @@
 """Checkpoints of other collections: renamed, unwrapped, or refused by the name of their network."""
 
 import argparse
+import datetime
+import pathlib
 import sys
 import types
+from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -127,3 +130,34 @@ def entry(*names):
 def test_another_network_is_named(tmp_path, names, network):
     with pytest.raises(CheckpointError, match=f"{network}, another network"):
         saved(tmp_path / "a.pth", entry(*names))
+
+
+def test_harmless_objects_beside_the_weights_do_not_matter(tmp_path, state):
+    beside = {
+        "when": datetime.datetime(2026, 1, 2),
+        "where": pathlib.PurePosixPath("a/b"),
+        "seen": defaultdict(list, a=[1]),
+    }
+    assert saved(tmp_path / "a.pth", {"state_dict": state, **beside}).state.keys() == state.keys()
+
+
+def test_what_is_no_checkpoint_says_how_to_make_one(tmp_path, state):
+    np.savez(tmp_path / "a.npz", **{key: tensor.numpy() for key, tensor in state.items()})
+    names = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    (tmp_path / "a.safetensors").write_bytes(len(names).to_bytes(8, "little") + names + bytes(4))
+    torch.save(Whole(), tmp_path / "whole.pth")
+    torch.jit.save(torch.jit.script(torch.nn.Linear(3, 2)), tmp_path / "script.pth")
+    for name, said, hint in (
+        ("a.npz", "numpy arrays", "torch.from_numpy"), ("a.safetensors", "safetensors", "load_file"),
+        ("whole.pth", "Whole", "state_dict()"), ("script.pth", "TorchScript", "state_dict()"),
+    ):  # fmt: skip
+        with pytest.raises(CheckpointError, match=said) as refusal:
+            checkpoint.read(tmp_path / name)
+        assert hint in refusal.value.hint
+
+
+class Whole(torch.nn.Linear):
+    """A model that is saved whole."""
+
+    def __init__(self):
+        super().__init__(2, 2)
