@@ -60,6 +60,6 @@ def test_converting_changes_no_prediction(tmp_path, model, name):
     file = FILES[name](tmp_path, xy, score)
     target = Target(tmp_path / "out.pkl", preset=False)
     convert(ConvertOptions(inputs=[str(file)], target=target, division=Division(only="train")))
-    direct, after = predicted(model, file).scores, predicted(model, target.out).scores
+    direct, after = predicted(model, file, target.out).scores
     assert np.ptp(direct) > 0
     np.testing.assert_allclose(after, direct, atol=1e-6)

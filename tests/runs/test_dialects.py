@@ -79,9 +79,12 @@ def test_a_graph_of_its_own_is_kept_and_graphs_that_differ_are_refused(tmp_path,
 
 
 @pytest.mark.parametrize(
-    "path", [("model",), ("model_state_dict",), ("net",), ("checkpoint", "state_dict"), ("model", "state_dict")]
-)
-@pytest.mark.parametrize("prefix", ["", "module.", "model.module.", "_orig_mod."])
+    ("path", "prefix"),
+    [
+        (("model",), ""), (("model_state_dict",), "module."), (("net",), "_orig_mod."), (("checkpoint", "state_dict"), ""),
+        (("model", "state_dict"), "model.module."),
+    ],
+)  # fmt: skip
 def test_weights_are_found_wherever_trainers_keep_them(tmp_path, state, path, prefix):
     value = {prefix + key: tensor for key, tensor in state.items()}
     for key in reversed(path):
