@@ -54,7 +54,7 @@ def convert(
         str | None, Option(help="Class names, one a line; or folders: INPUT/CLASS/... is of that class.")
     ] = None,
     labels: Annotated[Path | None, Option(help="CSV with the header name,label[,subject].")] = None,
-    val_subjects: Annotated[str | None, Option(help="Whose clips validate: 6,7,8")] = None,
+    val_subjects: Annotated[str | None, Option(help="Subjects that validate: 6,7,8")] = None,
     val_list: Annotated[Path | None, Option(help="Names of the clips that validate, one a line.")] = None,
     val_fraction: Annotated[
         float | None, Option(help="Share that validates, whole subjects where known. Default: 0.2", min=0, max=1)
@@ -106,7 +106,7 @@ def convert(
     if classes and not folders and not Path(classes).exists():
         hint = "Give a file with one name a line, or --classes folders: then INPUT/CLASS/... is of that class."
         meant = nearest(classes, [_FOLDERS]) or nearest_file(Path(classes))
-        raise UsageError(f"There is no list of classes {classes}.{meant}", hint)
+        raise UsageError(f"List of classes {classes} not found.{meant}", hint)
     names = read_names(Path(classes)) if classes and not folders else None
     divided = division(val_subjects, val_list, val_fraction, split, seed)
     converting = ConvertOptions(
@@ -173,39 +173,39 @@ def _rules(
 
     if labels and folders:
         raise UsageError("--labels and --classes folders both say the labels.", "Give one of them.")
-    told = read_labels(labels) if labels else None
-    return Rules(told, folders, pre_normalize, read_as)
+    table = read_labels(labels) if labels else None
+    return Rules(table, folders, pre_normalize, read_as)
 
 
-def _render(handed: "ConversionResult", out: Path, as_json: bool) -> None:
+def _render(result: "ConversionResult", out: Path, as_json: bool) -> None:
     if as_json:
-        console.print_json(handed.as_dict())
+        console.print_json(result.as_dict())
     else:
-        console.table(str(out), ["", ""], _rows(handed))
-        if handed.left_out:
-            more = len(handed.left_out) - _LISTED
-            rows = [*handed.left_out[:_LISTED], *([("...", f"and {more:,} more: --json")] if more > 0 else [])]
+        console.table(str(out), ["", ""], _rows(result))
+        if result.left_out:
+            more = len(result.left_out) - _LISTED
+            rows = [*result.left_out[:_LISTED], *([("...", f"and {more:,} more: --json")] if more > 0 else [])]
             console.gap()
             console.table("Left out", ["what", "why"], rows)
-    for warning in handed.warnings:
+    for warning in result.warnings:
         console.warn(warning)
     if not as_json:
-        console.note(f"Next: {handed.next}")
+        console.note(f"Next: {result.next}")
 
 
-def _rows(handed: "ConversionResult") -> list[list[object]]:
-    shortest, median, longest = handed.frames
-    splits = ", ".join(f"{split} {count:,}" for split, count in handed.splits.items()) or "none"
-    counts = handed.class_counts
+def _rows(result: "ConversionResult") -> list[list[object]]:
+    shortest, median, longest = result.frames
+    splits = ", ".join(f"{split} {count:,}" for split, count in result.splits.items()) or "none"
+    counts = result.class_counts
     few = f", {min(counts):,} to {max(counts):,} clips each" if counts else ""
     few = few if len(set(counts)) != 1 else f", {counts[0]:,} clips each"
     rows: list[list[object]] = [
-        ["clips", f"{handed.clips:,}"],
-        ["classes", f"{len(handed.classes):,}{few}"],
-        ["skeleton", handed.skeleton + (f": {handed.layout}" if handed.layout else "")],
+        ["clips", f"{result.clips:,}"],
+        ["classes", f"{len(result.classes):,}{few}"],
+        ["skeleton", result.skeleton + (f": {result.layout}" if result.layout else "")],
         ["frames a clip", f"{shortest} to {longest}, median {median}"],
-        ["persons", f"at most {handed.persons}"],
-        ["splits", f"{splits} ({handed.divided})"],
+        ["persons", f"at most {result.persons}"],
+        ["splits", f"{splits} ({result.divided})"],
     ]
-    rows[3:3] = [["read as", line] for line in handed.axes]
-    return rows + [["written", file] for file in handed.files]
+    rows[3:3] = [["read as", line] for line in result.axes]
+    return rows + [["written", file] for file in result.files]

@@ -56,15 +56,16 @@ def _better_preset(preset: Preset, split: Split, training: bool) -> str:
     own = source.with_suffix(".toml")
     if own.is_file() and preset.name != own.stem:
         return f"Type: stgcn {verb} --preset {own} --data {source}"
+    convert = f"For data of your own, convert writes a preset: stgcn data convert {source} --out own.pkl"
     classes = int(split.store.labels.max(initial=-1)) + 1
     joints, values = split.store.frames.shape[1:]
     for other in presets.published_for(joints, values - split.store.has_score, split.store.has_score):
-        if other.model.num_classes == classes or other.data.dataset == source.stem:
+        if classes <= other.model.num_classes:  # a part of a data set may lack the last classes
             return (
-                f"Type: stgcn {verb} --preset {other.name} --data {source}\n"
-                f"Or give {preset.name} its own data: --data {preset.data.dataset}.pkl"
+                f"{convert}\nFor clips of {other.data.dataset} ({other.model.num_classes} classes): "
+                f"stgcn {verb} --preset {other.name} --data {source}"
             )
-    return f"For data of your own, convert writes a preset: stgcn data convert {source} --out own.pkl"
+    return convert
 
 
 def _check_labels(preset: Preset, split: Split, training: bool) -> None:

@@ -1,1 +1,1 @@
-"""Annotation pickles from anybody's files: convert, merge, validate."""
+"""Annotation pickles from files of any format: convert, merge, validate."""

@@ -78,7 +78,7 @@ class Collector:
     checker: RecordChecker
     shape: Shape | None = None
     layout: Layout | None = None  # as the user says, else as the files or their numbers do
-    told: Layout | None = None  # as the first file says
+    file_layout: Layout | None = None  # of the first file
     first: str = ""  # the clip the shape is of
     normalised: bool = False
     centred: bool = True  # every clip of a Kinect has its middle joint at the origin
@@ -109,17 +109,17 @@ class Collector:
                 self.waiting.append((prepared, label, subject))
                 return
         elif self.shape is None:
-            self.told = clip.layout
+            self.file_layout = clip.layout
             self.layout = clip.layout_or(self.rules.options.layout)  # refuses other joints than the layout's
             self._settle(shape, clip.name)
         elif shape != self.shape:
             raise DataError(
                 f"{clip.source}: {one_line(clip.name)} has {words(shape)}, but {one_line(self.first)} has {words(self.shape)}."
             )
-        elif self.rules.options.layout is None and clip.layout != self.told:
+        elif self.rules.options.layout is None and clip.layout != self.file_layout:
             raise DataError(
                 f"{clip.source}: {one_line(clip.name)} has the skeleton {_called(clip.layout)}, but {one_line(self.first)} has "
-                f"{_called(self.told)}, of as many joints.",
+                f"{_called(self.file_layout)}, of as many joints.",
                 "If all are of one skeleton, name it: --layout NAME or my.toml",
             )
         self._add(prepared, label, subject)
@@ -175,7 +175,7 @@ class Collector:
         other = sources - {str(clip.source)}
         if other or (sources and clip.raw):
             where = f"it is also in {other.pop()}" if other else "it occurs twice"
-            raise ValueError(f"{where}; clips of one name cannot be told apart")
+            raise ValueError(f"{where}; clip names must be unique")
         sources.add(str(clip.source))
 
     def _label(self, clip: Clip) -> Word:
@@ -277,7 +277,7 @@ class _Skipped:
         self.found.append((place, error.message))
 
 
-_SAID = ("all zeros", "not told", "hidden")  # problems that the summary of a conversion words itself
+_IN_SUMMARY = ("all zeros", "not told", "hidden")  # problems that the summary reports in its own lines
 
 
 def _warnings(collector: Collector, labels: Sequence[int | None], names: Sequence[str] | None) -> list[str]:
@@ -286,7 +286,7 @@ def _warnings(collector: Collector, labels: Sequence[int | None], names: Sequenc
         lines += collector.rules.labels.notes()
     if collector.empty:
         lines.append(
-            f"Nobody is in {len(collector.empty):,} of {len(clips):,} clips, kept as zeros: {some(collector.empty)}."
+            f"No person in {len(collector.empty):,} of {len(clips):,} clips, kept as zeros: {some(collector.empty)}."
         )
     if collector.without_score:
         lines.append(
@@ -302,5 +302,5 @@ def _warnings(collector: Collector, labels: Sequence[int | None], names: Sequenc
         checker.labels.setdefault(clip.name, []).append(-1 if label is None else label)
     checker.told.clips = len(clips)
     found = checker.finish(names or ())
-    found.found = [each for each in found.found if not each.found.startswith(_SAID)]
+    found.found = [each for each in found.found if not each.found.startswith(_IN_SUMMARY)]
     return [*lines, *found.kinds()]

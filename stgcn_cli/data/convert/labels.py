@@ -31,7 +31,7 @@ def read_names(path: Path) -> list[str]:
         where = f"line {names.index('') + 1} is empty" if names else "it is empty"
         raise UsageError(f"{path}: {where}.", "A list of classes has one name a line, the first for label 0.")
     if len(set(names)) < len(names):
-        raise UsageError(f"{path}: the class {one_line(Counter(names).most_common(1)[0][0])!r} stands there twice.")
+        raise UsageError(f"{path}: the class {one_line(Counter(names).most_common(1)[0][0])!r} is listed twice.")
     return names
 
 
@@ -92,16 +92,16 @@ def read_labels(path: Path) -> LabelTable:
     if not columns["name"] or not columns["label"]:
         raise UsageError(f"{path} begins with {','.join(header)[:60]!r}, expected name,label[,subject].")
     rows.fieldnames = header
-    told: dict[str, LabelRow] = {}
+    found: dict[str, LabelRow] = {}
     for row in rows:
         name, label, subject = ((row.get(columns[key]) or "").strip() for key in ("name", "label", "subject"))
         if not any(word.strip() for word in row.values() if isinstance(word, str)):
             continue
-        if not name or name in told:
-            cause = f"{one_line(name)!r} stands there twice" if name else "the name is empty"
+        if not name or name in found:
+            cause = f"{one_line(name)!r} is listed twice" if name else "the name is empty"
             raise UsageError(f"{path}, line {rows.line_num}: {cause}.")
-        told[name] = LabelRow(number_or_name(label), subject or None)
-    return LabelTable(path, told)
+        found[name] = LabelRow(number_or_name(label), subject or None)
+    return LabelTable(path, found)
 
 
 def number_or_name(word: str) -> Word:
@@ -119,7 +119,7 @@ def number(clips: Sequence[Clip], names: Sequence[str] | None) -> tuple[list[int
         if indexed := next((clip for clip in clips if isinstance(clip.label, int)), None):
             raise DataError(
                 f"{one_line(words[0].name)} has the label {words[0].label!r}, {one_line(indexed.name)} the label {indexed.label}: "
-                "which class a name is cannot be told.",
+                "the class index of a name is unknown.",
                 "Give the names in the order of the indices: --classes names.txt",
             )
         names = sorted({clip.label for clip in words if isinstance(clip.label, str)}, key=natural)
@@ -144,7 +144,7 @@ def _text(path: Path) -> str:
         with open(path, "rb") as stream:
             text = stream.read(MAX_BYTES + 1)
         if len(text) > MAX_BYTES:
-            raise UsageError(f"{path} is larger than {MAX_BYTES >> 20} MB: this is no such list.")
+            raise UsageError(f"{path} is larger than {MAX_BYTES >> 20} MB: not a list of names.")
         foreign.refuse(path, text[: foreign.HEAD], "a text", ("empty",))
         return foreign.decode(text)
     except OSError as error:

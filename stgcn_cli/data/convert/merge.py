@@ -46,8 +46,8 @@ def merge(options: MergeOptions, reporter: Reporter = SILENT) -> ConversionResul
 def _names(options: MergeOptions) -> list[Sequence[str]]:
     """The class names of each file, or none at all. Raises UsageError when only some have names."""
     if options.names and len(options.names) != len(options.files):
-        said = f"--classes is given {len(options.names)} times for {len(options.files)} files."
-        raise UsageError(said, "Give one list for each file, in the same order.")
+        problem = f"--classes is given {len(options.names)} times for {len(options.files)} files."
+        raise UsageError(problem, "Give one list for each file, in the same order.")
     found = list(options.names or (beside(path).classes for path in options.files))
     if any(found) and not all(found):
         nameless = options.files[[bool(names) for names in found].index(False)]

@@ -15,7 +15,7 @@ from stgcn_cli.io.text import natural, nearest, one_line
 
 _STRAY = 0.2  # share of clips without a subject that are left out of a division by subject
 AS_THEY_WERE = "as they were"  # splits that clips bring along
-FRACTION = 0.2  # of the clips validate where nothing is said
+FRACTION = 0.2  # validation share by default
 Splits = list[tuple[str, ...]]
 
 
@@ -31,7 +31,7 @@ class Division:
 
     @property
     def is_default(self) -> bool:
-        """Whether the user said nothing."""
+        """Whether the user asked for nothing."""
         return self == Division(seed=self.seed)
 
 
@@ -40,14 +40,14 @@ def division(
 ) -> Division:
     """What the user's words ask for. Raises UsageError when they contradict each other, or a list cannot be read."""
     given = {"--val-subjects": subjects, "--val-list": listed, "--val-fraction": fraction, "--split": only}
-    said = [name for name, value in given.items() if value is not None]
-    if len(said) > 1:
-        raise UsageError(f"{' and '.join(said)} contradict each other.", "Give one of them.")
+    options = [name for name, value in given.items() if value is not None]
+    if len(options) > 1:
+        raise UsageError(f"{' and '.join(options)} contradict each other.", "Give one of them.")
     if fraction is not None and not 0 < fraction < 1:
         raise UsageError(f"--val-fraction {fraction:g} leaves nothing on one side.", "Give a share such as 0.2")
     persons = tuple(plain for word in (subjects or "").split(",") if (plain := plain_subject(word)))
     if subjects is not None and not persons:
-        raise UsageError("--val-subjects names nobody.", "For example: --val-subjects 6,7,8")
+        raise UsageError("--val-subjects lists no subject.", "For example: --val-subjects 6,7,8")
     return Division(persons, tuple(read_list(listed)) if listed else (), fraction, only, seed)
 
 
@@ -94,7 +94,7 @@ def divide(clips: Sequence[Clip], labels: Sequence[int | None], wish: Division) 
 
 
 def plain_subject(word: object) -> str | None:
-    """7 for 7, "7" and "007", so that a name and a list mean the same person; None where nothing is said."""
+    """7 for 7, "7" and "007", so that a name and a list mean the same person; None where empty."""
     text = "" if word is None else str(word).strip()
     return (text.lstrip("0") or "0") if text.isdecimal() else text or None
 
@@ -109,7 +109,7 @@ def _subjects(clips: Sequence[Clip], wish: Division) -> set[str]:
     for subject in wish.val_subjects:
         if subject not in there:
             known = one_line(", ".join(sorted(there, key=natural)))
-            raise DataError(f"There is no subject {subject!r}.", f"Subjects: {known[:300]}")
+            raise DataError(f"Subject {subject!r} not found.", f"Subjects: {known[:300]}")
     return set(wish.val_subjects)
 
 
@@ -118,7 +118,7 @@ def _listed(clips: Sequence[Clip], names: Sequence[str]) -> set[str]:
     index, listed = NameIndex(there), set()
     for name in names:
         if (found := index.find(name)) is None:
-            raise DataError(f"The list names {one_line(name)!r}, but there is no such clip.{nearest(name, there)}")
+            raise DataError(f"The list names {one_line(name)!r}, but no clip has this name.{nearest(name, there)}")
         listed.add(found)
     return listed
 

@@ -1,6 +1,6 @@
 """Clips that wait on disk until all have been seen: labels are numbered and splits made when the last one is known.
 
-Only what is said of a clip stays in memory, so any number of clips can be taken over.
+Only the summary of a clip stays in memory, so any number of clips can be converted.
 """
 
 import tempfile
@@ -20,7 +20,7 @@ Word = int | str | None
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """What is said of a clip: `label` is an index, a class name, or None where it is hidden."""
+    """Summary of a clip: `label` is an index, a class name, or None where it is hidden."""
 
     name: str
     source: str
@@ -33,7 +33,7 @@ class Clip:
 
 
 def clip_of(record: dict[str, Any], source: Path, label: Word, subject: str | None, splits: Sequence[str]) -> Clip:
-    """What is said of a usable record."""
+    """Return the summary of a usable record."""
     keypoint = record["keypoint"]
     persons = int(keypoint.reshape(len(keypoint), -1).any(axis=1).sum())
     frames = int(record.get("total_frames", keypoint.shape[1]))
@@ -86,7 +86,7 @@ def spool_in(folder: Path) -> Iterator[Spool]:
     try:
         yield Spool(stream, folder.resolve())
     finally:
-        with suppress(OSError):  # a full disk has been told, or what waits is not wanted any more
+        with suppress(OSError):  # a full disk was reported already, or the spooled clips are not needed any more
             stream.close()
 
 

@@ -43,7 +43,7 @@ def is_foreign(path: Path) -> bool:
     """Whether the file or folder holds clips in another format than annotation pickles."""
     try:
         return path.is_dir() or recognise(path) not in (None, "pickle")
-    except OSError:  # told where it is read
+    except OSError:  # reported where it is read
         return False
 
 
@@ -96,7 +96,7 @@ def validate(options: ValidateOptions, reporter: Reporter) -> Findings:
 
 
 def _check_with(preset: Preset, file: Path, found: Findings) -> None:
-    """What is checked before a training. A split that is not there is told, and the whole file is checked in its place."""
+    """Run the checks that precede training. A missing split is reported, and the whole file is checked in its place."""
     stores, splits = open_stores([file]), []
     for name, training in ((preset.data.train, True), (preset.data.val, False)):
         if not stores[0].has_splits and stores[0].indices(name) is None:

@@ -141,10 +141,10 @@ def _next(files: Sequence[Path], preset: Path | None) -> str:
 
 
 def _warnings(ready: Dataset) -> list[str]:
-    clips, said = ready.spool.clips, []
+    clips, lines = ready.spool.clips, list[str]()
     hidden = [clip.name for clip, label in zip(clips, ready.labels, strict=True) if label is None]
     if hidden:
-        said.append(
+        lines.append(
             f"Without a label, so not to be trained on: {len(hidden):,} of {len(clips):,} clips: {some(hidden)}."
         )
     outside = [clip.name for clip, splits in zip(clips, ready.splits, strict=True) if not splits]
@@ -154,14 +154,14 @@ def _warnings(ready: Dataset) -> list[str]:
             if ready.divided == AS_THEY_WERE
             else " They have no label or no subject."
         )
-        said.append(f"In no split: {len(outside):,} of {len(clips):,} clips: {some(outside)}.{why}")
+        lines.append(f"In no split: {len(outside):,} of {len(clips):,} clips: {some(outside)}.{why}")
     unsized = sum(not clip.has_size for clip in clips)
     if ready.shape[1] == 2 and unsized:
-        said.append(
-            f"The size of the image is not told in {unsized:,} of {len(clips):,} clips, so 1920 x 1080 is assumed. "
+        lines.append(
+            f"The image size is unknown in {unsized:,} of {len(clips):,} clips, so 1920 x 1080 is assumed. "
             "Better: --image-size WIDTHxHEIGHT"
         )
-    return said + _untrained(ready)
+    return lines + _untrained(ready)
 
 
 def _untrained(ready: Dataset) -> list[str]:

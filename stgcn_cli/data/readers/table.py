@@ -82,7 +82,7 @@ def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
         for key in ("frame", "x", "y"):
             if key not in roles and not (key == "frame" and "time" in roles):
                 raise ValueError(
-                    f"there is no column {key!r}.{nearest(key, table.names)} {_EXPECTED}; found {_listed(table)}"
+                    f"column {key!r} not found.{nearest(key, table.names)} {_EXPECTED}; found {_listed(table)}"
                 )
         yield from _long(table.take(np.flatnonzero(~table.is_empty())), roles, path.stem, options)
         return

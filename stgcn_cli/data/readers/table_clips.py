@@ -32,7 +32,7 @@ class Rows:
     subject: np.ndarray | None
 
     def groups(self, stem: str) -> tuple[list[Group], tuple[str, ...]]:
-        """The clips, and notes on how they were told apart. Raises ValueError."""
+        """The clips, and notes on how they were separated. Raises ValueError."""
         everything = np.arange(len(self.frame))
         if self.clip is not None:
             words, first = np.unique(self.clip, return_index=True)
@@ -53,10 +53,10 @@ class Rows:
         )
 
     def words(self, index: np.ndarray) -> dict[str, str | int]:
-        """Label and subject of a clip, where they are told. Raises ValueError."""
+        """Label and subject of a clip, where they are known. Raises ValueError."""
         found = {"label": self.label, "subject": self.subject}
-        said = {key: the_word(words[index], key) for key, words in found.items() if words is not None}
-        return {key: word for key, word in said.items() if word is not None}
+        words_of = {key: the_word(words[index], key) for key, words in found.items() if words is not None}
+        return {key: word for key, word in words_of.items() if word is not None}
 
 
 def rows_of(table: Table, roles: dict[str, int], person: np.ndarray) -> Rows:

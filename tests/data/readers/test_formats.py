@@ -127,7 +127,7 @@ def test_arrays_of_many_clips(tmp_path):
 HEADER = "clip,frame,person,joint,x,y\n"
 ODD = {
     "a.csv": [
-        ("clip,frame,joint,x\n", "no column 'y'"), (HEADER + "w,0,p,0,1,1\nw,1,p,0,1,abc\n", "line 3: y is 'abc'"),
+        ("clip,frame,joint,x\n", "column 'y' not found"), (HEADER + "w,0,p,0,1,1\nw,1,p,0,1,abc\n", "line 3: y is 'abc'"),
         (HEADER + "w,0.5,p,0,1,1\n", "line 2: frame is '0.5'"), (HEADER + "w,0,p,hand,1,1\nw,0,p,1,1,1\n", "line 2: joint 'hand', neither"),
         (HEADER + "w,0,p,0,1,1\nw,0,p,0,2,2\n", "stands twice"), (HEADER + "w,0,p,0,1,1\nw,9999999,p,0,2,2\n", "100,000"),
         (HEADER + "w,0,p,99999,1,1\n", "joint counts up to 99999"), (HEADER + "w,0,p,0,1,inf\n", "infinite"),
