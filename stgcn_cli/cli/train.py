@@ -266,10 +266,9 @@ def _train_streams(options: "RunOptions", streams: tuple[str, ...], as_json: boo
     for stream in streams:
         preset = replace(options.preset, data=replace(options.preset.data, stream=stream))  # type: ignore[arg-type]
         result = run(replace(options, preset=preset, work_dir=base / stream), console.reporter())
-        if result is None:  # another rank prints
-            continue
-        folders[stream] = result.folder
-    if len(folders) < len(streams):
+        if result:
+            folders[stream] = result.folder
+    if not folders:  # another rank prints
         return
     results = {name: folder / "best.result.npz" for name, folder in folders.items()}
     rows = _fusions({name: path for name, path in results.items() if path.is_file()})

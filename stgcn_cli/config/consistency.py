@@ -82,10 +82,9 @@ def _check_input(preset: Preset, where: str) -> None:
         raise UsageError(
             f"{where}: eval.clips = {preset.eval.clips} needs data.sampling = 'uniform': otherwise all samples are equal."
         )
-    if data.normalize == "body" and data.channels != "xyz":
-        raise UsageError(f"{where}: data.normalize = 'body' needs data.channels = 'xyz'.")
-    if data.normalize in ("half-image", "box") and data.channels == "xyz":
-        raise UsageError(f"{where}: data.normalize = {data.normalize!r} needs data.channels = 'xys' or 'xy'.")
+    kinds = {"body": ("xyz",), "half-image": ("xys", "xy"), "box": ("xys", "xy")}.get(data.normalize, (data.channels,))
+    if data.channels not in kinds:
+        raise UsageError(f"{where}: data.normalize = {data.normalize!r} needs data.channels = {' or '.join(kinds)}.")
 
 
 def _is_plain(name: str) -> bool:

@@ -34,8 +34,3 @@ SYSTEMS = (
     System("ntu120-xset-3d-stgcnpp", "stgcnpp/stgcnpp_ntu120_xset_3dkp", (85.6, 87.5, 84.3, 83.0), (89.1, 89.8)),
     System("ntu120-xset-3d-stgcnpp-aug", "strong_aug/ntu120_xset_3dkp", (86.7, 88.3, 85.1, 84.4), (90.1, 90.8)),
 )
-# PYSKL's run of the older recipe (zero padding to 300 frames), which no preset here is: 3-D, 2-D.
-VANILLA = (
-    System("", "stgcn/stgcn_vanilla_ntu60_xsub_3dkp", (81.5, 81.0, 79.9, 81.2), (84.3, 86.6)),
-    System("", "stgcn/stgcn_vanilla_ntu60_xsub_hrnet", (85.7, 85.8, 81.6, 83.9), (88.8, 90.1)),
-)

@@ -28,7 +28,7 @@ Wholes = Annotated[tuple[Whole, ...], _as_tuple]
 
 
 # image: pixels over the size of the image. half-image: from -1 to 1, unknown joints at 0. box: likewise, in the box around the
-# clip. body: raw 3-D coordinates from the first person's spine, upright and facing along y in the first frame.
+# clip. body: raw 3-D coordinates from the first person's centre in the first frame; of Kinect joints turned by spine and shoulders.
 Normalize = Literal["none", "image", "half-image", "box", "body"]
 
 

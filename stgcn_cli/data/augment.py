@@ -23,11 +23,6 @@ def mirrored(x: Tensor, exchanged: Tensor, flipped: Tensor) -> Tensor:
     return torch.where(flipped[:, None, None, None, None], y, x)
 
 
-def scaled(x: Tensor, factors: Tensor) -> Tensor:
-    """x (N, M, T, V, D) times factors (N, D)."""
-    return x * factors[:, None, None, None].to(x.dtype)
-
-
 def rotation(angles: Tensor) -> Tensor:
     """(N, D, D) for angles (N, 3) around x, y and z: Rz Ry Rx; for (N, 1), in the plane."""
     cos, sin = angles.cos(), angles.sin()
@@ -74,7 +69,7 @@ def _mirror(x: Tensor, config: AugmentConfig, draws: Draws, sides: Sides) -> Ten
 
 
 def _scale(x: Tensor, config: AugmentConfig, draws: Draws, sides: Sides) -> Tensor:
-    return scaled(x, 1 + config.scale * draws.around_zero(_SCALE, x.shape[-1]))
+    return x * (1 + config.scale * draws.around_zero(_SCALE, x.shape[-1]))[:, None, None, None].to(x.dtype)
 
 
 def _rotate(x: Tensor, config: AugmentConfig, draws: Draws, sides: Sides) -> Tensor:

@@ -22,6 +22,7 @@ from stgcn_cli.data.records import REFERENCE_SIZE
 from stgcn_cli.data.splits import Split
 
 _CPU = torch.device("cpu")
+_KINECT = ("ntu", "kinect-20")  # layouts whose joints the turns of BodyFrames are named by
 _DEVICE_SHARE = 0.5  # of the free device memory the frames may take
 Moved = TypeVar("Moved")
 
@@ -50,12 +51,7 @@ class Clips:
 
     @classmethod
     def of(
-        cls,
-        split: Split,
-        preset: Preset,
-        device: torch.device,
-        dtype: torch.dtype = torch.float32,
-        samples: int = 1,
+        cls, split: Split, preset: Preset, device: torch.device, dtype: torch.dtype = torch.float32, samples: int = 1
     ) -> "Clips":
         """The clips of `split` as the preset wants them; frames go to the device where they fit.
 
@@ -64,7 +60,10 @@ class Clips:
         data, layout = preset.data, presets.layout_of(preset)
         store, index = split.store, split.indices
         starts, lengths = _persons(store.starts[index], data.num_person), store.lengths[index]
-        body = BodyFrames.of(store.frames, store.starts[index], lengths) if data.normalize == "body" else None
+        body = None
+        if data.normalize == "body":
+            joint = None if data.layout in _KINECT else layout.centre
+            body = BodyFrames.of(store.frames, store.starts[index], lengths, joint)
         if body is not None:
             starts, lengths = _persons(body.starts.numpy(), data.num_person), body.lengths.numpy()
         same = int(lengths[0]) if (lengths == lengths[0]).all() else None  # known here, so that a batch need not check
@@ -121,8 +120,8 @@ class Clips:
         lengths, length = self.lengths[index], self.clip_len or int(self.lengths[index[0]])
         if draws is None and self.fixed is not None and self.fixed_row is not None:
             return self.fixed[self.fixed_row[index]].flatten(0, 1)
-        if draws is not None:
-            return sampling.SAMPLING[self.data.sampling](lengths, length, draws)
+        if draws is not None and self.data.sampling == "uniform":
+            return sampling.uniform(lengths, length, draws)
         return sampling.looped(lengths, length)
 
     def _network_input(self, index: Tensor, time: Tensor, draws: Draws | None) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stgcn_cli.data.augment import rotated
 from stgcn_cli.data.ntu.normalize import turn_onto
 
 _NOTHING = 1e-8  # a coordinate beyond it makes a frame count
@@ -35,8 +36,13 @@ class BodyFrames:
     turns: Tensor  # (N, 2, 3, 3) float64
 
     @classmethod
-    def of(cls, frames: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> "BodyFrames":
-        """Of stored frames (rows, V, 3), the first row (N, M) of each person, and frames (N,) of each clip."""
+    def of(
+        cls, frames: np.ndarray, starts: np.ndarray, lengths: np.ndarray, centre_joint: int | None = None
+    ) -> "BodyFrames":
+        """Of stored frames (rows, V, 3), the first row (N, M) of each person, and frames (N,) of each clip.
+
+        With a `centre_joint` clips are only moved to it; without, they are moved and turned by the joints of a Kinect.
+        """
         starts, kept = starts.copy(), []
         centre = np.zeros((len(starts), 3), frames.dtype)
         turns = np.tile(np.eye(3), (len(starts), 2, 1, 1))
@@ -50,7 +56,10 @@ class BodyFrames:
                 continue
             kept.append(np.flatnonzero(shown[0]))
             body = frames[starts[index, 0] + kept[-1][0]]
-            centre[index], turns[index] = _placement(body)
+            if centre_joint is None:
+                centre[index], turns[index] = _placement(body)
+            else:
+                centre[index] = body[centre_joint]
         counts = np.array([len(each) for each in kept])
         return cls(
             starts=torch.from_numpy(starts), lengths=torch.from_numpy(counts),
@@ -64,13 +73,8 @@ class BodyFrames:
         seen = (x != 0).any(-1, keepdim=True)
         y = torch.where(seen, x - centre[:, None, None, None], 0).double()
         for turn in turns.unbind(1):
-            y = _turned(y, turn)
+            y = rotated(y, turn)
         return y
-
-
-def _turned(x: Tensor, turn: Tensor) -> Tensor:
-    """x (N, ..., 3) by one matrix (N, 3, 3) for each clip."""
-    return (x.flatten(1, -2) @ turn.transpose(1, 2)).view(x.shape)
 
 
 def _shown(frames: np.ndarray, row: int, length: int) -> np.ndarray:

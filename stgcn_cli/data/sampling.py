@@ -5,8 +5,6 @@ loop: the first T frames, repeated where the clip is shorter. uniform: one frame
 anew in each epoch of training and fixed in evaluation (Duan et al. 2022, as PYSKL does it).
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -85,10 +83,3 @@ def _parts(rng: np.random.RandomState, length: int, frames: int) -> np.ndarray:
         return np.arange(frames) + np.cumsum(skipped)[:frames]
     edges = np.arange(frames + 1) * length // frames
     return edges[:-1] + rng.randint(np.diff(edges))
-
-
-# name in a preset -> the frames of training
-SAMPLING: dict[str, Callable[[Tensor, int, Draws], Tensor]] = {
-    "loop": lambda lengths, frames, draws: looped(lengths, frames),
-    "uniform": uniform,
-}

@@ -48,7 +48,7 @@ def adapted(clip: Clip, preset: Preset, sizes: ImageSizes | None = None) -> Adap
     unlike = preset.data.layout == NTU.name and clip.layout is None and not clip.is_kinect(None) and clip.shape[1] == 3
     if clip.raw and preset.data.pre_normalize == "ntu":
         return Adapted(fitted.pre_normalized(), change, persons, unlike=unlike)
-    if preset.data.normalize != "image":
+    if preset.data.normalize not in ("image", "half-image"):
         return Adapted(fitted, change, persons, unlike=unlike)
     sizes = sizes or ImageSizes()
     told = fitted.with_size(sizes.given)

@@ -90,6 +90,8 @@ def _nobody(facts: Sequence[Facts], asked: _Asked) -> str:
 def _cut(facts: Sequence[Facts], asked: _Asked) -> str:
     length = asked.preset.data.clip_len
     long = [each for each in facts if length and each.frames > length]
+    if asked.preset.data.sampling == "uniform":
+        return ""
     return f"{_clips(long, 'is', 'are')} longer than {length} frames: only the first {length} are seen." if long else ""
 
 
@@ -107,7 +109,7 @@ def _lengths(facts: Sequence[Facts], asked: _Asked) -> str:
 
 
 def _spread(facts: Sequence[Facts], asked: _Asked) -> str:
-    by_image = asked.preset.data.normalize == "image" and asked.image_size == "record"
+    by_image = asked.preset.data.normalize in ("image", "half-image") and asked.image_size == "record"
     known = asked.trained_on.get("image_spread" if by_image else "spread")
     if not known:
         return ""
@@ -146,7 +148,7 @@ def _more_persons(facts: Sequence[Facts], asked: _Asked) -> str:
 
 
 def _images(facts: Sequence[Facts], asked: _Asked) -> str:
-    if asked.preset.data.normalize != "image":
+    if asked.preset.data.normalize not in ("image", "half-image"):
         return ""
     if small := [each for each in facts if each.persons and max(each.reach) <= 2]:
         said = "coordinates that look divided by an image size already; the model expects pixels"

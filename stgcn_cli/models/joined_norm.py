@@ -25,21 +25,21 @@ class JoinedNorm:
 
     def __call__(self, x: Tensor, copies: int) -> Tensor:
         """Normalise x (B, C, V, T); in training mode update the buffers, the last body counted `copies` times."""
-        if not self.training:
-            return self.normalise(x)
-        y = self.normalise(x) if copies == 1 else batch_norm(self, x, copies)
-        place = 0
-        with torch.no_grad():
-            for norm in self.norms:
-                part = slice(place, place + norm.num_features)
-                norm.running_mean.copy_(self.running_mean[part])
-                norm.running_var.copy_(self.running_var[part])
-                norm.num_batches_tracked.add_(1)
-                place = part.stop
+        if self.training and copies > 1:
+            y = batch_norm(self, x, copies)
+        else:
+            statistics = self.running_mean, self.running_var
+            y = F.batch_norm(x, *statistics, self.weight, self.bias, self.training, self.momentum, self.eps)
+        if self.training:
+            self._update()
         return y
 
-    def normalise(self, x: Tensor) -> Tensor:
-        """BatchNorm as torch does it."""
-        return F.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps
-        )
+    @torch.no_grad()
+    def _update(self) -> None:
+        sizes = [norm.num_features for norm in self.norms]
+        for norm, mean, var in zip(
+            self.norms, self.running_mean.split(sizes), self.running_var.split(sizes), strict=True
+        ):
+            norm.running_mean.copy_(mean)
+            norm.running_var.copy_(var)
+            norm.num_batches_tracked.add_(1)

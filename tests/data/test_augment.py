@@ -68,9 +68,7 @@ def changed(operation, x, draws):
     name, *more = operation
     if name.startswith("scale"):
         strength = np.array([0.2, 0.05, 0.1]) if "(" in name else float(name.removeprefix("scale"))
-        return augment.scaled(
-            x, tensor(1 + strength * np.array(draws["scale_draws" if x.shape[-1] == 3 else "scale2d_draws"]))
-        )
+        return x * tensor(1 + strength * np.array(draws["scale_draws" if x.shape[-1] == 3 else "scale2d_draws"]))[0]
     if name == "rot0.3":
         return augment.rotated(x, augment.rotation(tensor(draws["rot_draws"])))
     if name == "rot2d":

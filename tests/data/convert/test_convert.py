@@ -80,10 +80,10 @@ def test_real_lists_there_and_back(shared, tmp_path):
         theirs = annotations.read(shared / "data" / f"uiprmd_2d_{part}.pkl").records
         assert same(list(annotations.read(tmp_path / f"y_{part}.pkl").records), list(theirs))
     preset = presets.load(str(tmp_path / "one.toml"))
-    assert (preset.data.layout, preset.data.channels, preset.data.normalize) == ("coco", "xys", "image")
+    assert (preset.data.layout, preset.data.channels, preset.data.normalize) == ("coco", "xys", "half-image")
     assert (preset.model.num_classes, preset.data.clip_len, preset.data.num_person, preset.data.passes) == (
         10,
-        110,
+        50,
         1,
         1,
     )
