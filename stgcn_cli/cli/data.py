@@ -66,6 +66,8 @@ def _render(facts: dict[str, Any]) -> None:
     if bad := facts["unusable"]:
         more = [[f"and {len(bad) - _LISTED:,} more", "see --json"]] if len(bad) > _LISTED else []
         _table("Not usable", ["record", "cause"], [[*each.values()] for each in bad[:_LISTED]] + more)
+    for line in facts["problems"]:
+        console.warn(line)
 
 
 def _table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
@@ -164,7 +166,7 @@ _MOST = 10  # lines of one kind
 
 
 def validate(
-    file: Annotated[Path, Argument(help="An annotation pickle of either dialect.")],
+    file: Annotated[Path, Argument(help="An annotation pickle of either dialect; or any file or folder of clips.")],
     preset: Annotated[
         str | None,
         Option("--preset", "-p", help="Also check that this preset can use it.", autocompletion=options.presets),

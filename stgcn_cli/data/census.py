@@ -11,6 +11,7 @@ import numpy as np
 from stgcn_cli.config.skeletons import Layout, Shape, words
 from stgcn_cli.data import annotations, records
 from stgcn_cli.data.axes import Understood, summaries
+from stgcn_cli.data.checks import Findings, RecordChecker
 from stgcn_cli.data.joint_values import origin_joints
 from stgcn_cli.data.locations import beside
 from stgcn_cli.data.readers.inputs import read_inputs
@@ -137,6 +138,7 @@ class Tally:
         return {name: found for name, found in labels.items() if len(found) > 1}
 
 
+_SHOWN = ("all zeros", "not told", "hidden", "NaN or infinite")  # problems that the facts show
 _PICKLES = (".pkl", ".pickle")
 _BARS, _WORST = 10, 3  # of a histogram, at most; joints named
 _ROUND = (1, 2, 5)
@@ -153,21 +155,36 @@ def survey(
     own = beside(path)
     names = own.classes if names is None else names
     layout = options.layout or own.layout
-    if path.suffix in _PICKLES and path.is_file() and options.axes is None and not options.score_last:
-        tally = Tally(numbered=True, layout=layout)
-        return _of_pickle(path, tally, reporter) | _facts(tally, names)
-    tally = Tally(layout=layout)
+    is_pickle = path.suffix in _PICKLES and path.is_file() and options.axes is None and not options.score_last
+    tally, checker = Tally(is_pickle, layout), RecordChecker(Findings(word), has_splits=False, labelled=is_pickle)
+    if is_pickle:
+        read = _of_pickle(path, tally, checker, reporter)
+        return read | _facts(tally, names) | {"problems": _problems(checker, tally)}
 
     def set_aside(place: str, error: DataError) -> None:
         tally.clips += 1
         tally.unusable.append((place, error.message))
 
     for each in read_inputs([word], reporter, options, on_bad=set_aside):
+        checker.look_at(each.record, tally.clips)
         tally.add_clip(each)
-    return {"source": word, "kind": "files to convert", "missing_names": {}} | _facts(tally, names)
+    return (
+        {"source": word, "kind": "files to convert", "missing_names": {}}
+        | _facts(tally, names)
+        | {"problems": _problems(checker, tally)}
+    )
 
 
-def _of_pickle(path: Path, tally: Tally, reporter: Reporter) -> dict[str, Any]:
+def _problems(checker: RecordChecker, tally: Tally) -> list[str]:
+    """What `validate` says and the facts do not show: one line for each kind."""
+    checker.told.clips = tally.clips
+    found = checker.finish()
+    unusable = {name for name, _ in tally.unusable}
+    found.found = [each for each in found.found if each.where not in unusable and not each.found.startswith(_SHOWN)]
+    return found.kinds()
+
+
+def _of_pickle(path: Path, tally: Tally, checker: RecordChecker, reporter: Reporter) -> dict[str, Any]:
     read = annotations.read(path)
     tally.notes |= dict.fromkeys(read.notes)
     there: set[str] = set()
@@ -176,6 +193,7 @@ def _of_pickle(path: Path, tally: Tally, reporter: Reporter) -> dict[str, Any]:
             said = record.get("frame_dir") if isinstance(record, dict) else None
             known = said if isinstance(said, str) else ""
             there.add(known)
+            checker.look_at(record, tally.clips)
             tally.add(record, read.splits_of(record))
             advance()
     lost = {split: len(set(listed) - there) for split, listed in (read.splits or {}).items()}

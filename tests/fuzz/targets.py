@@ -5,7 +5,7 @@ import importlib
 from tests.fuzz.target import Target
 
 NAMES = (
-    "parser", "annotations", "checkpoint", "presets", "store", "archives", "logs", "http", "clips", "tables", "poses",
+    "parser", "annotations", "checkpoint", "presets", "store", "archives", "logs", "http", "clips", "tables", "poses", "arrays",
 )  # fmt: skip
 
 

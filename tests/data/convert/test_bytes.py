@@ -54,6 +54,7 @@ _TEXTS = ("warnings", "left_out", "unusable", "divided", "next", "axes")  # for 
 _LATER = (
     "notes",
     "joints_with_nan",
+    "problems",
 )  # counted since
 Run = Callable[[Sequence[str]], str]
 

@@ -12,8 +12,9 @@ from stgcn_cli.data.checks import Findings
 from stgcn_cli.data.convert import validate as validating
 from stgcn_cli.data.convert.validate import validate_pickle
 from stgcn_cli.data.readers.parsing import Options
+from stgcn_cli.io.reporter import SILENT
 from tests.conftest import make_records
-from tests.factories import foreign
+from tests.factories import bodies, foreign
 
 
 def write(path, records, **splits):
@@ -178,3 +179,19 @@ def test_raw_files_can_be_inspected(tmp_path):
 def test_what_comes_next_follows_from_the_name_that_prepare_gives(tmp_path, name, told):
     wishes = validating.ValidateOptions(file=tmp_path / f"{name}.pkl")
     assert validating.next_command(wishes, Findings(name)).startswith(told)
+
+
+def test_what_validate_says_inspect_says(tmp_path):
+    records = make_records(8, joints=17)
+    for record in records:
+        record |= {"keypoint": np.abs(record["keypoint"][..., :2] % 0.9), "label": record["label"] + 1}
+    said = " ".join(survey(str(write(tmp_path / "a.pkl", records, train=["clip000"])))["problems"])
+    assert "counted from 1" in said and "fractions of the image" in said
+
+
+def test_clips_of_any_format_are_validated(tmp_path):
+    np.save(tmp_path / "a.npy", bodies.kinect(9)[0])
+    found = validating.validate(validating.ValidateOptions(file=tmp_path / "a.npy"), SILENT)
+    assert found.clips == 1 and not found.count("error") and "axes T V C" in " ".join(found.shortened(9))
+    (tmp_path / "b.npy").write_bytes(b"\x93NUMPY\x01\x00")
+    assert validating.validate(validating.ValidateOptions(file=tmp_path / "b.npy"), SILENT).count("error")
