@@ -32,6 +32,7 @@ _FEWEST_JOINTS, _MOST_JOINTS = 3, 60  # of skeletons that are not known, the lat
 _MOST_PERSONS = 10  # that are taken for persons without --axes
 _VALUES = (2, 3, 4)  # of a joint
 _SAMPLED = {"N": 16, "T": 1000}  # clips and frames that are looked at
+_LARGEST = 1e9  # coordinate that is looked at: sums of squares stay finite
 _MANY, _FEW = 2, 5  # more persons, or fewer frames, are odd
 EXPECTED = "expected T V C or M T V C (frames, joints, values of a joint; persons), or --axes, for instance --axes CTVM"
 
@@ -270,7 +271,8 @@ def sample(array: np.ndarray, reading: Reading) -> np.ndarray:
     """(N, M, T, V, C) float32: a part from the beginning that is enough to tell what the values are."""
     part = reading.arranged(array)[: _SAMPLED["N"], :, : _SAMPLED["T"]]
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.nan_to_num(np.array(part, np.float32), nan=0, posinf=0, neginf=0)
+        values = np.nan_to_num(np.array(part, np.float32), nan=0, posinf=0, neginf=0)
+    return np.clip(values, -_LARGEST, _LARGEST)
 
 
 def _beyond(shape: Sequence[int]) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 
 from stgcn_cli.config import presets
 from stgcn_cli.config.schema import Preset
-from stgcn_cli.data.checks import label_problems, unit_problems
+from stgcn_cli.data.checks import image_problem, label_problems, unit_problems
 from stgcn_cli.data.splits import Split
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.text import one_line
@@ -137,6 +137,8 @@ def _oddities(preset: Preset, split: Split) -> list[str]:
         for start, length in zip(store.starts[chosen, 0], store.lengths[chosen], strict=True)
         if start
     ]
+    if values == 2 and preset.data.normalize == "image":
+        said += _outside(split, chosen)
     if rows:
         frames = np.concatenate([store.frames[each][:_FRAMES] for each in rows])
         third = (float(frames[..., 2].min()), float(frames[..., 2].max())) if values > 2 else (0.0, 0.0)
@@ -144,6 +146,23 @@ def _oddities(preset: Preset, split: Split) -> list[str]:
         for found, expected in unit_problems(shape, float(np.abs(frames[..., :2]).max()), third):
             said.append(f"keypoint in {split.name!r}: {found}; expected {expected}.")
     return said
+
+
+def _outside(split: Split, chosen: np.ndarray) -> list[str]:
+    """Clips among `chosen` whose joints lie outside of the image that their records tell."""
+    store, found = split.store, {}
+    for clip in chosen[store.image_sizes[chosen, 0] > 0]:
+        starts = store.starts[clip][store.starts[clip] > 0]
+        rows = [store.frames[start : start + min(_FRAMES, int(store.lengths[clip]))] for start in starts]
+        height, width = store.image_sizes[clip].tolist()
+        if rows and (said := image_problem(np.concatenate(rows)[..., :2], (height, width))):
+            found[store.names[clip]] = said
+    if not found:
+        return []
+    name, said = next(iter(found.items()))
+    return [
+        f"img_shape in {split.name!r}: {len(found):,} of {len(chosen):,} clips looked at, for instance {name}: {said}."
+    ]
 
 
 def _twice(split: Split) -> list[str]:

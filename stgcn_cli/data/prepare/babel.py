@@ -20,6 +20,7 @@ from stgcn_cli.data.annotations import choose_splits, read_pickle
 from stgcn_cli.data.output import RecordWriter, list_item
 from stgcn_cli.data.prepare.babel_archive import MAX_BYTES, unpacked
 from stgcn_cli.data.prepare.options import PrepareOptions
+from stgcn_cli.data.records import check_finite
 from stgcn_cli.data.summary import PrepareSummary
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.reporter import SILENT, Advance, Reporter
@@ -244,7 +245,6 @@ def _keypoint(clip_CTVM: np.ndarray) -> np.ndarray:
         keypoint = clip_CTVM.transpose(3, 1, 2, 0).astype(np.float16, order="C")
     if np.isfinite(keypoint).all():
         return keypoint
-    if not np.isfinite(clip_CTVM).all():
-        raise ValueError("it holds NaN or infinite values")
+    check_finite(clip_CTVM)
     worst = clip_CTVM.flat[np.abs(clip_CTVM).argmax()]
     raise ValueError(f"it holds {worst:g}, beyond what float16 can hold (up to {_LARGEST:,.0f})")

@@ -16,7 +16,7 @@ from stgcn_cli.data.annotations import choose_splits, read_with_benchmark
 from stgcn_cli.data.ntu.names import NTU
 from stgcn_cli.data.output import RecordWriter, list_item
 from stgcn_cli.data.prepare.options import PrepareOptions
-from stgcn_cli.data.records import frames_of, label_of, name_of
+from stgcn_cli.data.records import check_finite, frames_of, label_of, name_of
 from stgcn_cli.data.summary import PrepareSummary
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.reporter import SILENT, Reporter
@@ -134,8 +134,7 @@ def checked(record: Any, classes: int) -> dict[str, Any]:
         raise ValueError(
             f"keypoint has the shape {record['keypoint'].shape} and {score}, expected (M, T, 17, 2) and a score"
         )
-    if not np.isfinite(frames).all():
-        raise ValueError("it holds NaN or infinite values")
+    check_finite(frames)
     if not 0 <= label < classes:
         raise ValueError("its label is missing" if label < 0 else f"its label {label} is none of the {classes} classes")
     usable = {"frame_dir": record["frame_dir"], "label": label}

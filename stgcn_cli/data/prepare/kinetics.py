@@ -9,12 +9,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from stgcn_cli.data.output import list_item
 from stgcn_cli.data.prepare.options import PrepareOptions
 from stgcn_cli.data.readers import kinetics
 from stgcn_cli.data.readers.parsing import Options, load_json
+from stgcn_cli.data.records import check_finite
 from stgcn_cli.data.summary import PrepareSummary
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io.reporter import SILENT, Reporter
@@ -68,8 +67,7 @@ def record_of(path: Path) -> dict[str, Any]:
         raise ValueError(f"label_index is {label!r:.40}, expected 0 to {OFFICIAL['classes'] - 1}")
     if not clip["keypoint"].any():
         raise ValueError("it holds no skeletons")
-    if not all(np.isfinite(clip[key]).all() for key in ("keypoint", "keypoint_score")):
-        raise ValueError("it holds NaN or infinite values")
+    check_finite(clip["keypoint"], clip["keypoint_score"])
     return {
         "frame_dir": path.stem, "label": label, "img_shape": clip["img_shape"], "original_shape": clip["img_shape"],
         "total_frames": clip["keypoint"].shape[1], "keypoint": clip["keypoint"], "keypoint_score": clip["keypoint_score"],

@@ -16,7 +16,7 @@ from stgcn_cli.data.archives import Entry, Listing, read_text
 from stgcn_cli.data.ntu.normalize import choose_two, pre_normalise
 from stgcn_cli.data.ntu.parser import read_skeleton
 from stgcn_cli.data.output import list_item
-from stgcn_cli.data.records import frames_of, label_of, name_of
+from stgcn_cli.data.records import check_finite, frames_of, label_of, name_of
 from stgcn_cli.errors import DataError, UsageError
 
 OTHER_BODIES = (
@@ -81,8 +81,10 @@ def bodies_of(entry: AnnotatedEntry) -> np.ndarray:
     with np.errstate(over="ignore"):  # a value too large becomes infinite, which is reported
         two = np.zeros((_BODIES, *bodies.shape[1:]), np.float32)
         two[: len(bodies)] = bodies
-    if not np.isfinite(two).all():
-        raise DataError("it holds NaN or infinite values")
+    try:
+        check_finite(two)
+    except ValueError as error:
+        raise DataError(str(error)) from error
     if two[0].any() and (np.abs(two[0, :, _MIDDLE]) < _AT_ORIGIN).all():
         raise DataError("it is pre-normalised already: the middle joint is at the origin; train with the file as it is")
     return two

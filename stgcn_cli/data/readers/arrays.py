@@ -156,7 +156,9 @@ def floats_in(array: np.ndarray) -> np.ndarray:
     """A copy in float32. Raises ValueError where there are no numbers."""
     _check_numbers(array)
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.array(array, np.float32, order="C")
+        floats = np.array(array, np.float32, order="C")
+        floats[np.isnan(floats)] = np.nan  # one of the kind that numpy does not warn of
+    return floats
 
 
 # A numpy file of named arrays: one clip, keypoint (T V C or M T V C), or many, (N M T V C) with labels, names, subjects and
