@@ -110,8 +110,7 @@ def _rows(f: dict[str, Any]) -> list[list[object]]:
 
 def _not_finite(f: dict[str, Any]) -> str:
     gaps = f"{f['joints_with_nan']:,} joints with NaN, taken as not seen" if f["joints_with_nan"] else ""
-    values = f"{f['not_finite']:,} values" if f["not_finite"] else ""
-    return gaps or values or "none"
+    return gaps or (f"{f['not_finite']:,} values" if f["not_finite"] else "none")
 
 
 def _counted(counts: dict[str, int]) -> str:

@@ -172,13 +172,8 @@ AxesOption = Annotated[
         help="Order of the axes of arrays: N clips, M persons, T frames, V joints, C values; CTVM, or T(VC) for rows.",
     ),
 ]  # fmt: skip
-ScoreLastOption = Annotated[
-    bool | None,
-    Option(
-        "--score-last/--no-score-last",
-        help="The last value of a joint is its score, or is not. Default: as the values look.",
-    ),
-]
+_SCORE_LAST = "The last value of a joint is its score, or is not. Default: as the values look."
+ScoreLastOption = Annotated[bool | None, Option("--score-last/--no-score-last", help=_SCORE_LAST)]
 ImageSizeOption = Annotated[
     str | None, Option("--image-size", help="WIDTHxHEIGHT of images that files do not tell: 1280x720")
 ]
@@ -201,13 +196,8 @@ def reading(
     from stgcn_cli.data.axes import parse_axes
     from stgcn_cli.data.readers.parsing import Options
 
-    return Options(
-        max_persons=max_persons,
-        image_size=_size(image_size),
-        layout=find_layout(layout) if layout else None,
-        axes=parse_axes(axes) if axes else None,
-        score_last=score_last,
-    )
+    known, order = find_layout(layout) if layout else None, parse_axes(axes) if axes else None
+    return Options(max_persons, _size(image_size), known, order, score_last)
 
 
 def _size(word: str | None) -> tuple[int, int] | None:

@@ -69,12 +69,6 @@ class Understood:
     frames: int
     persons: int
 
-    @classmethod
-    def of(cls, reading: Reading, values: str, keypoint_MTVC: np.ndarray) -> "Understood":
-        """That of a clip which `reading` has given."""
-        persons, frames, joints = keypoint_MTVC.shape[:3]
-        return cls(order=reading.order, values=values, joints=joints, frames=frames, persons=persons)
-
 
 def summaries(understood: Iterable[Understood]) -> list[str]:
     """One line for each way in which axes were understood: "axes C T V M: 25 joints with x, y, z; 40 frames; 2 persons"."""

@@ -16,12 +16,7 @@ from stgcn_cli.errors import DataError
 SCORES_TAKEN, SCORES_MADE, SCORES_LEFT = "third value taken as score", "score taken as 1", "scores left out"
 
 
-@dataclass(frozen=True)
-class ImageSizes:
-    """(height, width) of images that clips do not tell: as the user says, else as it was likeliest in training."""
-
-    given: tuple[int, int] | None = None
-    likely: tuple[int, int] = REFERENCE_SIZE
+Size = tuple[int, int]  # height, width
 
 
 @dataclass(frozen=True)
@@ -34,30 +29,27 @@ class Adapted:
     clip: Clip
     change: str
     persons: int
-    assumed: tuple[int, int] | None = None  # height, width
+    assumed: Size | None = None
     unlike: bool = False
 
 
-def adapted(clip: Clip, preset: Preset, sizes: ImageSizes | None = None) -> Adapted:
+def adapted(clip: Clip, preset: Preset, size: Size | None = None, likely: Size = REFERENCE_SIZE) -> Adapted:
     """Return the clip as `preset` wants it, what was changed, and how many persons it had.
 
+    `size` is that of images that clips do not tell, as the user says; `likely` the one to assume where nobody does.
     Raises DataError for a different skeleton.
     """
     persons = int(clip.frames.any(axis=(1, 2, 3)).sum())
     fitted, change = _fitted(clip, preset)
-    unlike = preset.data.layout == NTU.name and clip.layout is None and not clip.is_kinect(None) and clip.shape[1] == 3
-    if clip.raw and preset.data.pre_normalize == "ntu":
-        return Adapted(fitted.pre_normalized(), change, persons, unlike=unlike)
     if preset.data.normalize not in ("image", "half-image"):
+        unlike = preset.data.layout == NTU.name and clip.layout is None and not clip.is_kinect(None)
+        fitted = fitted.pre_normalized() if clip.raw and preset.data.pre_normalize == "ntu" else fitted
         return Adapted(fitted, change, persons, unlike=unlike)
-    sizes = sizes or ImageSizes()
-    told = fitted.with_size(sizes.given)
-    if image_size_of(told.record) != (0, 0):
-        return Adapted(told, change, persons)
+    fitted = fitted.with_size(size)
     by_record = preset.data.image_size == "record"  # else all are divided by one size, whatever their images
-    return Adapted(
-        fitted.with_size(sizes.likely) if by_record else fitted, change, persons, sizes.likely if by_record else None
-    )
+    if image_size_of(fitted.record) != (0, 0) or not by_record:
+        return Adapted(fitted, change, persons)
+    return Adapted(fitted.with_size(likely), change, persons, likely)
 
 
 def _fitted(clip: Clip, preset: Preset) -> tuple[Clip, str]:

@@ -26,7 +26,7 @@ from stgcn_cli.data.splits import Split
 from stgcn_cli.data.statistics import parse_statistics
 from stgcn_cli.data.store import Store, store_of
 from stgcn_cli.errors import DataError
-from stgcn_cli.evaluation.adapt import Adapted, ImageSizes, adapted
+from stgcn_cli.evaluation.adapt import Adapted, adapted
 from stgcn_cli.evaluation.input_checks import Facts, facts_of, input_warnings
 from stgcn_cli.evaluation.results import Predictions
 from stgcn_cli.evaluation.score import check_scores, default_batch_size, score_clips
@@ -86,8 +86,8 @@ class Predictor:
     def _adapted(self, inputs: Sequence[Clip]) -> list[Adapted]:
         """The clips as the model wants them; pixels of images of unknown size are taken for those of training, if alike."""
         trained = [(int(height), int(width)) for height, width in self.trained_on.get("image_sizes", ())]
-        sizes = ImageSizes(self.image_size, trained[0] if len(trained) == 1 else REFERENCE_SIZE)
-        return [adapted(given, self.preset, sizes) for given in inputs]
+        likely = trained[0] if len(trained) == 1 else REFERENCE_SIZE
+        return [adapted(given, self.preset, self.image_size, likely) for given in inputs]
 
     def reading(self, options: Options) -> Options:
         """How files are read for this model, as far as the user does not say otherwise: its joints, its persons."""
@@ -113,11 +113,7 @@ def _store(ready: Sequence[Adapted], inputs: Sequence[Clip]) -> Store:
 
 
 def load(
-    checkpoint_word: str,
-    device: str = "auto",
-    reporter: Reporter = SILENT,
-    wishes: resolve.EvalOptions | None = None,
-    image_size: tuple[int, int] | None = None,
+    checkpoint_word: str, device: str = "auto", reporter: Reporter = SILENT, wishes: resolve.EvalOptions | None = None
 ) -> Predictor:
     """The model in a checkpoint file, or of published weights by name; other `wishes` as an evaluation has them.
 
@@ -135,7 +131,13 @@ def load(
         about = program.about
         trained_on, on = parse_statistics(about.trained_on), torch.device("cpu")
         return Predictor(
-            program, about.preset, about.classes, trained_on, on, batch_size=wishes.batch_size, image_size=image_size
+            program,
+            about.preset,
+            about.classes,
+            trained_on,
+            on,
+            batch_size=wishes.batch_size,
+            image_size=wishes.image_size,
         )
     read = checkpoint.read(path)
     preset = _sized_by_the_data(resolve.preset_of(read, wishes, reporter), read, wishes)
@@ -146,7 +148,7 @@ def load(
     model.to(torch.device(where), dtype_of(precision)).eval()
     return Predictor(
         model, preset, _classes(read, preset), parse_statistics(read.meta.get("trained_on")), torch.device(where), precision,
-        wishes.batch_size, image_size,
+        wishes.batch_size, wishes.image_size,
     )  # fmt: skip
 
 
@@ -186,7 +188,9 @@ def predict(
     """
     expand(words)  # a name that is not there is told before the model is read
     options = options or Options()
-    predictor = load(wishes.checkpoint, wishes.device, reporter, wishes, options.image_size)
+    predictor = load(
+        wishes.checkpoint, wishes.device, reporter, dataclasses.replace(wishes, image_size=options.image_size)
+    )
     understood: list[Understood] = []
     notes: dict[str, None] = {}
     scores: list[np.ndarray] = []

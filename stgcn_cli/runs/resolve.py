@@ -31,6 +31,7 @@ class EvalOptions:
     device: str = "auto"
     precision: str = "auto"
     base_url: str | None = None  # a mirror of the published weights
+    image_size: tuple[int, int] | None = None  # height, width of images that clips to predict do not tell
 
 
 def locate(wishes: EvalOptions, reporter: Reporter) -> Path:

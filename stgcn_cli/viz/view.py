@@ -91,7 +91,10 @@ def view(options: ViewOptions, reporter: Reporter) -> Path:
     if options.checkpoint:
         from stgcn_cli.evaluation import predict
 
-        predictor = predict.load(options.checkpoint, options.device, reporter, image_size=read_as.image_size)
+        predictor = predict.load(
+            options.checkpoint, options.device, reporter,
+            resolve.EvalOptions(checkpoint=options.checkpoint, image_size=read_as.image_size),
+        )  # fmt: skip
         read_as = predictor.reading(read_as)
     chosen = select.choose(options.source, options.clip, read_as, reporter)
     clip, own = chosen.clip, beside(chosen.clip.source)

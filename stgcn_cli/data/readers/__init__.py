@@ -54,12 +54,8 @@ FORMATS = {
         "annotation pickle, either dialect", (".pkl", ".pickle"), annotation.read, raw=False, kinds=("pickle",)
     ),
     "npy": Format(
-        "one array: T V C, M T V C, C T V M and others; also a file a frame",
-        (".npy",),
-        arrays.read_npy,
-        kinds=("npy",),
-        read_frames=arrays.read_frames,
-        is_frame=arrays.is_frame,
+        "one array: T V C, M T V C, C T V M and others; also a file a frame", (".npy",), arrays.read_npy, kinds=("npy",),
+        read_frames=arrays.read_frames, is_frame=arrays.is_frame,
     ),
     "npz": Format("arrays by name: keypoint and more", (".npz",), arrays.read_npz, kinds=("npz", "zip")),
     "csv": Format("a text table, a row a frame or a row a joint", (".csv", ".tsv"), table.read, fits=table.fits),

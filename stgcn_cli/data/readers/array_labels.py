@@ -122,8 +122,6 @@ def headers(path: Path) -> dict[str, Header]:
 
 def read_header(stream: IO[bytes], version: tuple[int, int]) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Shape, order and type of the array that begins here, after its magic string. Raises ValueError."""
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(stream)
-    if version == (2, 0):
-        return np.lib.format.read_array_header_2_0(stream)
-    raise ValueError(f"the version {version} of numpy's format is not read")
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"the version {version} of numpy's format is not read")
+    return (np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0)(stream)

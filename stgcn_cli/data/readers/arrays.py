@@ -129,7 +129,9 @@ def _clips(
     for index, clip in enumerate(arranged):
         x = floats_in(clip)
         keypoint, score = plan.split(x[:, : _length(x)] if several and padded else x, size)
-        record: dict[str, Any] = {"keypoint": keypoint, "axes": axes.Understood.of(reading, plan.words, keypoint)}
+        persons, frames, joints, _ = keypoint.shape
+        read = axes.Understood(order=reading.order, values=plan.words, joints=joints, frames=frames, persons=persons)
+        record: dict[str, Any] = {"keypoint": keypoint, "axes": read}
         if several:
             record["frame_dir"] = f"{name}_{index:05d}"
         elif named := parse_name(name):
