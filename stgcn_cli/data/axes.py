@@ -59,26 +59,24 @@ class Reading:
         return f"{spaced(self.order)}: {', '.join(_counted(letter, self.sizes[letter]) for letter in letters)}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Understood:
-    """How the array of one clip was understood: the order of its axes, what the values are, and the sizes of the clip."""
+    """How the array of one clip was understood: the order of its axes, what the values are, and the clip's (M, T, V)."""
 
     order: str
     values: str  # "x, y, z"
-    joints: int
-    frames: int
-    persons: int
+    shape: tuple[int, ...]
 
 
 def summaries(understood: Iterable[Understood]) -> list[str]:
     """One line for each way in which axes were understood: "axes C T V M: 25 joints with x, y, z; 40 frames; 2 persons"."""
     kinds: dict[tuple[str, str, int], list[Understood]] = {}
     for each in understood:
-        kinds.setdefault((each.order, each.values, each.joints), []).append(each)
+        kinds.setdefault((each.order, each.values, each.shape[2]), []).append(each)
     lines = []
     for (order, values, joints), same in kinds.items():
         clips = f"{len(same):,} clips of " if len(same) > 1 else ""
-        frames, persons = _range("T", [each.frames for each in same]), _range("M", [each.persons for each in same])
+        frames, persons = _range("T", [each.shape[1] for each in same]), _range("M", [each.shape[0] for each in same])
         lines.append(f"axes {spaced(order)}: {clips}{frames}, {persons}, {_counted('V', joints)} with {values}")
     return lines
 

@@ -158,8 +158,7 @@ def survey(
     is_pickle = path.suffix in _PICKLES and path.is_file() and options.axes is None and not options.score_last
     tally, checker = Tally(is_pickle, layout), RecordChecker(Findings(word), has_splits=False, labelled=is_pickle)
     if is_pickle:
-        read = _of_pickle(path, tally, checker, reporter)
-        return read | _facts(tally, names) | {"problems": _problems(checker, tally)}
+        return _of_pickle(path, tally, checker, reporter) | _facts(tally, names, checker)
 
     def set_aside(place: str, error: DataError) -> None:
         tally.clips += 1
@@ -168,11 +167,7 @@ def survey(
     for each in read_inputs([word], reporter, options, on_bad=set_aside):
         checker.look_at(each.record, tally.clips)
         tally.add_clip(each)
-    return (
-        {"source": word, "kind": "files to convert", "missing_names": {}}
-        | _facts(tally, names)
-        | {"problems": _problems(checker, tally)}
-    )
+    return {"source": word, "kind": "files to convert", "missing_names": {}} | _facts(tally, names, checker)
 
 
 def _problems(checker: RecordChecker, tally: Tally) -> list[str]:
@@ -201,7 +196,7 @@ def _of_pickle(path: Path, tally: Tally, checker: RecordChecker, reporter: Repor
     return {"source": str(path), "kind": kind, "missing_names": {split: n for split, n in lost.items() if n}}
 
 
-def _facts(tally: Tally, names: Sequence[str]) -> dict[str, Any]:
+def _facts(tally: Tally, names: Sequence[str], checker: RecordChecker) -> dict[str, Any]:
     shape = tally.shapes.most_common(1)[0][0] if tally.shapes else None
     layout = tally.layouts.get(shape) if shape else None
     lengths = sorted(tally.lengths)
@@ -227,6 +222,7 @@ def _facts(tally: Tally, names: Sequence[str]) -> dict[str, Any]:
         "joints_with_nan": tally.gaps,
         "twice": {name: count for (name, _), count in tally.stands.items() if count > 1},
         "several_labels": tally.several_labels(),
+        "problems": _problems(checker, tally),
     }
 
 

@@ -131,14 +131,9 @@ def load(
         about = program.about
         trained_on, on = parse_statistics(about.trained_on), torch.device("cpu")
         return Predictor(
-            program,
-            about.preset,
-            about.classes,
-            trained_on,
-            on,
-            batch_size=wishes.batch_size,
+            program, about.preset, about.classes, trained_on, on, batch_size=wishes.batch_size,
             image_size=wishes.image_size,
-        )
+        )  # fmt: skip
     read = checkpoint.read(path)
     preset = _sized_by_the_data(resolve.preset_of(read, wishes, reporter), read, wishes)
     tune_allocator()
@@ -188,9 +183,8 @@ def predict(
     """
     expand(words)  # a name that is not there is told before the model is read
     options = options or Options()
-    predictor = load(
-        wishes.checkpoint, wishes.device, reporter, dataclasses.replace(wishes, image_size=options.image_size)
-    )
+    wishes = dataclasses.replace(wishes, image_size=options.image_size)
+    predictor = load(wishes.checkpoint, wishes.device, reporter, wishes)
     understood: list[Understood] = []
     notes: dict[str, None] = {}
     scores: list[np.ndarray] = []

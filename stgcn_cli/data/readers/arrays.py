@@ -129,8 +129,7 @@ def _clips(
     for index, clip in enumerate(arranged):
         x = floats_in(clip)
         keypoint, score = plan.split(x[:, : _length(x)] if several and padded else x, size)
-        persons, frames, joints, _ = keypoint.shape
-        read = axes.Understood(order=reading.order, values=plan.words, joints=joints, frames=frames, persons=persons)
+        read = axes.Understood(reading.order, plan.words, keypoint.shape[:3])
         record: dict[str, Any] = {"keypoint": keypoint, "axes": read}
         if several:
             record["frame_dir"] = f"{name}_{index:05d}"

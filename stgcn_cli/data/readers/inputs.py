@@ -269,14 +269,9 @@ def read_unit(unit: Unit) -> Iterator[Clip]:
                 clip = clip.with_score_last()
             if raw and clip.shape[:2] != KINECT:  # of whose bodies a normalisation takes those that move most
                 clip = clip.with_persons(unit.options.most_persons)
-            if (
-                raw
-                and understood is None
-                and clip.shape[1] == 2
-                and unit.options.image_size
-                and not clip.record.get("img_shape")
-            ):
-                clip = clip.changed(img_shape=unit.options.image_size)
+            size = unit.options.image_size if raw and understood is None else None
+            if size and clip.shape[1] == 2 and not clip.record.get("img_shape"):
+                clip = clip.changed(img_shape=size)
             yield clip
     except DataError as error:
         told = error.message if unit.place in error.message else f"{unit.place}: {error.message}"
