@@ -129,7 +129,7 @@ def _oddities(preset: Preset, split: Split) -> list[str]:
     for found, expected in label_problems(split.labels.tolist()):
         said.append(f"label in {split.name!r}: {found}" + (f"; expected {expected}." if expected else ""))
     unsized = int((store.image_sizes[split.indices] == 0).any(axis=1).sum())
-    if values == 2 and unsized and preset.data.normalize == "image":
+    if values == 2 and unsized and preset.data.normalize in ("image", "half-image"):
         said.append(f"img_shape is unknown in {unsized:,} clips of {split.name!r}; 1920 x 1080 pixels are assumed.")
     chosen = split.indices[:: max(1, len(split.indices) // _SAMPLED)]
     rows = [
@@ -137,7 +137,7 @@ def _oddities(preset: Preset, split: Split) -> list[str]:
         for start, length in zip(store.starts[chosen, 0], store.lengths[chosen], strict=True)
         if start
     ]
-    if values == 2 and preset.data.normalize == "image":
+    if values == 2 and preset.data.normalize in ("image", "half-image"):
         said += _outside(split, chosen)
     if rows:
         frames = np.concatenate([store.frames[each][:_FRAMES] for each in rows])
@@ -149,20 +149,15 @@ def _oddities(preset: Preset, split: Split) -> list[str]:
 
 
 def _outside(split: Split, chosen: np.ndarray) -> list[str]:
-    """Clips among `chosen` whose joints lie outside of the image that their records tell."""
-    store, found = split.store, {}
+    """The first of the clips `chosen` whose joints lie outside of the image that its record tells."""
+    store = split.store
     for clip in chosen[store.image_sizes[chosen, 0] > 0]:
-        starts = store.starts[clip][store.starts[clip] > 0]
-        rows = [store.frames[start : start + min(_FRAMES, int(store.lengths[clip]))] for start in starts]
+        starts, length = store.starts[clip], min(_FRAMES, int(store.lengths[clip]))
+        rows = [store.frames[start : start + length, :, :2] for start in starts[starts > 0]]
         height, width = store.image_sizes[clip].tolist()
-        if rows and (said := image_problem(np.concatenate(rows)[..., :2], (height, width))):
-            found[store.names[clip]] = said
-    if not found:
-        return []
-    name, said = next(iter(found.items()))
-    return [
-        f"img_shape in {split.name!r}: {len(found):,} of {len(chosen):,} clips looked at, for instance {name}: {said}."
-    ]
+        if rows and (said := image_problem(np.concatenate(rows), (height, width))):
+            return [f"img_shape in {split.name!r}: in {store.names[clip]} {said}."]
+    return []
 
 
 def _twice(split: Split) -> list[str]:
