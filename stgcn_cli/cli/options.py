@@ -174,9 +174,7 @@ AxesOption = Annotated[
 ]  # fmt: skip
 _SCORE_LAST = "The last value of a joint is its score, or is not. Default: as the values look."
 ScoreLastOption = Annotated[bool | None, Option("--score-last/--no-score-last", help=_SCORE_LAST)]
-ImageSizeOption = Annotated[
-    str | None, Option("--image-size", help="WIDTHxHEIGHT of images that files do not tell: 1280x720")
-]
+ImageSizeOption = Annotated[str | None, Option("--image-size", help="WIDTHxHEIGHT of images of unknown size: 1280x720")]
 LayoutOption = Annotated[
     str | None,
     Option("--layout", help="The skeleton, a built-in one (see docs/own-data.md) or my.toml.", autocompletion=layouts),

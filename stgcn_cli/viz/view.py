@@ -91,10 +91,8 @@ def view(options: ViewOptions, reporter: Reporter) -> Path:
     if options.checkpoint:
         from stgcn_cli.evaluation import predict
 
-        predictor = predict.load(
-            options.checkpoint, options.device, reporter,
-            resolve.EvalOptions(checkpoint=options.checkpoint, image_size=read_as.image_size),
-        )  # fmt: skip
+        wishes = resolve.EvalOptions(checkpoint=options.checkpoint, image_size=read_as.image_size)
+        predictor = predict.load(options.checkpoint, options.device, reporter, wishes)
         read_as = predictor.reading(read_as)
     chosen = select.choose(options.source, options.clip, read_as, reporter)
     clip, own = chosen.clip, beside(chosen.clip.source)
