@@ -76,6 +76,9 @@ class ModelConfig:
         "spatial"
     )
     dropout: Annotated[Number, Field(ge=0, le=0.99)] = 0.0
+    input_norm: Literal["shared", "person"] = (
+        "shared"  # one normalisation of the input for all persons, or one for each
+    )
     init: Literal["default", "2s-agcn", "torch"] = "default"  # 2s-agcn: that program's fresh weights; torch: PYSKL's
     stages: Annotated[Index, Field(ge=1, le=100)] = 10  # stgcnpp
     widen: Wholes = (5, 8)  # stgcnpp: stages, from 1, that double the channels and halve the frames

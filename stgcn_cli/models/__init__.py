@@ -21,6 +21,8 @@ def build_model(preset: Preset) -> nn.Module:
     more: dict[str, Any] = {"stages": m.stages, "widen": m.widen} if m.name == "stgcnpp" else {}
     layout = presets.layout_of(preset)
     model = MODELS[m.name](layout, m.num_classes, channels, partition=m.partition, dropout=m.dropout, **more)
+    if m.input_norm == "person":
+        model.backbone.normalise_each_person(preset.data.num_person)
     if m.init == "2s-agcn":
         initialise_as_authors(model)
     if m.init == "torch":

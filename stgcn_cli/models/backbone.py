@@ -68,6 +68,18 @@ class SharedBackbone(nn.Module):
         self.copies_are_equal = dropout == 0
         self.empty_body = EmptyBody()
 
+    def normalise_each_person(self, persons: int) -> None:
+        """Give the values of each of `persons` persons their own normalisation, as in 2s-AGCN's own code."""
+        self.data_bn = nn.BatchNorm1d(persons * self.data_bn.num_features)
+
+    def normalised(self, x_BTVC: Tensor) -> Tensor:
+        """BatchNorm of every value of a frame, by joint and coordinate; those of persons are shared, or each has its own."""
+        flat = x_BTVC.flatten(2)
+        persons = self.data_bn.num_features // flat.shape[2]
+        rows = flat.unflatten(0, (-1, persons)).transpose(1, 2).flatten(2)  # (N, T, M V C)
+        y = self.data_bn(rows.flatten(0, 1)).view(rows.shape)
+        return y.unflatten(2, (persons, -1)).transpose(1, 2).reshape(x_BTVC.shape)
+
     def blocks(self, x: Tensor, copies: int) -> Tensor:
         """x (B, C, V, T) with channels last in memory -> features (B, C_out, V, T_out)."""
         raise NotImplementedError
@@ -80,7 +92,7 @@ class SharedBackbone(nn.Module):
         """Mean features (N*M, 256) by plain operations, which torch.export, ONNX and torch.jit.trace know."""
         x = x_NCTVM.to(self.A.dtype).permute(0, 4, 3, 1, 2)  # N M V C T
         bodies = (x.shape[0] * x.shape[1], *x.shape[2:])
-        x = self.data_bn(x.reshape(bodies[0], bodies[1] * bodies[2], bodies[3])).view(bodies)
+        x = self.data_bn(x.reshape(-1, self.data_bn.num_features, bodies[3])).view(bodies)
         return self.plain_blocks(x.permute(0, 2, 3, 1).contiguous()).mean((2, 3), dtype=self.A.dtype)
 
     def forward(self, x_NCTVM: Tensor) -> Tensor:
@@ -110,7 +122,7 @@ class SharedBackbone(nn.Module):
 
     def features(self, x_BTVC: Tensor, kept: Tensor | None = None, copies: int = 1) -> Tensor:
         """Mean features (B, 256) of the bodies `kept`, the last of which counts `copies` times in BatchNorm."""
-        x_BTVC = self.data_bn(x_BTVC.flatten(0, 1).flatten(1)).view(x_BTVC.shape)
+        x_BTVC = self.normalised(x_BTVC)
         if kept is not None:
             x_BTVC = x_BTVC[kept]
         x = x_BTVC.transpose(1, 2).contiguous().permute(0, 3, 1, 2)
@@ -122,13 +134,13 @@ class SharedBackbone(nn.Module):
         return super().train(mode)
 
     def find_copies(self, x_BTVC: Tensor) -> Distinct | None:
-        """See `distinct_bodies`; None where copies differ (dropout), where one gradient each is asked for.
+        """See `distinct_bodies`; None where copies differ (dropout, a normalisation for each person), or need a gradient each.
 
         Nor are they counted in training on a GPU, where the host would wait for the answer at every step.
         """
         if self.training and (x_BTVC.is_cuda or not self.copies_are_equal):
             return None
-        if x_BTVC.requires_grad:
+        if x_BTVC.requires_grad or self.data_bn.num_features != x_BTVC.shape[2:].numel():
             return None
         return distinct_bodies(x_BTVC, least=2 if self.training or torch.is_grad_enabled() else 1)
 

@@ -1,6 +1,6 @@
-"""Names of AGCN's weights in its authors' code (2s-AGCN, and BABEL's program, which is made of it), and ours.
+"""Names of AGCN's weights in its authors' code (2s-AGCN, and BABEL's program, which is derived from it), and ours.
 
-Theirs has no graph in its state dict, a linear head, and one normalisation of the input for each person.
+Theirs has no graph in its state dict, a linear head, and a normalisation of the input for each person.
 """
 
 import re
@@ -22,14 +22,15 @@ _KEY = re.compile(r"l(\d+)a?\.(.+)")  # l1a in some of their files
 
 
 def from_authors(state: State) -> State:
-    """Return a state dict of theirs under our names. Raises ValueError for another skeleton or two normalisations."""
+    """Return a state dict of theirs under our names. Raises ValueError for another skeleton."""
     joints = state["l1.gcn1.PA" if "l1.gcn1.PA" in state else "l1a.gcn1.PA"].shape[-1]
     if joints != _JOINTS:
         raise ValueError(f"contains an AGCN of {joints} joints, whose graph is not in the file; supported: {_JOINTS}")
     renamed: State = {"backbone.A": torch.tensor(adjacency(LAYOUTS["ntu"], "agcn")).float()}
+    shared = all(_is_shared(tensor) for key, tensor in state.items() if key.startswith("data_bn."))
     for key, tensor in state.items():
         if key.startswith("data_bn."):
-            renamed[f"backbone.{key}"] = _one_person(tensor)
+            renamed[f"backbone.{key}"] = tensor[:_VALUES] if shared and tensor.ndim else tensor
         elif key.startswith("fc."):
             renamed[f"cls_head.{key}"] = tensor[:, :, None, None] if tensor.ndim == 2 else tensor
         elif found := _KEY.fullmatch(key):
@@ -41,16 +42,12 @@ def from_authors(state: State) -> State:
     return renamed
 
 
-def _one_person(tensor: Tensor) -> Tensor:
-    """The normalisation of one person's values, where all persons have the same."""
-    if tensor.ndim == 0 or tensor.numel() == _VALUES:
-        return tensor
+def _is_shared(tensor: Tensor) -> bool:
+    """Whether an entry of the input's normalisation is the same for all persons; else see `model.input_norm`."""
+    if tensor.ndim == 0 or tensor.numel() % _VALUES:
+        return True
     persons = tensor.view(-1, _VALUES)
-    if not torch.equal(persons, persons[:1].expand_as(persons)):
-        raise ValueError(
-            f"contains an AGCN that normalises each of {len(persons)} persons by itself, which is not supported"
-        )
-    return persons[0]
+    return torch.equal(persons, persons[:1].expand_as(persons))
 
 
 def to_authors(state: State, persons: int) -> State:
@@ -64,7 +61,7 @@ def to_authors(state: State, persons: int) -> State:
         if key == "backbone.A":
             continue
         if key.startswith("backbone.data_bn."):
-            renamed[key.removeprefix("backbone.")] = tensor.repeat(persons) if tensor.ndim else tensor
+            renamed[key.removeprefix("backbone.")] = tensor.repeat(persons) if tensor.numel() == _VALUES else tensor
         elif key.startswith("cls_head."):
             renamed[key.removeprefix("cls_head.")] = tensor.flatten(1) if tensor.ndim == 4 else tensor
         else:

@@ -236,6 +236,8 @@ def _likely_cause(wanted: Mapping[str, Tensor], checkpoint: Checkpoint) -> str:
     found, expected = checkpoint.channels, keys.input_channels(wanted)
     if keys != checkpoint.keys:
         return "It belongs to another network."
+    if expected and found in (2 * expected, 3 * expected):
+        return "It normalises the input of each person by itself. Use --set model.input_norm=person"
     if found != expected:
         return f"{found} input channels, expected {expected}: a different skeleton (51 = 2-D COCO, 75 = 3-D NTU). Use --preset."
     if checkpoint.num_classes != keys.num_classes(wanted):

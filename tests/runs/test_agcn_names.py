@@ -74,9 +74,9 @@ def test_other_spellings_are_read(official, tmp_path, spelling):
     assert ours.keys() == other.keys() and all(torch.equal(ours[key], other[key]) for key in ours)
 
 
-def test_two_persons_normalised_alike_become_one_and_otherwise_are_refused(tmp_path):
+def test_two_persons_normalised_alike_become_one_and_otherwise_each_keeps_its_own(tmp_path):
     preset = presets.load("ntu60-xsub-3d-agcn")
-    model = build_model(preset)
+    model = build_model(preset).eval()
     torch.nn.init.uniform_(model.backbone.data_bn.weight)
     torch.save({"meta": {"preset": presets.to_toml(preset)}, "state_dict": model.state_dict()}, tmp_path / "ours.pth")
     path = convert.convert(checkpoint.read(tmp_path / "ours.pth"), tmp_path / "theirs-0.pt", form="2s-agcn")
@@ -84,10 +84,21 @@ def test_two_persons_normalised_alike_become_one_and_otherwise_are_refused(tmp_p
     assert state["data_bn.weight"].shape == (150,)
     back = checkpoint.read(path).state
     assert all(torch.equal(back[key], tensor) for key, tensor in model.state_dict().items())
-    state["data_bn.weight"][80] += 1
+    state["data_bn.bias"][75:] += 1
     torch.save(state, tmp_path / "other.pt")
-    with pytest.raises(CheckpointError, match="each of 2 persons by itself"):
-        checkpoint.read(tmp_path / "other.pt")
+    other = checkpoint.read(tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match="input_norm=person"):
+        checkpoint.load_into(model, other)
+    each = build_model(presets.load("ntu60-xsub-3d-agcn", ["model.input_norm=person"])).eval()
+    checkpoint.load_into(each, other)
+    x = torch.randn(2, 3, 20, 25, 2)
+    with torch.inference_mode():  # the values of the second person, and so its BatchNorm's input, are moved by one
+        one, two = model.backbone(x), each.backbone(x)
+        torch.testing.assert_close(one[0::2], two[0::2], rtol=1e-5, atol=1e-6)
+        assert not torch.allclose(one[1::2], two[1::2], rtol=1e-3)
+        torch.testing.assert_close(each(x), each.plain(x), rtol=1e-4, atol=1e-5)
+        model.backbone.data_bn.bias += 1
+        torch.testing.assert_close(model.backbone(x)[1::2], two[1::2], rtol=1e-5, atol=1e-6)
 
 
 def test_weights_of_another_network_are_refused_by_name(tmp_path):
