@@ -151,11 +151,13 @@ def _measured_again(wishes: "EvalOptions", reporter: "Reporter") -> "EvalResult"
 
 
 def _render(result: "EvalResult", written: list[Path], as_json: bool) -> None:
+    from stgcn_cli.evaluation import results
+
     clips, known = len(result.labels), result.labelled
     comparison = compare.with_published(
         result.preset, result.split, len(known.labels), len(set(known.labels.tolist())), result.metrics
     )
-    absent = _absent_classes(result)
+    absent = results.classes_without_clips(result) if "top1_norm" in result.metrics else []
     if as_json:
         missing = {"classes_without_clips": absent} if absent else {}
         beside = missing | {"published": dataclasses.asdict(comparison)} if comparison else missing
@@ -186,13 +188,6 @@ def _warn_of_challenge(result: "EvalResult") -> None:
         console.warn(
             f"BABEL's challenge expects the scores of {wanted:,} test clips; these are {len(result.labels):,}."
         )
-
-
-def _absent_classes(result: "EvalResult") -> list[str]:
-    """The classes without a clip, for a mean that is meant over all of them."""
-    from stgcn_cli.evaluation import results
-
-    return results.classes_without_clips(result) if "top1_norm" in result.metrics else []
 
 
 def _table(result: "EvalResult", clips: int, comparison: compare.Comparison | None) -> None:

@@ -9,7 +9,6 @@ from stgcn_cli.cli import console, options
 from stgcn_cli.cli.options import METRICS
 from stgcn_cli.data.locations import data_folder
 from stgcn_cli.errors import UsageError
-from stgcn_cli.io.files import is_stream
 from stgcn_cli.io.outputs import OutputRule
 
 if TYPE_CHECKING:
@@ -52,6 +51,7 @@ def fuse(
     from stgcn_cli.evaluation import results as files
     from stgcn_cli.evaluation.align import LabelSource
     from stgcn_cli.viz import report as reporting
+    from stgcn_cli.viz.report import write_class_files
 
     if out:
         files.writer_for(out)  # an impossible name is refused before the work
@@ -64,7 +64,10 @@ def fuse(
         labels=LabelSource(data=tuple(data or ()), split=split, preset=preset), metrics=options.metric_names(metrics),
     )  # fmt: skip
     fusion = fusing.fuse(wishes, console.reporter())
-    written = _write(fusion, out) if out else []
+    written: list[Path] = []
+    if out:
+        files.write(fusion.result, out)
+        written = [out, *write_class_files(fusion.result, out.with_suffix(""))]
     if as_json:
         _print_json(fusion, wishes, written)
     else:
@@ -78,16 +81,6 @@ def _weights(text: str | None) -> tuple[float, ...]:
         return tuple(map(float, text.split(":"))) if text else ()
     except ValueError:
         raise UsageError(f"--weights {text}: expected numbers with colons between, for example 2:1.") from None
-
-
-def _write(fusion: "Fusion", out: Path) -> list[Path]:
-    from stgcn_cli.evaluation import results as files
-    from stgcn_cli.viz import report as reporting
-
-    files.write(fusion.result, out)
-    if is_stream(out):
-        return [out]
-    return [out, *reporting.write_class_files(fusion.result, out.with_suffix(""))]
 
 
 def _print_json(fusion: "Fusion", wishes: "FuseOptions", written: list[Path]) -> None:

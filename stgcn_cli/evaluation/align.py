@@ -71,11 +71,9 @@ def _keys(saved: SavedScores) -> list[tuple[str, int, int]]:
     """(name, label, occurrence) of each clip: BABEL has a clip once for each of its labels."""
     assert saved.names is not None
     seen: Counter[tuple[str, int]] = Counter()
+    is_repeated = len(set(saved.names)) < len(saved.names)
+    labels = saved.labels.tolist() if is_repeated and saved.labels is not None else [0] * len(saved.names)
     keys = []
-    labels = [0] * len(saved.names)
-    repeated = len(set(saved.names)) < len(saved.names)
-    if repeated and saved.labels is not None:
-        labels = saved.labels.tolist()
     for name, label in zip(saved.names, labels, strict=True):
         keys.append((name, label, seen[name, label]))
         seen[name, label] += 1

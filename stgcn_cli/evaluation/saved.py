@@ -130,17 +130,13 @@ def _read_npz(path: Path) -> dict[str, Any]:
     text = {key: str(found[key][()]) for key in ("preset", "split", "source") if key in found}
     return {
         "scores": _matrix(found.get("scores", tables[0] if tables else None)),
-        "names": _texts(found.get("names")),
+        "names": tuple(found["names"].tolist()) if "names" in found else None,
         "labels": found["labels"].astype(np.int64) if "labels" in found else None,
-        "classes": _texts(found.get("classes")),
+        "classes": tuple(found["classes"].tolist()) if "classes" in found else None,
         "preset": presets.from_text(text["preset"].encode(), str(path), "result") if text.get("preset") else None,
         "split": text.get("split", ""),
         "source": Path(text["source"]) if text.get("source") else None,
     }
-
-
-def _texts(array: np.ndarray | None) -> tuple[str, ...] | None:
-    return None if array is None else tuple(array.tolist())
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -88,14 +88,11 @@ def _sgd(parameters: list[nn.Parameter], config: OptimConfig, way: dict[str, boo
 
 
 def _adam(parameters: list[nn.Parameter], config: OptimConfig, way: dict[str, bool]) -> torch.optim.Optimizer:
-    return torch.optim.Adam(parameters, config.lr, config.betas, weight_decay=config.weight_decay, **way)
+    kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam
+    return kind(parameters, config.lr, config.betas, weight_decay=config.weight_decay, **way)
 
 
-def _adamw(parameters: list[nn.Parameter], config: OptimConfig, way: dict[str, bool]) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(parameters, config.lr, config.betas, weight_decay=config.weight_decay, **way)
-
-
-OPTIMIZERS = {"sgd": _sgd, "adam": _adam, "adamw": _adamw}
+OPTIMIZERS = {"sgd": _sgd, "adam": _adam, "adamw": _adam}
 
 
 def learning_rate(config: OptimConfig, iteration: int, steps: int, epochs: int) -> float:
