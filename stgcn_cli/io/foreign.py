@@ -123,7 +123,8 @@ def refuse(path: Path, head: bytes, expected: str, accepted: Collection[str] = (
     """Raise DataError for a file that is recognised as something else than `expected`, unless its key is accepted."""
     kind = kind_of(head)
     if kind is not None and kind.key not in accepted:
-        raise DataError(f"{path} is {kind.what}; expected {expected}.", kind.hint.format(path))
+        hint = "Unpack it first." if path.suffix in (".gz", ".bz2", ".xz", ".zst") else kind.hint.format(path)
+        raise DataError(f"{path} is {kind.what}; expected {expected}.", hint)
 
 
 def peek(stream: IO[bytes]) -> bytes:

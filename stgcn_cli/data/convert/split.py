@@ -56,11 +56,11 @@ def divide(clips: Sequence[Clip], labels: Sequence[int | None], wish: Division) 
 
     Raises DataError when a subject or name is not there, or a split would be empty.
     """
-    if wish.only:
-        return [(wish.only,)] * len(clips), f"all in {wish.only}"
     usable = (
         [label is not None for label in labels] if any(label is not None for label in labels) else [True] * len(clips)
     )
+    if wish.only:
+        return _trainable([(wish.only,)] * len(clips), usable), f"all in {wish.only}"
     if wish.val_subjects:
         chosen = _subjects(clips, wish)
         usable = [each and clip.subject is not None for each, clip in zip(usable, clips, strict=True)]
@@ -69,7 +69,7 @@ def divide(clips: Sequence[Clip], labels: Sequence[int | None], wish: Division) 
         listed = _listed(clips, wish.val_names)
         return _checked([clip.name in listed for clip in clips], usable, "by a list of names")
     if wish.val_fraction is None and any(clip.splits for clip in clips):
-        return [clip.splits for clip in clips], AS_THEY_WERE
+        return _trainable([clip.splits for clip in clips], usable), AS_THEY_WERE
     fraction = FRACTION if wish.val_fraction is None else wish.val_fraction
     subjects = {clip.subject for clip in clips} - {None}
     unknown = sum(clip.subject is None for clip in clips)
@@ -142,6 +142,14 @@ def _share_of_each_class(clips: Sequence[Clip], labels: Sequence[int | None], fr
         if len(names) > 1:
             chosen |= _share(sorted(names), fraction, seed)
     return chosen
+
+
+def _trainable(splits: Splits, usable: Sequence[bool]) -> Splits:
+    """The splits, from which clips without a label are left out where a model is trained on them."""
+    return [
+        found if each else tuple(split for split in found if split.rpartition("_")[2] != "train")
+        for found, each in zip(splits, usable, strict=True)
+    ]
 
 
 def _checked(validates: list[bool], usable: list[bool], said: str) -> tuple[Splits, str]:

@@ -149,11 +149,8 @@ def _warnings(ready: Dataset) -> list[str]:
         )
     outside = [clip.name for clip, splits in zip(clips, ready.splits, strict=True) if not splits]
     if outside:
-        why = (
-            " A list's name says it: own_train.pkl"
-            if ready.divided == AS_THEY_WERE
-            else " They have no label or no subject."
-        )
+        is_unnamed = ready.divided == AS_THEY_WERE and not set(outside) <= set(hidden)
+        why = " A list's name says it: own_train.pkl" if is_unnamed else " They have no label or no subject."
         lines.append(f"In no split: {len(outside):,} of {len(clips):,} clips: {some(outside)}.{why}")
     unsized = sum(not clip.has_size for clip in clips)
     if ready.shape[1] == 2 and unsized:

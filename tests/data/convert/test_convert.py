@@ -390,3 +390,17 @@ def test_advice_names_the_preset_beside_the_data_or_one_of_its_classes(tmp_path,
     (tmp_path / "a.toml").unlink()
     said = stgcn(*wrong).err
     assert "stgcn data convert" in said and said.index("stgcn data convert") < said.index("ntu60-xsub-2d")
+
+
+@pytest.mark.parametrize("division", [Division(), Division(only="train")])
+def test_a_clip_without_a_label_is_trained_on_in_no_division(tmp_path, division):
+    records = make_records(6)
+    del records[0]["label"]
+    names = [record["frame_dir"] for record in records]
+    (tmp_path / "own.pkl").write_bytes(
+        pickle.dumps({"split": {"train": names[:4], "val": names[4:]}, "annotations": records})
+    )
+    inputs = [str(tmp_path / "own.pkl")]
+    handed = convert(ConvertOptions(inputs=inputs, target=Target(tmp_path / "a.pkl"), division=division))
+    assert names[0] not in splits(tmp_path / "a.pkl")["train"] and names[1] in splits(tmp_path / "a.pkl")["train"]
+    assert any("no label" in warning and names[0] in warning for warning in handed.warnings)
