@@ -232,8 +232,4 @@ def _joined(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _is_number(word: str) -> bool:
-    try:
-        float(word.replace(",", "."))
-    except ValueError:
-        return False
-    return True
+    return re.fullmatch(r"[-+]?(\d+[.,]?\d*|[.,]\d+)([eE][-+]?\d+)?|[-+]?inf", word) is not None

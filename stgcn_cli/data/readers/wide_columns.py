@@ -102,7 +102,9 @@ def joints_in(names: Sequence[str], given: Layout | None) -> Joints | None:
     persons = _with_numbered_persons(persons)
     for person, joints in persons.items():
         complete = {
-            joint: values for joint, values in joints.items() if {"x", "y"} <= values.keys() and not _is_box(joint)
+            joint: values
+            for joint, values in joints.items()
+            if {"x", "y"} <= values.keys() and joint.lower() not in _NO_JOINTS
         }
         persons[person] = _without_corners(complete)
     persons = {person: joints for person, joints in persons.items() if joints}
@@ -134,10 +136,6 @@ def _with_numbered_persons(
             else:
                 changed.setdefault(person, {})[number or joint] = values
     return changed
-
-
-def _is_box(joint: str) -> bool:
-    return joint.lower() in _NO_JOINTS
 
 
 def _without_corners(joints: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
