@@ -5,7 +5,7 @@ the authors leave them out. Persons have no ids in the files: they are followed 
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,8 @@ def prepare_kinetics(options: PrepareOptions, reporter: Reporter = SILENT) -> Pr
     """Write the annotation pickle(s) of the folders. Raises UsageError, DataError."""
     began = time.monotonic()
     options.check_place()
-    files = {split: found for split, found in _files(options.sources).items() if found}
-    splits = _chosen(list(files), options.splits)
+    files = _files(options.sources, options.splits)
+    splits = list(files)
     summary = options.summary(splits, OFFICIAL, found_sizes=dict.fromkeys(splits, 0), began=began)
     listed = [(split, path) for split in splits for path in files[split]]
     with options.writer(summary) as writer, reporter.progress(f"prepare {options.dataset}", len(listed)) as advance:
@@ -74,34 +74,18 @@ def record_of(path: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _files(sources: Sequence[Path]) -> dict[str, list[Path]]:
-    """The files of each split, in the order of their names."""
-    found: dict[str, list[Path]] = {split: [] for split in _SPLITS}
-    for folder in _folders(sources):
+def _files(sources: Sequence[Path], wanted: Sequence[str] | None) -> dict[str, list[Path]]:
+    """The files of each split, in the order of their names. Raises DataError, UsageError."""
+    found: dict[str, list[Path]] = {}
+    for folder in sources:
         split = next((split for split in _SPLITS if split in folder.name.lower()), None)
-        if split is None:
+        if split is None or not folder.is_dir():
             raise DataError(
-                f"{folder}: its name tells no split.", "Expected folders called kinetics_train and kinetics_val."
+                f"{folder}: its name tells no split.", "Expected the folders kinetics_train and kinetics_val."
             )
-        found[split] += sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
-    if not any(found.values()):
-        raise DataError(f"There are no JSON files in {', '.join(map(str, sources))}.")
-    return found
-
-
-def _folders(sources: Sequence[Path]) -> Iterator[Path]:
-    """The folders named, and of a folder of folders the ones in it."""
-    for source in sources:
-        if not source.is_dir():
-            raise DataError(
-                f"{source} is not a folder.", "Expected the unpacked folders kinetics_train and kinetics_val."
-            )
-        inside = [source / f"kinetics_{split}" for split in _SPLITS if (source / f"kinetics_{split}").is_dir()]
-        yield from inside or [source]
-
-
-def _chosen(there: list[str], wanted: Sequence[str] | None) -> list[str]:
-    for name in wanted or ():
-        if name not in there:
-            raise UsageError(f"There is no split {name!r}.{nearest(name, there)}", f"Found: {', '.join(there)}.")
-    return [split for split in there if wanted is None or split in wanted]
+        found.setdefault(split, []).extend(sorted(folder.glob("[!.]*.json")))
+    if unknown := [name for name in wanted or () if name not in found]:
+        raise UsageError(
+            f"There is no split {unknown[0]!r}.{nearest(unknown[0], list(found))}", f"Found: {', '.join(found)}."
+        )
+    return {split: found[split] for split in _SPLITS if split in found and (wanted is None or split in wanted)}

@@ -50,9 +50,7 @@ class Format:
 
 FORMATS = {
     "skeleton": Format("NTU RGB+D text, 25 joints in 3-D; also a zip of them", (".skeleton",), ntu_text.read),
-    "pickle": Format(
-        "annotation pickle, either dialect", (".pkl", ".pickle"), annotation.read, raw=False, kinds=("pickle",)
-    ),
+    "pickle": Format("annotation pickle, either dialect", (".pkl", ".pickle"), annotation.read, raw=False, kinds=("pickle",)),
     "npy": Format(
         "one array: T V C, M T V C, C T V M and others; also a file a frame", (".npy",), arrays.read_npy, kinds=("npy",),
         read_frames=arrays.read_frames, is_frame=arrays.is_frame,
@@ -60,9 +58,7 @@ FORMATS = {
     "npz": Format("arrays by name: keypoint and more", (".npz",), arrays.read_npz, kinds=("npz", "zip")),
     "csv": Format("a text table, a row a frame or a row a joint", (".csv", ".tsv"), table.read, fits=table.fits),
     "bvh": Format("BVH motion capture, positions by forward kinematics", (".bvh",), bvh.read, fits=bvh.fits),
-    "yolo": Format(
-        "YOLO-pose texts, a file a frame", (".txt",), yolo.read, fits=yolo.fits, read_frames=yolo.read_frames
-    ),
+    "yolo": Format("YOLO-pose texts, a file a frame", (".txt",), yolo.read, fits=yolo.fits, read_frames=yolo.read_frames),
     # JSON, the more particular ones first
     "kinetics": Format("Kinetics-Skeleton JSON, a file a clip", (".json",), kinetics.read, fits=kinetics.fits),
     "ucla": Format("NW-UCLA JSON, a file a clip", (".json",), ucla.read, fits=ucla.fits),
@@ -79,12 +75,9 @@ FORMATS = {
         read_frames=mmpose.read_frames, is_frame=mmpose.is_picture,
     ),
     "coco": Format("COCO keypoints, COCO results, AlphaPose", (".json",), coco.read, fits=coco.fits),
-    "alphapose": Format(
-        "AlphaPose's maps from pictures to persons, or from persons to frames", (".json",), alphapose.read,
-        fits=alphapose.fits,
-    ),
+    "alphapose": Format("AlphaPose's maps of pictures or of persons", (".json",), alphapose.read, fits=alphapose.fits),
     "frames": Format(
-        "JSON of one's own: a list of frames of persons", (".json",), frame_list.read, fits=frame_list.fits,
+        "JSON of one's own: a list of frames of persons", (".json", ".jsonl", ".ndjson"), frame_list.read, fits=frame_list.fits,
         read_frames=frame_list.read_frames, is_frame=frame_list.is_frame,
     ),
 }  # fmt: skip
@@ -110,10 +103,7 @@ def recognise(path: Path) -> str | None:
 
 
 def by_suffix(path: Path) -> str | None:
-    """The only format of files that are called so, which says what is wrong in one; None where there are several.
-
-    A .txt may be anything.
-    """
+    """The only format of files that are called so, which says what is wrong in one; None for several and for any .txt."""
     named = [name for name, format in FORMATS.items() if path.suffix.lower() in format.suffixes]
     return named[0] if len(named) == 1 and path.suffix.lower() != ".txt" else None
 

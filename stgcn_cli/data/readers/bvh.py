@@ -4,6 +4,7 @@ Positions are in the unit of the file. End sites, which have no name, are left o
 offset; rotations, in degrees, are applied in the order of the channels.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,11 @@ from stgcn_cli.data.readers import named_joints
 from stgcn_cli.data.readers.parsing import MAX_FRAMES, MAX_JOINTS, MAX_VALUES, Options
 
 _MAX_BYTES = 1 << 30
-_CHANNELS = {f"{axis}{what}" for axis in "XYZ" for what in ("position", "rotation")}
+_TOKEN = re.compile(
+    r"(?:ROOT|JOINT)[ \t]*([^{}\n]{0,200}?)\s{0,200}\{|(End\s{1,9}Site)\s{0,200}\{|OFFSET((?:\s{1,9}[^\s{}]{1,40}){3})"
+    r"|CHANNELS\s{1,9}(\d{1,3})((?:\s{1,9}[XYZ](?:position|rotation))*)|(\})",
+    re.IGNORECASE,
+)
 
 
 @dataclass
@@ -43,7 +48,7 @@ def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
     at = text.upper().find("MOTION")
     if not fits(text[:100].encode()) or at < 0:
         raise ValueError("it has no HIERARCHY with a MOTION below it")
-    joints = _hierarchy(text[:at].split())
+    joints = _hierarchy(text[:at])
     values = _motion(text[at:], sum(len(joint.channels) for joint in joints))
     positions = _positions(joints, values)
     record: dict[str, Any] = {"keypoint": positions.astype(np.float32)[None]}
@@ -52,53 +57,31 @@ def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
     return iter([record if layout is None else record | {"layout": layout}])
 
 
-def _hierarchy(words: list[str]) -> list[Joint]:
+def _hierarchy(text: str) -> list[Joint]:
     joints: list[Joint] = []
-    open_: list[int] = []  # joints whose brackets are open; -1 for an end site
-    place, column = 1, 0
-
-    def take(count: int) -> list[str]:
-        nonlocal place
-        place += count
-        if place > len(words):
-            raise ValueError("its hierarchy ends too early")
-        return words[place - count : place]
-
-    while place < len(words):
-        word = take(1)[0]
-        match word.upper():
-            case "ROOT" | "JOINT":
-                start = place
-                while place < len(words) and words[place] != "{":
-                    place += 1
-                take(1)
-                parent = open_[-1] if open_ else -1
-                joints.append(Joint(" ".join(words[start : place - 1]) or f"joint {len(joints)}", parent))
-                open_.append(len(joints) - 1)
-                if len(joints) > MAX_JOINTS:
-                    raise ValueError(f"it has more than {MAX_JOINTS} joints")
-            case "END":
-                while take(1)[0] != "{":
-                    pass
-                open_.append(-1)
-            case "OFFSET":
-                offset = np.array([_float(number) for number in take(3)])
-                if open_ and open_[-1] >= 0:
-                    joints[open_[-1]].offset = offset
-            case "CHANNELS":
-                names = take(int(_float(take(1)[0])))
-                if not open_ or open_[-1] < 0 or joints[open_[-1]].channels or not set(names) <= _CHANNELS:
-                    raise ValueError(f"unexpected channels in its hierarchy: {' '.join(names[:3]):.80}")
-                joints[open_[-1]].channels, joints[open_[-1]].column = tuple(names), column
-                column += len(names)
-            case "}":
-                if not open_:
-                    raise ValueError("its hierarchy closes a bracket that is not open")
-                open_.pop()
-            case _:
-                raise ValueError(f"its hierarchy holds {word!r:.40}, expected JOINT, OFFSET, CHANNELS or End Site")
-    if open_ or not joints:
-        raise ValueError("its hierarchy is not closed" if open_ else "its hierarchy has no joints")
+    open_, column = list[int](), 0  # joints whose brackets are open, -1 for an end site; columns up to now
+    if rest := _TOKEN.sub(" ", text).split()[1:]:
+        raise ValueError(f"its hierarchy holds {rest[0]!r:.40}, expected JOINT, OFFSET, CHANNELS or End Site")
+    for name, end, offset, count, channels, close in (token.groups() for token in _TOKEN.finditer(text)):
+        inside = open_[-1] if open_ else -1
+        if name is not None:
+            joints.append(Joint(name or f"joint {len(joints)}", inside))
+            open_.append(len(joints) - 1)
+        elif end:
+            open_.append(-1)
+        elif close and not open_:
+            raise ValueError("its hierarchy closes a bracket that is not open")
+        elif close:
+            open_.pop()
+        elif offset and inside >= 0:
+            joints[inside].offset = np.array([_float(number) for number in offset.split()])
+        elif count:
+            names = tuple(channels.split())
+            if inside < 0 or joints[inside].channels or len(names) != int(count):
+                raise ValueError(f"unexpected channels in its hierarchy: {count} {channels.strip():.80}")
+            joints[inside].channels, joints[inside].column, column = names, column, column + len(names)
+    if open_ or not 0 < len(joints) <= MAX_JOINTS:
+        raise ValueError("its hierarchy is not closed" if open_ else f"its hierarchy has {len(joints)} joints")
     return joints
 
 
@@ -140,8 +123,8 @@ def _positions(joints: list[Joint], values: np.ndarray) -> np.ndarray:
         for channel, column in zip(
             joint.channels, range(joint.column, joint.column + len(joint.channels)), strict=True
         ):
-            axis = "XYZ".index(channel[0])
-            if channel.endswith("position"):
+            axis = "XYZ".index(channel[0].upper())
+            if channel.lower().endswith("position"):
                 move[:, axis] = values[:, column]
             else:
                 own = own @ _rotation(axis, np.radians(values[:, column]))

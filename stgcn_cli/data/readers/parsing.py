@@ -48,15 +48,26 @@ class Options:
 
 
 def load_json(path: Path) -> Any:
-    """The value in a JSON file, which is held whole. Raises ValueError, OSError."""
+    """The value in a JSON file, which is held whole; of a file with one value in each line their list. Raises ValueError, OSError."""
     if (size := path.stat().st_size) > MAX_JSON:
         raise ValueError(f"{size:,} bytes of JSON; more than {MAX_JSON:,} are not read")
+    content = path.read_bytes()
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(content)
     except (UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"no JSON text: {error}") from error
     except json.JSONDecodeError as error:
+        if error.msg == "Extra data" and (lines := _json_lines(content)) is not None:
+            return lines
         raise ValueError(f"no JSON text: {error.msg} in line {error.lineno}, column {error.colno}") from error
+
+
+def _json_lines(content: bytes) -> list[Any] | None:
+    """The values of JSON lines; None where a line is no value."""
+    try:
+        return [json.loads(line) for line in content.splitlines() if line.strip()]
+    except (ValueError, RecursionError):
+        return None
 
 
 def dicts_in(value: Any, what: str) -> list[dict[str, Any]]:

@@ -211,15 +211,24 @@ def _plan(rows: Sequence[Row], options: Options) -> joint_values.Plan | None:
         raise ValueError(f"its persons have different numbers of joints: {', '.join(map(str, sorted(shapes)))}")
     if not found:
         return None
-    values = np.stack([person.values for person in found[:10_000]])
+    if found[0].values.shape[1] == 3 and len({person.scores is None for person in found}) > 1:
+        raise ValueError("some persons have scores beside x, y and z, others have none")
+    values = np.stack([_whole(person) for person in found[:10_000]])
     values = np.where(np.isfinite(values), values, 0)
-    beside = all(person.scores is not None for person in found)
-    return joint_values.plan(values, False if beside and values.shape[-1] == 3 else options.score_last)
+    beside = values.shape[-1] == 2 or any(person.scores is not None for person in found)
+    return joint_values.plan(values, None if beside else options.score_last)
+
+
+def _whole(person: Person) -> np.ndarray:
+    """The values with the scores beside x, y and z as a fourth one: whether z is one of them, they tell together."""
+    if person.scores is None or person.values.shape[1] != 3:
+        return person.values
+    return np.concatenate([person.values, np.clip(person.scores, 0, 1)[:, None]], axis=1)
 
 
 def _detection(person: Person, plan: joint_values.Plan | None, size: tuple[int, int]) -> Detection:
     assert plan is not None  # there is a person
-    joints, score = plan.split(person.values, size)
+    joints, score = plan.split(_whole(person), size)
     if person.scores is not None:
         score = np.where(np.isin(person.scores, (0, 1, 2)), np.minimum(person.scores, 1), person.scores)
     if score is None:

@@ -154,3 +154,48 @@ def test_max_persons_holds_for_every_format(tmp_path):
         np.testing.assert_array_equal(clip.record["keypoint"], xy[2:])
         np.testing.assert_array_equal(clip.record["keypoint_score"], score[2:])
     assert "4 persons" in one(tmp_path / "a.npz", Options(max_persons=2)).notes[0]
+
+
+def test_json_of_numbers_alone_of_lines_and_of_landmarks_in_shares(tmp_path):
+    xy, score = foreign.clip()
+    (tmp_path / "a.json").write_text(json.dumps(xy.tolist()))
+    np.testing.assert_array_equal(one(tmp_path / "a.json").record["keypoint"], xy)
+    rows = [
+        {"frame": t, "persons": [{"keypoints": j, "scores": s} for _, j, s in foreign.people(xy, score, t)]}
+        for t in range(6)
+    ]
+    (tmp_path / "b.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    np.testing.assert_array_equal(one(tmp_path / "b.jsonl").record["keypoint"], xy)
+    points = [
+        [
+            {"x": x / 1280, "y": y / 720, "z": -0.1, "visibility": 0.9}
+            for x, y in np.tile(xy[0, t], (2, 1))[:33].tolist()
+        ]
+        for t in range(6)
+    ]
+    (tmp_path / "c.json").write_text(json.dumps({"frames": [{"landmarks": each} for each in points]}))
+    clip = one(tmp_path / "c.json")
+    np.testing.assert_allclose(clip.record["keypoint"][0, :, :17], xy[0], atol=1e-3)
+    assert clip.shape == (33, 2, True)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        lambda xy: {"keypoints": xy[0].tolist()},
+        lambda xy: {"info": {"camera": 1}, "frames": [[{"keypoints": frame}] for frame in xy[0].tolist()]},
+        lambda xy: {"frames": {str(t): [{"keypoints": frame}] for t, frame in enumerate(xy[0].tolist())}},
+        lambda xy: {
+            "action": "wave",
+            "data": [{"frame": t, "persons": [{"keypoints": f}]} for t, f in enumerate(xy[0].tolist())],
+        },
+    ],
+)
+def test_files_of_clips_are_no_frames_of_one(tmp_path, value):
+    clips = [foreign.clip(persons=1, seed=n)[0] for n in range(3)]
+    for n, xy in enumerate(clips):
+        (tmp_path / f"{n}.json").write_text(json.dumps(value(xy)))
+    found = list(read_inputs([str(tmp_path)], options=SIZED))
+    assert [clip.name for clip in found] == ["0", "1", "2"]
+    for xy, clip in zip(clips, found, strict=True):
+        np.testing.assert_array_equal(clip.record["keypoint"], xy)
