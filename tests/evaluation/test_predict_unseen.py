@@ -7,6 +7,7 @@ import pytest
 
 from stgcn_cli.data.readers.inputs import read_inputs
 from stgcn_cli.evaluation import predict
+from stgcn_cli.runs.resolve import EvalOptions
 from tests.conftest import make_records
 from tests.factories.bodies import KINECT_POSE
 from tests.factories.checkpoints import SMALL, WHOLE, evaluated, made, predicted, two_d, write
@@ -159,3 +160,17 @@ def test_one_input_and_its_warnings_for_other_rooms(tmp_path):
     inputs = list(read_inputs([str(tmp_path / "clip.npy")]))
     assert predictor.scores(inputs).shape == (1, 3) and len(predictor.classes) == 3
     assert any("clip has bodies of another size" in line for line in predictor.warnings(inputs[0]))
+
+
+def test_images_of_unknown_size_are_taken_for_those_of_training_or_as_the_user_says(tmp_path):
+    sized = two_d(size=(720, 1280), scale=0.5)
+    settings = (*WHOLE, "data.image_size=record")
+    path = made(tmp_path / "x.pth", "ntu60-xsub-2d", settings, trained_on=write(tmp_path / "train.pkl", sized))
+    data = write(tmp_path / "x.pkl", without_size(two_d(size=(720, 1280), scale=0.5)))
+    wanted = predict.load(str(path), "cpu").scores(list(read_inputs([str(tmp_path / "train.pkl")])))
+    scores, found = answered(predict.load(str(path), "cpu"), data)
+    np.testing.assert_allclose(scores, wanted, atol=1e-5)
+    assert any("1280 x 720 pixels are assumed" in line and "--image-size" in line for line in found)
+    told = EvalOptions(checkpoint=str(path), image_size=(1440, 2560))
+    scores, found = answered(predict.load(str(path), "cpu", wishes=told), data)
+    assert not any("assumed" in line for line in found) and not np.allclose(scores, wanted, atol=1e-5)
