@@ -187,7 +187,7 @@ def clips_of(
         for video in frames.video_of(names_of_frames, what):
             place = {names_of_frames[item]: number for item, number in zip(video.items, video.numbers, strict=True)}
             videos[video.name] = [(place[str(row.frame)], row) for row in rows if str(row.frame) in place]
-    size = image or options.image_size or (REFERENCE_SIZE if plan and plan.is_shares else None)
+    size = image or options.image_size
     records = []
     for name, placed in videos.items():
         seen: dict[int, list[Detection]] = {}

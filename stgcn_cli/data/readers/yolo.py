@@ -50,7 +50,7 @@ def read_frames(numbers: Sequence[int], files: Sequence[Path], options: Options)
     columns = _columns([row for found in rows.values() for row in found], options)
     size = options.image_size or REFERENCE_SIZE
     seen = {number: [_person(row, columns, size) for row in found] for number, found in rows.items()}
-    return clip_of([seen.get(number, []) for number in frame_span(seen)], options, _COCO) | {"img_shape": size}
+    return clip_of([seen.get(number, []) for number in frame_span(seen)], options, _COCO)
 
 
 def _rows(file: Path) -> list[np.ndarray]:
