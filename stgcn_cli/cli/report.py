@@ -1,12 +1,13 @@
 """`stgcn report`: a run or results as one page."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from typer import Argument, Option
 
 from stgcn_cli.cli import console, options
 from stgcn_cli.errors import UsageError
+from stgcn_cli.io.files import is_stream
 from stgcn_cli.io.outputs import OutputRule, suffix_of
 
 _SUFFIXES = (".html", ".htm")
@@ -24,6 +25,10 @@ def report(
             metavar="PATH",
             help="Annotations to take example clips from; repeatable. Default: the data of the run.",
         ),
+    ] = None,
+    format: Annotated[
+        Literal["png", "svg", "pdf"] | None,
+        Option("--format", help="Also write learning curve and confusion matrices as figures beside the page."),
     ] = None,
     open_it: Annotated[bool, Option("--open", help="Show it in the browser.")] = False,
     force: options.Force = False,
@@ -46,9 +51,10 @@ def report(
         )
     console.set_results_aside(out)
     inputs = [*(path for path in sources if path.is_file()), *(path for path in data or () if path.is_file())]
-    target = OutputRule(inputs=inputs, command="report", force=force).place(target)
+    rule = OutputRule(inputs=inputs, command="report", force=force)
+    target = rule.place(target)
     from stgcn_cli.evaluation.results import read
-    from stgcn_cli.viz.report import of_results, of_run, of_several, write
+    from stgcn_cli.viz.report import figure_files, of_results, of_run, of_several, write, write_figures
 
     if len(sources) > 1:
         content = of_several(sources, data or (), console.reporter())
@@ -56,7 +62,12 @@ def report(
         content = of_run(folders[0], data or (), console.reporter())
     else:
         content = of_results([(sources[0].stem, read(sources[0]))], data or (), console.reporter())
+    folder = Path() if is_stream(target) else target.parent
+    if format:
+        rule.check(*figure_files(content, folder, format))
     write(content, target)
+    for path in write_figures(content, folder, format) if format else ():
+        console.note(f"Wrote {path}")
     for remark in content.remarks:
         console.warn(remark)
     console.say(str(target))

@@ -170,6 +170,7 @@ def train(
         raise UsageError("--streams begins new runs: --stream, --resume and --dry-run are for one of them.")
     _, changes = options.with_stream("", changes, stream)
     recipe = presets.load(preset or str(folder / "preset.toml"), changes)  # type: ignore[operator]
+    chosen["data"] = chosen["data"] or _beside(preset)
     _refuse_missing_data(recipe, chosen["data"])
     from stgcn_cli.runtime.distributed import LaunchConfig, resolve_device
     from stgcn_cli.runtime.precision import resolve_precision
@@ -212,6 +213,15 @@ def _run_to_resume(word: str | None, or_start: bool, work_dir: Path | None, pres
         if or_start or (is_other_rank and preset and work_dir):  # the run may be on another machine
             return None
         raise
+
+
+def _beside(preset: str | None) -> tuple[Path, ...]:
+    """Return the annotations beside a preset file of the same name, as `data convert` writes them."""
+    path = Path(preset or "").with_suffix(".pkl") if preset and preset.endswith(".toml") else None
+    if path is None or not path.is_file():
+        return ()
+    console.note(f"Data: {path}, beside the preset.")
+    return (path,)
 
 
 def _refuse_missing_data(recipe: "Preset", data: tuple[Path, ...]) -> None:

@@ -29,7 +29,7 @@ def view(
     layout: Annotated[
         str | None,
         Option(
-            help="The skeleton: a name or a TOML file. Without INPUT it is drawn: .html, .png or .svg.",
+            help="The skeleton: a name or a TOML file. Without INPUT it is drawn: .html, .png, .svg or .pdf.",
             autocompletion=options.layouts,
         ),
     ] = None,

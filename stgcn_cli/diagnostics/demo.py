@@ -65,7 +65,7 @@ def show(folder: Path, epochs: int | None, seed: int, device: str, reporter: Rep
     )
     assert measured is not None  # one process
     results.write(measured, outcome.folder / "result.pkl")
-    _, confusion = report.write_class_files(measured, outcome.folder / "result")
+    *_, confusion = report.write_class_files(measured, outcome.folder / "result")
     is_training = names.NTU["ntu60"].benchmarks["xsub"]
     trained = [subject for subject in SUBJECTS if is_training(names.NtuName(1, 1, subject, 1, 1))]
     return DemoResult(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from stgcn_cli.config import catalog, presets
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.data import preflight
 from stgcn_cli.data.locations import find_pickles
@@ -10,7 +11,7 @@ from stgcn_cli.evaluation import score
 from stgcn_cli.evaluation.score import EvalPlan, EvalResult
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.runs import checkpoint as checkpoints
-from stgcn_cli.runs import exported
+from stgcn_cli.runs import exported, settings
 from stgcn_cli.runs.resolve import EvalOptions, locate, preset_of, with_metrics
 from stgcn_cli.runtime.distributed import LaunchConfig, resolve_device
 from stgcn_cli.runtime.precision import resolve_precision
@@ -24,10 +25,12 @@ def evaluate(wishes: EvalOptions, reporter: Reporter) -> EvalResult | None:
         place = LaunchConfig(device, wishes.gpus)
         reporter = reporter if place.is_first else SILENT
         precision = resolve_precision(wishes.precision, device, training=False)
+        _find_data_first(wishes)
         path = locate(wishes, reporter)
         preset = exported_preset(path, wishes) or preset_of(checkpoints.read(path), wishes, reporter)
         wanted = wishes.split or preset.data.val
-        pickles = tuple(find_pickles(preset.data.dataset, (wanted,), wishes.data))
+        given = wishes.data or _data_of_run(path.parent, reporter)
+        pickles = tuple(find_pickles(preset.data.dataset, (wanted,), given))
         with reporter.progress("read the annotations", None) as advance:
             split = find_split(
                 open_stores(pickles, advance, note=reporter.warn), wanted, whole_lists=wishes.split is None
@@ -52,6 +55,22 @@ def exported_preset(path: Path, wishes: EvalOptions) -> Preset | None:
         return None
     exported.check_options(wishes)
     return with_metrics(exported.read(path).about.preset, wishes)
+
+
+def _find_data_first(options: EvalOptions) -> None:
+    """Raise DataError for missing annotations before published weights are downloaded."""
+    entry = None if Path(options.checkpoint).exists() else catalog.find(options.checkpoint)
+    if entry and not options.preset:
+        data = presets.load(entry.preset, options.settings).data
+        find_pickles(data.dataset, (options.split or data.val,), options.data)
+
+
+def _data_of_run(folder: Path, reporter: Reporter) -> tuple[Path, ...]:
+    """Return the annotations that a run was trained on, for a checkpoint in its folder; empty where they are gone."""
+    found = tuple(path for path in settings.recorded(folder)["data"] if path.is_file())
+    if found:
+        reporter.note(f"Data of the run: {', '.join(map(str, found))}. Others are chosen with --data.")
+    return found
 
 
 def place_for_pictures(checkpoint: Path, out: Path | None, split: str) -> Path:

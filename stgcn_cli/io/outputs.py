@@ -25,12 +25,19 @@ MARKS: dict[str, dict[str, bytes]] = {
     "predict": {".json": b'"made_by": "stgcn predict"', ".csv": b"clip,source,frames,persons"},
     "view": {
         ".html": b'content="stgcn', ".gif": b"stgcn view", ".png": b"stgcn view", ".svg": b"stgcn view",
+        ".pdf": b"stgcn view",
     },
-    "report": {".html": b'content="stgcn', ".htm": b'content="stgcn'},
+    "report": {
+        ".html": b'content="stgcn', ".htm": b'content="stgcn', ".png": b"stgcn report", ".svg": b"stgcn report",
+        ".pdf": b"stgcn report",
+    },
     "demo": {".zip": b"demo_skeletons/S001C001P001R001A001.skeleton"},
     "prepare": {".pkl": b"}X\x0b\x00\x00\x00annotationsq\x00]", ".json": b'"set_aside":'},
 }  # fmt: skip
-_CLASSES = b"class,name,clips,accuracy,most_often_taken_for"  # the table that `eval` writes beside its results
+_TABLES = (
+    b"class,name,clips,accuracy,most_often_taken_for",
+    b"label \\ predicted,",
+)  # that `eval` writes beside results
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +102,7 @@ def _is_made_by(command: str, path: Path) -> bool:
             ends = head + stream.read(_ENDS)
     except OSError:
         return False
-    return not ends or mark in ends or (command == "eval" and ends.startswith(_CLASSES))
+    return not ends or mark in ends or (command == "eval" and ends.startswith(_TABLES))
 
 
 def suffix_of(path: Path, known: Iterable[str]) -> str:

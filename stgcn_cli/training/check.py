@@ -9,7 +9,7 @@ from stgcn_cli.config import catalog, presets
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.data import preflight
 from stgcn_cli.data.locations import find_pickles
-from stgcn_cli.data.splits import find_split, open_stores
+from stgcn_cli.data.splits import Split, find_split, open_stores
 from stgcn_cli.errors import CheckpointError, UsageError
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.models import build_model
@@ -80,13 +80,22 @@ def _check_data(options: RunOptions, pickles: Iterable[Path], reporter: Reporter
     with reporter.progress("read the annotations", None) as advance:
         stores = open_stores(list(pickles), advance, note=reporter.warn)
     train_split = find_split(stores, preset.data.train)
-    warnings = preflight.check(preset, train_split, training=True)
+    warnings = preflight.check(preset, train_split, training=True) + _missing_classes(preset, train_split)
     if options.validate:
         val_split = find_split(stores, preset.data.val)
         warnings += preflight.check(preset, val_split, training=False) + preflight.check_pair(train_split, val_split)
     for warning in warnings:
         reporter.warn(warning)
     return preflight.with_counts(preset, train_split), len(train_split.indices)
+
+
+def _missing_classes(preset: Preset, split: Split) -> list[str]:
+    seen, classes = len(set(split.labels[split.labels >= 0].tolist())), preset.model.num_classes
+    if seen == classes:
+        return []
+    return [
+        f"Only {seen} of the {classes} classes of {preset.name} have clips in {split.name!r}; the others are not learned."
+    ]
 
 
 def check_weights(options: RunOptions, reporter: Reporter, clips: int) -> None:

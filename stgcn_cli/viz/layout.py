@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from stgcn_cli.config.skeletons import Layout
-from stgcn_cli.io.files import atomic_write
-from stgcn_cli.viz.plots import SVG_SETTINGS, new_figure
+from stgcn_cli.viz.plots import new_figure, save
 from stgcn_cli.viz.skeleton import bone_sides, person_colours, side_of
 
 _PLACES = {  # metres; a standing person who faces the viewer, so that their left is to the right
@@ -98,12 +97,8 @@ def draw(layout: Layout, over: Importance | None = None) -> Any:
 
 
 def write(layout: Layout, path: Path, over: Importance | None = None) -> None:
-    """Write the drawing as .png or .svg. Raises RunError."""
-    import matplotlib
-
-    with matplotlib.rc_context(SVG_SETTINGS), atomic_write(path) as stream:
-        about = {"Date": None, "Creator": "stgcn view"} if path.suffix == ".svg" else {"Software": "stgcn view"}
-        draw(layout, over).savefig(stream, format=path.suffix[1:], metadata=about)
+    """Write the drawing as .png, .svg or .pdf. Raises RunError."""
+    save(draw(layout, over), path, "stgcn view")
 
 
 def _bones(axis: Any, layout: Layout, at: np.ndarray) -> None:

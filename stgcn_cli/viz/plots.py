@@ -25,9 +25,16 @@ def new_figure(
     return Figure(figsize=(width, height), dpi=dpi, layout=layout)
 
 
-def _save(figure: Any, path: Path) -> None:
-    with atomic_write(path) as stream:
-        figure.savefig(stream, format="png", metadata={"Software": "stgcn eval"})
+def save(figure: Any, path: Path, made_by: str = "stgcn eval") -> None:
+    """Write a figure as its suffix says: .png, .svg or .pdf; equal figures give equal bytes. Raises RunError."""
+    import matplotlib
+
+    format = path.suffix.removeprefix(".")
+    about = {"png": {"Software": made_by}, "svg": {"Creator": made_by, "Date": None}}.get(
+        format, {"Creator": made_by, "CreationDate": None}
+    )
+    with matplotlib.rc_context(SVG_SETTINGS), atomic_write(path) as stream:
+        figure.savefig(stream, format=format, metadata=about)
 
 
 def learning_curve(
@@ -35,7 +42,7 @@ def learning_curve(
 ) -> None:
     """Write `curves` as PNG; nothing before the first epoch. Raises RunError."""
     if figure := curves(records, title, published):
-        _save(figure, path)
+        save(figure, path)
 
 
 def curves(
@@ -136,8 +143,8 @@ def _tidy(figure: Any, axes: Sequence[Any], epochs: Sequence[int], rates: Sequen
                       fontsize=7, color=_GREY)  # fmt: skip
 
 
-def confusion_matrix(matrix: np.ndarray, names: Sequence[str], path: Path, title: str) -> None:
-    """Write the confusion matrix `matrix` (classes, classes), which holds counts, as PNG. Raises RunError.
+def confusion_matrix(matrix: np.ndarray, names: Sequence[str], title: str) -> Any:
+    """A figure of the confusion matrix `matrix` (classes, classes), which holds counts.
 
     Rows are labels, columns predictions, each row in % of its clips; classes without clips and predictions are left out.
     """
@@ -160,7 +167,7 @@ def confusion_matrix(matrix: np.ndarray, names: Sequence[str], path: Path, title
             if counts[row, column]:
                 color = "white" if share[row, column] > 55 else "black"
                 axis.text(column, row, str(counts[row, column]), ha="center", va="center", color=color, fontsize=8)
-    _save(figure, path)
+    return figure
 
 
 def _short(name: str, length: int = 28) -> str:

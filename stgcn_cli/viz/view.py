@@ -29,7 +29,7 @@ from stgcn_cli.viz.skeleton import Motion, motion_of
 if TYPE_CHECKING:
     from stgcn_cli.evaluation.predict import Predictor
 
-CLIP_FORMATS, LAYOUT_FORMATS = (".html", ".gif", ".png"), (".html", ".png", ".svg")
+CLIP_FORMATS, LAYOUT_FORMATS = (".html", ".gif", ".png"), (".html", ".png", ".svg", ".pdf")
 _LIKELIEST, _CAPTIONED = 5, 2  # classes shown in a page, in a picture
 
 

@@ -64,3 +64,33 @@ def test_runs_of_other_classes_are_refused_in_words(two_runs, tmp_path):
     (other / "preset.toml").write_text(text.replace("num_classes = 3", "num_classes = 4"))
     said = run_stgcn(two_runs, "report", "runs/fast", other)
     assert said.code == 2 and "3 classes" in said.err and "4: they cannot be compared" in said.err, said.err
+
+
+@pytest.mark.parametrize(("format", "head"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
+def test_figures_for_a_paper_are_written_beside_the_page(two_runs, format, head):
+    words = ("report", "runs/fast", "--out", "page/r.html", "--format", format)
+    (two_runs / "page").mkdir(exist_ok=True)
+    for _ in range(2):  # its own figures are written again
+        said = run_stgcn(two_runs, *words)
+        assert said.code == 0, said.err
+    for name in ("learning_curve", "last.confusion"):
+        assert (two_runs / "page" / f"{name}.{format}").read_bytes().startswith(head)
+    (two_runs / "page" / f"learning_curve.{format}").write_bytes(b"mine")
+    assert run_stgcn(two_runs, *words).code == 2
+    (two_runs / "page" / f"learning_curve.{format}").unlink()
+
+
+def test_the_counts_of_the_confusion_matrix_are_a_table(two_runs):
+    said = run_stgcn(two_runs, "eval", "runs/fast/last.pth", "--out", "result.csv", "--no-report")
+    assert said.code == 0 and "Data of the run" in said.err, said.err
+    rows = [line.split(",") for line in (two_runs / "result.confusion.csv").read_text().splitlines()]
+    assert rows[0] == ["label \\ predicted", "class 0", "class 1", "class 2"] and len(rows) == 4
+    assert sum(int(cell) for row in rows[1:] for cell in row[1:]) == 6
+
+
+def test_data_beside_a_preset_file_are_found(two_runs, tmp_path):
+    shutil.copy(two_runs / "runs" / "slow" / "preset.toml", tmp_path / "own.toml")
+    shutil.copy(two_runs / "data" / "ntu60.pkl", tmp_path / "own.pkl")
+    said = run_stgcn(tmp_path, "train", "own.toml", "--dry-run", "--json", "--set", "model.num_classes=60")
+    assert said.code == 0 and json.loads(said.out)["data"] == ["own.pkl"], said.err
+    assert "Only 3 of the 60 classes" in said.err

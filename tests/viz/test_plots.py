@@ -11,7 +11,7 @@ def drawn(tmp_path, name: str) -> bytes:
     """The confusion matrix of one class of this name, as PNG; a warning is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        plots.confusion_matrix(np.array([[3]]), [name], tmp_path / "x.png", "a title")
+        plots.save(plots.confusion_matrix(np.array([[3]]), [name], "a title"), tmp_path / "x.png")
     return (tmp_path / "x.png").read_bytes()
 
 

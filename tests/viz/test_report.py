@@ -57,7 +57,7 @@ def test_the_scores_kept_in_training_are_those_of_an_evaluation(finished):
     kept, evaluated = results.read(finished / "run" / "best.result.npz"), results.read(finished / "r.npz")
     np.testing.assert_allclose(kept.scores, evaluated.scores, rtol=1e-5, atol=1e-6)
     assert (kept.names, kept.metrics, kept.preset) == (evaluated.names, evaluated.metrics, evaluated.preset)
-    assert kept.source == evaluated.source and kept.labels.tolist() == evaluated.labels.tolist()
+    assert kept.source.name == evaluated.source.name and kept.labels.tolist() == evaluated.labels.tolist()
 
 
 def test_the_example_is_the_clip_it_says(run):
