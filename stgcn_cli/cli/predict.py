@@ -1,7 +1,7 @@
 """`stgcn predict`: what a model says of skeletons in any file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
@@ -10,7 +10,10 @@ from stgcn_cli.errors import UsageError
 from stgcn_cli.io.outputs import OutputRule
 
 if TYPE_CHECKING:
+    from stgcn_cli.data.readers.parsing import Options as Reading
     from stgcn_cli.evaluation.results import Predictions
+    from stgcn_cli.evaluation.windows import WindowOptions
+    from stgcn_cli.runs.resolve import EvalOptions
 
 
 def predict(
@@ -22,14 +25,35 @@ def predict(
         ),
     ],
     inputs: Annotated[
-        list[str],
+        list[str] | None,
         Argument(
             help="Skeletons: a .skeleton file, a zip or folder of them, an annotation pickle, .npy or .npz (T V C or "
             "M T V C), OpenPose, MMPose or COCO JSON, CSV, or a pattern in quotes."
         ),
-    ],
+    ] = None,
     topk: Annotated[int, Option("--topk", "-k", help="Classes shown for each clip.", min=1)] = 3,
-    out: Annotated[Path | None, Option(help="Write the predictions instead: .json or .csv.")] = None,
+    out: Annotated[
+        Path | None, Option(help="Write the predictions instead: .json or .csv; with --window also .srt.")
+    ] = None,
+    features: Annotated[
+        Path | None,
+        Option(help="Also write what the head sees of each clip: .npz of features (N, 256), logits, names."),
+    ] = None,
+    window: Annotated[
+        int | None, Option(help="Say what happens when: the class of each window of so many frames.", min=2)
+    ] = None,
+    stride: Annotated[
+        int | None, Option(help="Frames from one window to the next.", min=1, show_default="a quarter of --window")
+    ] = None,
+    smooth: Annotated[int, Option(help="Average over so many windows, an odd number.", min=1)] = 1,
+    min_score: Annotated[float, Option(help="Frames with a lower probability get no class.", min=0, max=1)] = 0.0,
+    fps: Annotated[float, Option(help="Frames per second, for the times of --window.", min=0.1, max=1000)] = 30.0,
+    stream: Annotated[
+        bool, Option("--stream", help="Read a frame a line (JSON) from stdin and answer in JSON lines.")
+    ] = False,
+    every: Annotated[
+        int, Option(help="With --stream: answer every N frames, too.", min=0, show_default="changes only")
+    ] = 0,
     preset: Annotated[
         str | None,
         Option(
@@ -67,29 +91,126 @@ def predict(
     from stgcn_cli.data.readers.inputs import expand
     from stgcn_cli.runs.resolve import EvalOptions, require
 
+    _check_exclusive(inputs, stream, window, features, stride, every)
     read_as = options.reading(axes=axes, score_last=score_last, image_size=image_size, layout=layout)
-    files = expand(inputs)  # missing files are refused before torch is imported
+    files = expand(inputs or [])  # missing files are refused before torch is imported
     require(checkpoint)
     from stgcn_cli.evaluation import results
 
+    rule = OutputRule(
+        inputs=[Path(checkpoint), *map(Path, [preset] if preset else []), *files], command="predict", force=force
+    )
     if out:
-        results.check_name(out)  # before the work
+        results.check_name(out, (".json", ".csv", ".srt") if window else (".json", ".csv"))  # before the work
         console.set_results_aside(out)
-        out = OutputRule(
-            inputs=[Path(checkpoint), *map(Path, [preset] if preset else []), *files], command="predict", force=force
-        ).place(out)
-    from stgcn_cli.evaluation.predict import predict
-
+        out = rule.place(out)
+    if features:
+        results.check_features_name(features)
+        features = OutputRule(inputs=rule.inputs, force=force).place(features)
     wishes = EvalOptions(
         checkpoint=checkpoint, preset=preset, settings=tuple(settings or ()), batch_size=batch_size, device=device,
         precision=precision, base_url=base_url,
     )  # fmt: skip
-    said = predict(inputs, wishes, console.reporter(), read_as)
+    windowed = (window, stride, smooth, min_score, fps)
+    if stream:
+        _stream(wishes, windowed, every, read_as)
+        return
+    if window:
+        _windows(inputs or [], wishes, windowed, read_as, (out, as_json, as_csv))
+        return
+    from stgcn_cli.evaluation.predict import predict
+
+    said = predict(inputs or [], wishes, console.reporter(), read_as, with_features=features is not None)
     for line in said.axes:
         console.note(f"Read as: {line}")
     for warning in said.warnings:
         console.warn(warning)
+    if features:
+        results.write_features(said, features)
+        console.note(f"Wrote {features}: {len(said.facts):,} x {said.features.shape[1]} features")  # type: ignore[union-attr]
     _render(said, topk, out, as_json, as_csv)
+
+
+def _check_exclusive(
+    inputs: list[str] | None, stream: bool, window: int | None, features: Path | None, stride: int | None, every: int
+) -> None:
+    if stream and inputs:
+        raise UsageError(
+            "--stream reads stdin; it takes no INPUT.", "For example: camera.py | stgcn predict MODEL --stream"
+        )
+    if not stream and not inputs:
+        raise UsageError("Missing input.", "For example: stgcn predict best.pth clip.npy, or --stream for stdin.")
+    if features and (stream or window):
+        raise UsageError("--features is for whole clips, not for --window and --stream.")
+    if stride and not (stream or window):
+        raise UsageError("--stride needs --window.", "For example: --window 64 --stride 16")
+    if every and not stream:
+        raise UsageError("--every needs --stream.")
+
+
+_Windowed = tuple[int | None, int | None, int, float, float]  # --window, --stride, --smooth, --min-score, --fps
+
+
+def _window_options(given: _Windowed, clip_len: int | None = None) -> "WindowOptions":
+    from stgcn_cli.evaluation.windows import WindowOptions
+
+    window, stride, smooth, min_score, fps = given
+    window = window or clip_len or 64
+    return WindowOptions(
+        window=window, stride=stride or max(1, window // 4), smooth=smooth, min_score=min_score, fps=fps
+    )
+
+
+def _windows(
+    inputs: list[str], wishes: "EvalOptions", given: _Windowed, read_as: "Reading", to: tuple[Path | None, bool, bool]
+) -> None:
+    from stgcn_cli.evaluation import windows
+    from stgcn_cli.io.files import atomic_write
+
+    found = windows.predict_windows(inputs, wishes, _window_options(given), console.reporter(), read_as)
+    out, as_json, as_csv = to
+    if out:
+        with atomic_write(out, "w") as stream:
+            stream.write(windows.WRITERS[out.suffix](found))
+        console.note(f"Wrote {out}: {len(windows.rows(found)):,} segments")
+    elif as_json:
+        console.print_json(windows.as_dict(found))
+    elif as_csv:
+        console.say(windows.as_csv(found).rstrip("\n"))
+    else:
+        rows = [
+            [row["clip"], row["person"], f"{row['start']}-{row['end']}", f"{row['start_s']:.2f}-{row['end_s']:.2f} s",
+             row["name"], f"{100 * float(str(row['score'])):.1f} %"]
+            for row in windows.rows(found)
+        ]  # fmt: skip
+        console.table("What happens when", ["clip", "person", "frames", "time", "class", "probability"], rows)
+
+
+def _stream(wishes: "EvalOptions", given: _Windowed, every: int, read_as: "Reading") -> None:
+    import json
+    import sys
+
+    from stgcn_cli.evaluation import live
+    from stgcn_cli.evaluation.predict import load
+
+    reporter = console.reporter()
+    predictor = load(wishes.checkpoint, wishes.device, reporter, wishes, read_as.image_size)
+    windows = _window_options(given, predictor.preset.data.clip_len)
+    state = live.Live(predictor, live.LiveOptions(windows=windows, every=every, image_size=read_as.image_size))
+    console.note(f"Reading frames from stdin: windows of {windows.window} frames, every {windows.stride}.")
+    lines = (line.decode("utf-8", "replace") for line in iter(lambda: sys.stdin.buffer.readline(live.LONGEST + 1), b""))
+
+    def write(answer: dict[str, Any]) -> None:
+        sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+    try:
+        for answer in live.stream(state, lines, reporter):
+            write(answer)
+    except KeyboardInterrupt:
+        for answer in state.end():
+            write(answer)
+        raise
 
 
 def _render(said: "Predictions", topk: int, out: Path | None, as_json: bool, as_csv: bool) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from stgcn_cli.data.readers.parsing import MAX_VALUES, Options, frame_span
 
-_ABSENT = 30  # frames a person may be gone and still be the same
+ABSENT = 30  # frames a person may be gone and still be the same
 _REACH = 1.0  # body sizes a centre may move between two frames
 
 
@@ -59,7 +59,7 @@ class Track:
     def add(self, frame: int, seen: Detection) -> None:
         """Take in what was seen in a frame; of two in one frame, the first counts."""
         self.seen.setdefault(frame, seen)
-        self.centre, size = _where(seen)
+        self.centre, size = place_of(seen)
         self.size, self.last = max(self.size, size), frame
 
 
@@ -122,8 +122,8 @@ def follow(frames: Sequence[Sequence[Detection]]) -> list[Track]:
                     tracks.append(by_id.setdefault(seen.track, Track()))
                 by_id[seen.track].add(number, seen)
         known = set(map(id, by_id.values()))
-        open_tracks = [t for t in tracks if id(t) not in known and number - t.last <= _ABSENT]
-        for seen, track in zip(loose, _nearest(loose, open_tracks), strict=True):
+        open_tracks = [t for t in tracks if id(t) not in known and number - t.last <= ABSENT]
+        for seen, track in zip(loose, nearest_tracks(loose, open_tracks), strict=True):
             if track is None:
                 tracks.append(track := Track())
             track.add(number, seen)
@@ -137,10 +137,10 @@ def _ids_differ(frames: Sequence[Sequence[Detection]]) -> bool:
     return 2 * same < max(1, len(crowded))
 
 
-def _nearest(loose: Sequence[Detection], tracks: Sequence[Track]) -> list[Track | None]:
+def nearest_tracks(loose: Sequence[Detection], tracks: Sequence[Track]) -> list[Track | None]:
     """For each person seen the track it goes on with, each track once, the nearest pairs first."""
     chosen: list[Track | None] = [None] * len(loose)
-    centres = [_where(seen)[0] for seen in loose]
+    centres = [place_of(seen)[0] for seen in loose]
     pairs = [
         (float(np.linalg.norm(centre - track.centre)), a, b)
         for a, centre in enumerate(centres)
@@ -154,7 +154,7 @@ def _nearest(loose: Sequence[Detection], tracks: Sequence[Track]) -> list[Track 
     return chosen
 
 
-def _where(seen: Detection) -> tuple[np.ndarray, float]:
+def place_of(seen: Detection) -> tuple[np.ndarray, float]:
     """The middle of the joints that were found, of which there is one, and the diagonal of the box around them."""
     found = seen.joints[np.isfinite(seen.joints).all(axis=1) & (seen.joints != 0).any(axis=1)].astype(np.float64)
     return found.mean(axis=0), float(np.linalg.norm(found.max(axis=0) - found.min(axis=0)))
