@@ -47,6 +47,13 @@ def view(
     block: Annotated[int | None, Option(help="Only of this block, from 0. Default: the mean of all.", min=0)] = None,
     frames: Annotated[int | None, Option(help="Frames drawn in a .gif (120) or .png (12).", min=1)] = None,
     fps: Annotated[float, Option(help="Frames per second of the clip.", min=0.1, max=1000)] = 30.0,
+    window: Annotated[
+        int | None,
+        Option(help="With --checkpoint: what happens when, under the player, by windows of so many frames.", min=2),
+    ] = None,
+    stride: Annotated[
+        int | None, Option(help="Frames from one window to the next.", min=1, show_default="a quarter of --window")
+    ] = None,
     device: Annotated[str, Option(help="auto, cpu or cuda.", autocompletion=options.devices)] = "auto",
     open_it: Annotated[bool, Option("--open", help="Show it in the browser.")] = False,
     force: options.Force = False,
@@ -63,7 +70,7 @@ def view(
     path = view(
         ViewOptions(
             source=source, clip=clip, out=out, checkpoint=checkpoint, layout=layout, edge_importance=edge_importance,
-            block=block, frames=frames, rate=fps, device=device, force=force,
+            block=block, frames=frames, rate=fps, device=device, window=window, stride=stride, force=force,
             read_as=options.reading(axes=axes, score_last=score_last, image_size=image_size, layout=layout),
         ),
         console.reporter(),

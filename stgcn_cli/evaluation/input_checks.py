@@ -15,6 +15,7 @@ from stgcn_cli.data.statistics import spreads
 from stgcn_cli.data.store import Store
 from stgcn_cli.evaluation import adapt
 
+_LONG = 3  # times the longest training clip: a recording rather than a clip
 _FAR = 3  # times larger or smaller than what was trained on
 _BEYOND = 1.1  # of an image: joints a little outside are common
 _UNITS = ((1000, "millimetres", "metres"), (100, "centimetres", "metres"), (0.001, "metres", "millimetres"))
@@ -90,9 +91,21 @@ def _nobody(facts: Sequence[Facts], asked: _Asked) -> str:
 def _cut(facts: Sequence[Facts], asked: _Asked) -> str:
     length = asked.preset.data.clip_len
     long = [each for each in facts if length and each.frames > length]
-    if asked.preset.data.sampling == "uniform":
+    if not long or asked.preset.data.sampling == "uniform":
         return ""
-    return f"{_clips(long, 'is', 'are')} longer than {length} frames: only the first {length} are seen." if long else ""
+    return (
+        f"{_clips(long, 'is', 'are')} longer than {length} frames: only the first {length} are seen.{_advice(long, asked)}"
+    )
+
+
+def _advice(long: Sequence[Facts], asked: _Asked) -> str:
+    """What to type for recordings much longer than the clips of the training."""
+    known, length = asked.trained_on.get("frames"), asked.preset.data.clip_len
+    most = known[-1] if known else length
+    if not most or max(each.frames for each in long) <= _LONG * most:
+        return ""
+    window = min(int(known[len(known) // 2]) if known else most, length or most)
+    return f" What happens when in a recording: --window {window} --stride {max(1, window // 4)}"
 
 
 def _lengths(facts: Sequence[Facts], asked: _Asked) -> str:
@@ -105,7 +118,7 @@ def _lengths(facts: Sequence[Facts], asked: _Asked) -> str:
         return ""
     found = _range([each.frames for each in odd])
     trained = f"the model was trained on clips of {_range([known[0], known[-1]])}"
-    return f"{_clips(odd, 'has', 'have')} {found} frames; {trained}."
+    return f"{_clips(odd, 'has', 'have')} {found} frames; {trained}.{_advice(odd, asked)}"
 
 
 def _spread(facts: Sequence[Facts], asked: _Asked) -> str:

@@ -20,8 +20,9 @@ from stgcn_cli.data.readers.persons import PERSONS, Person, persons_in
 from stgcn_cli.data.readers.tracking import ABSENT, Detection, Track, nearest_tracks
 from stgcn_cli.data.records import Clip
 from stgcn_cli.errors import DataError
+from stgcn_cli.evaluation import metrics
 from stgcn_cli.evaluation.predict import Predictor
-from stgcn_cli.evaluation.windows import Segment, Timeline, WindowOptions, probabilities, window_starts
+from stgcn_cli.evaluation.windows import Segment, Timeline, WindowOptions, window_starts
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.io.text import printable
 
@@ -140,7 +141,7 @@ class Live:
         if not there:
             return
         clips = [self._clip(body, frames) for body in there.values()]
-        shares = probabilities(self.predictor.scores(clips))
+        shares = metrics.probabilities(self.predictor.scores(clips))
         for (key, body), share in zip(there.items(), shares, strict=True):
             present = np.array([each is not None for each in list(body.frames)[-frames:]])
             final = body.timeline.add(start, share, present)

@@ -171,8 +171,7 @@ class Predictions:
 
 def top(scores: np.ndarray, k: int) -> list[list[tuple[int, float]]]:
     """Of logits (N, classes): the k likeliest classes of each clip with their probabilities (softmax), likeliest first."""
-    exp = np.exp(scores.astype(np.float64) - scores.max(axis=1, keepdims=True))
-    probabilities = exp / exp.sum(axis=1, keepdims=True)
+    probabilities = metrics.probabilities(scores)
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
     return [[(int(index), float(row[index])) for index in best] for row, best in zip(probabilities, order, strict=True)]
 

@@ -16,6 +16,7 @@ from stgcn_cli.data.readers.inputs import expand, read_inputs
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.data.records import Clip
 from stgcn_cli.errors import DataError, UsageError
+from stgcn_cli.evaluation import metrics
 from stgcn_cli.evaluation.predict import Predictor, load
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.runs.resolve import EvalOptions
@@ -182,12 +183,6 @@ def windows_of(clip: Clip, number: int, options: WindowOptions) -> Iterator[Wind
         yield Window((number, person), start, clip.changed(**parts), present)
 
 
-def probabilities(logits: np.ndarray) -> np.ndarray:
-    """Softmax (N, C) in float64."""
-    exp = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return exp / exp.sum(axis=1, keepdims=True)
-
-
 def predict_windows(
     words: Sequence[str],
     wishes: EvalOptions,
@@ -215,7 +210,7 @@ def timelines(predictor: Predictor, clips: Iterable[Clip], options: WindowOption
 
     source = windows()
     while some := list(itertools.islice(source, _AT_A_TIME)):
-        shares = probabilities(predictor.scores([each.clip for each in some]))
+        shares = metrics.probabilities(predictor.scores([each.clip for each in some]))
         for window, share in zip(some, shares, strict=True):
             line = lines.setdefault(window.key, Timeline(options))
             segments.setdefault(window.key, []).extend(line.add(window.start, share, window.present))

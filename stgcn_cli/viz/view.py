@@ -22,7 +22,7 @@ from stgcn_cli.io.text import printable
 from stgcn_cli.runs import resolve
 from stgcn_cli.viz import animation, select
 from stgcn_cli.viz import layout as layouts
-from stgcn_cli.viz.html.clip import ClipPrediction, clip_page, layout_page
+from stgcn_cli.viz.html.clip import ClipPrediction, Strip, clip_page, layout_page
 from stgcn_cli.viz.html.page import write_page
 from stgcn_cli.viz.skeleton import Motion, motion_of
 
@@ -51,6 +51,8 @@ class ViewOptions:
     rate: float = 30.0
     read_as: Options = field(default_factory=Options)
     device: str = "auto"
+    window: int | None = None  # frames: show what happens when, by windows of the checkpoint
+    stride: int | None = None
     force: bool = False  # write over files that `view` did not make
 
     def place(self, default: str) -> Path:
@@ -67,6 +69,10 @@ class ViewOptions:
             raise UsageError("--edge-importance is drawn over a layout, not over a clip.", "Leave INPUT out.")
         if self.source is None and (self.clip or self.checkpoint):
             raise UsageError("--clip and --checkpoint need an INPUT.", "Type: stgcn view FILE --checkpoint CHECKPOINT")
+        if self.window and not self.checkpoint:
+            raise UsageError("--window needs --checkpoint: a model that says what happens when.")
+        if self.stride and not self.window:
+            raise UsageError("--stride needs --window.")
         if self.out:
             self.place("")
         if self.block is not None and self.edge_importance is None:
@@ -117,7 +123,7 @@ def view(options: ViewOptions, reporter: Reporter) -> Path:
     path = options.place(f"{file_name(clip.name)}.html")
     suffix = suffix_of(path, CLIP_FORMATS)
     if suffix == ".html":
-        write_page(path, clip_page(motion, _about(clip, classes), prediction))
+        write_page(path, clip_page(motion, _about(clip, classes), prediction, _strips(predictor, clip, options)))
         return path
     best = prediction.likeliest[:_CAPTIONED] if prediction else ()
     caption = ", ".join(f"{name} {100 * share:.0f} %" for name, share in best)
@@ -136,6 +142,23 @@ def _predict(predictor: "Predictor", name: str, clip: Clip, reporter: Reporter) 
     for warning in warnings:
         reporter.warn(warning)
     return ClipPrediction(f"{name} ({predictor.preset.name})", likeliest, warnings)
+
+
+def _strips(predictor: "Predictor | None", clip: Clip, options: ViewOptions) -> list[Strip]:
+    """What each person does when, where --window asks for it."""
+    if predictor is None or options.window is None:
+        return []
+    from stgcn_cli.evaluation.windows import WindowOptions, timelines
+
+    stride = options.stride or max(1, options.window // 4)
+    found = timelines(predictor, [clip], WindowOptions(window=options.window, stride=stride, fps=options.rate))
+    return [
+        Strip(
+            f"person {track.person}", track.frames,
+            [(s.start, s.end, s.label, found.classes[s.label], s.score) for s in track.segments],
+        )
+        for track in found.tracks
+    ]  # fmt: skip
 
 
 def _motion(clip: Clip, layout: Layout | None, rate: float) -> Motion:

@@ -237,3 +237,23 @@ def test_features_are_written(tmp_path, stgcn):
     weight, bias = head.weight.detach().numpy()[:, :, 0, 0], head.bias.detach().numpy()
     np.testing.assert_allclose(found["features"] @ weight.T + bias, found["logits"], atol=1e-5)
     assert stgcn("predict", "best.pth", "own.pkl", "--features", "out.csv").code == 2
+
+
+def test_the_page_shows_what_happens_when(tmp_path, stgcn):
+    checkpoints.made(tmp_path / "best.pth")
+    np.save(tmp_path / "long.npy", recording())
+    done = stgcn("view", "long.npy", "-c", "best.pth", "--window", "16", "--out", "a.html", "--device", "cpu")
+    assert done.code == 0, done.err
+    page = (tmp_path / "a.html").read_text()
+    found = json.loads(stgcn("predict", "best.pth", "long.npy", "--window", "16", "--json", "--device", "cpu").out)
+    assert page.count('<rect x="') == len(found["segments"]) and page.count('class="strip"') == 2
+    assert stgcn("view", "long.npy", "--window", "16").code == 2
+
+
+def test_a_recording_suggests_windows(tmp_path):
+    data = checkpoints.write(tmp_path / "ntu60_train.pkl", make_records(6))
+    path = checkpoints.made(tmp_path / "best.pth", settings=checkpoints.WHOLE, trained_on=data)
+    np.save(tmp_path / "long.npy", recording(200))
+    assert any("--window" in each for each in checkpoints.predicted(path, tmp_path / "long.npy").warnings)
+    np.save(tmp_path / "short.npy", recording()[:, :20])
+    assert not any("--window" in each for each in checkpoints.predicted(path, tmp_path / "short.npy").warnings)

@@ -29,6 +29,24 @@ class ClipPrediction:
     warnings: Sequence[str] = ()
 
 
+@dataclass(frozen=True)
+class Strip:
+    """The timeline of one person: start, end (frames), class index, class name and probability of each segment."""
+
+    name: str
+    frames: int
+    segments: Sequence[tuple[int, int, int, str, float]]
+
+    def bars(self) -> list[tuple[float, float, str, str]]:
+        """x and width in thousandths, colour and text of each segment."""
+        scale = 1000 / max(1, self.frames)
+        return [
+            (round(scale * start, 2), round(scale * (end - start), 2), f"hsl({137 * label % 360} 55% 55%)",
+             f"{name}, frames {start} to {end - 1}, {100 * score:.0f} %")
+            for start, end, label, name, score in self.segments
+        ]  # fmt: skip
+
+
 def as_clip(motion: Motion, most: int) -> dict[str, Any]:
     """What the player needs to play the motion, at most `most` frames of it. Colours are by person and side."""
     shown = thinned(motion, most)
@@ -60,14 +78,29 @@ def _packed(points: np.ndarray) -> str:
     return base64.b64encode(whole.transpose(1, 0, 2, 3).tobytes()).decode()
 
 
-def clip_page(motion: Motion, about: Sequence[tuple[str, object]], prediction: ClipPrediction | None = None) -> str:
-    """The page of one clip. `about` are names and values to list."""
+def clip_page(
+    motion: Motion,
+    about: Sequence[tuple[str, object]],
+    prediction: ClipPrediction | None = None,
+    strips: Sequence[Strip] = (),
+) -> str:
+    """The page of one clip. `about` are names and values to list; `strips` stand under the player."""
     rows = [[Cell(name), Cell.of_share(share)] for name, share in prediction.likeliest] if prediction else []
     values = {
         "about": [*about, *_facts(motion)],
         "prediction": prediction,
         "likeliest": Table([Column("Likeliest class"), Column("Probability", True)], rows),
         "turns": motion.points.shape[-1] == 3,
+        "strips": strips,
+        "segments": Table(
+            [Column("Person"), Column("Frames"), Column("Class"), Column("Probability", True)],
+            [
+                [Cell(strip.name), Cell(f"{start} to {end - 1}", start), Cell(name), Cell.of_share(score)]
+                for strip in strips
+                for start, end, _, name, score in strip.segments
+            ],
+            sortable=True,
+        ),
         "colours": colour_legend(len(motion.points)),
     }
     data = {"clips": {"clip": as_clip(motion, PAGE_FRAMES)}, "matrices": {}}
