@@ -32,6 +32,9 @@ def bench(
     precision: Annotated[
         str, Option(help="auto, float32, tf32, bf16 or float64.", autocompletion=options.precisions)
     ] = "auto",
+    export: Annotated[
+        bool, Option("--export", help="Measure torch, torch in bf16, ONNX and int8 side by side instead, on the CPU.")
+    ] = False,
     as_json: Annotated[bool, Option("--json", help="Print JSON; times in seconds.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
 ) -> None:
@@ -40,6 +43,11 @@ def bench(
     Example: stgcn bench --preset ntu60-xsub-3d
     """
     console.set_quiet(quiet)
+    if export:
+        if data or device == "cuda" or precision != "auto":
+            raise UsageError("--export measures random clips on the CPU, in precisions of its own.")
+        _bench_export(preset, settings or [], batch_size, rounds, as_json)
+        return
     from stgcn_cli.diagnostics.bench import measure
 
     options = _options(preset, tuple(data or ()), settings or [], batch_size, rounds, device, precision)
@@ -48,6 +56,31 @@ def bench(
         console.print_json(measured)
     else:
         _render(measured)
+
+
+def _bench_export(name: str, settings: list[str], batch: int | None, rounds: int, as_json: bool) -> None:
+    import torch
+
+    from stgcn_cli.config import presets
+    from stgcn_cli.diagnostics.bench import ON_CPU
+    from stgcn_cli.diagnostics.bench_export import WINDOW, measure
+
+    preset = presets.load(name, settings)
+    frames = preset.data.clip_len or WINDOW
+    found = [row.as_dict() for row in measure(preset, frames, batch or ON_CPU, rounds, console.reporter())]
+    if as_json:
+        console.print_json({"preset": preset.name, "frames": frames, "threads": torch.get_num_threads(), "rows": found})
+        return
+    console.table(
+        f"{preset.name}: windows of {frames} frames on {torch.get_num_threads()} threads, batches of {batch or ON_CPU}, "
+        f"{rounds} rounds",
+        ["", "clips/s", "one window", "95th percentile", "file"],
+        [
+            [row["name"], f"{row['clips_per_s']:.3g}", f"{_ms(row['latency']['p50'])} ms", f"{_ms(row['latency']['p95'])} ms",
+             size(row["size"])]
+            for row in found
+        ],
+    )  # fmt: skip
 
 
 def _options(
