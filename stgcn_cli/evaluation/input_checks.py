@@ -93,9 +93,7 @@ def _cut(facts: Sequence[Facts], asked: _Asked) -> str:
     long = [each for each in facts if length and each.frames > length]
     if not long or asked.preset.data.sampling == "uniform":
         return ""
-    return (
-        f"{_clips(long, 'is', 'are')} longer than {length} frames: only the first {length} are seen.{_advice(long, asked)}"
-    )
+    return f"{_clips(long, 'is', 'are')} longer than {length} frames: only the first {length} are seen.{_advice(long, asked)}"
 
 
 def _advice(long: Sequence[Facts], asked: _Asked) -> str:

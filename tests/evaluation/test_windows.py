@@ -169,7 +169,7 @@ def test_impossible_windows_are_refused():
 def test_the_command_writes_tables_and_subtitles(tmp_path, stgcn):
     checkpoints.made(tmp_path / "best.pth")
     np.save(tmp_path / "long.npy", recording())
-    words = ("predict", "best.pth", "long.npy", "--window", "16", "--stride", "8", "--device", "cpu")
+    words = ("predict", "best.pth", "long.npy", "--window", "16", "--stride", "8", "--device", "cpu", "--axes", "MTVC")
     found = json.loads(stgcn(*words, "--json").out)
     assert {"clip", "person", "start", "end", "name", "score"} <= found["segments"][0].keys()
     for suffix, begin in ((".srt", "1\n00:00:00,"), (".csv", "clip,person,start,end"), (".json", "{")):
@@ -242,10 +242,14 @@ def test_features_are_written(tmp_path, stgcn):
 def test_the_page_shows_what_happens_when(tmp_path, stgcn):
     checkpoints.made(tmp_path / "best.pth")
     np.save(tmp_path / "long.npy", recording())
-    done = stgcn("view", "long.npy", "-c", "best.pth", "--window", "16", "--out", "a.html", "--device", "cpu")
+    done = stgcn(
+        "view", "long.npy", "-c", "best.pth", "--window", "16", "--axes", "MTVC", "--out", "a.html", "--device", "cpu"
+    )
     assert done.code == 0, done.err
     page = (tmp_path / "a.html").read_text()
-    found = json.loads(stgcn("predict", "best.pth", "long.npy", "--window", "16", "--json", "--device", "cpu").out)
+    found = json.loads(
+        stgcn("predict", "best.pth", "long.npy", "--window", "16", "--axes", "MTVC", "--json", "--device", "cpu").out
+    )
     assert page.count('<rect x="') == len(found["segments"]) and page.count('class="strip"') == 2
     assert stgcn("view", "long.npy", "--window", "16").code == 2
 
@@ -253,7 +257,7 @@ def test_the_page_shows_what_happens_when(tmp_path, stgcn):
 def test_a_recording_suggests_windows(tmp_path):
     data = checkpoints.write(tmp_path / "ntu60_train.pkl", make_records(6))
     path = checkpoints.made(tmp_path / "best.pth", settings=checkpoints.WHOLE, trained_on=data)
-    np.save(tmp_path / "long.npy", recording(200))
+    np.save(tmp_path / "long.npy", recording(200)[1])
     assert any("--window" in each for each in checkpoints.predicted(path, tmp_path / "long.npy").warnings)
-    np.save(tmp_path / "short.npy", recording()[:, :20])
+    np.save(tmp_path / "short.npy", recording()[1, :20])
     assert not any("--window" in each for each in checkpoints.predicted(path, tmp_path / "short.npy").warnings)
