@@ -194,7 +194,7 @@ def _stream(wishes: "EvalOptions", given: _Windowed, every: int, read_as: "Readi
     from stgcn_cli.evaluation.predict import load
 
     reporter = console.reporter()
-    predictor = load(wishes.checkpoint, wishes.device, reporter, wishes, read_as.image_size)
+    predictor = load(wishes.checkpoint, wishes.device, reporter, wishes)
     windows = _window_options(given, predictor.preset.data.clip_len)
     state = live.Live(predictor, live.LiveOptions(windows=windows, every=every, image_size=read_as.image_size))
     console.note(f"Reading frames from stdin: windows of {windows.window} frames, every {windows.stride}.")
