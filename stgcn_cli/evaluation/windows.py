@@ -193,6 +193,7 @@ def predict_windows(
     """The timelines of every person in the inputs. Raises StgcnError as `predict` does."""
     expand(words)
     reading = reading or Options()
+    wishes = dataclasses.replace(wishes, image_size=reading.image_size)
     predictor = load(wishes.checkpoint, wishes.device, reporter, wishes)
     return timelines(predictor, read_inputs(words, reporter, predictor.reading(reading)), options)
 
