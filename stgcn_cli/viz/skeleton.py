@@ -19,6 +19,7 @@ from stgcn_cli.data.splits import Split
 Array = np.ndarray
 RATE = 30.0  # frames a second, of Kinect and of most cameras
 _UPPER, _LOWER = ("head", "nose", "neck", "eye"), ("hip", "pelvis", "base of spine", "knee", "ankle", "foot", "heel")
+_UPRIGHT = 0.5  # of the way from feet to head has to be upwards for a clip to tell what is up
 _PERSONS = (  # colours on a light and on a dark ground: left, right, middle; a third person has those of the first
     ("#d9622b", "#2a78c0", "#7a7f87"),
     ("#b0489b", "#1d9484", "#a59a80"),
@@ -109,17 +110,24 @@ def _unseen(points: Array, score: Array | None) -> Array:
 
 
 def _up(points: Array, layout: Layout | None) -> tuple[int, int]:
-    """The axis from hips and feet to the head, 1 (y) or 2 (z), and its sign; y where joint names do not tell."""
+    """The axis from hips and feet to the head, 1 (y) or 2 (z), and its sign; as the layout says where joints do not tell.
+
+    They do not where no joint is called head or foot, and where persons mostly lie.
+    """
+    up = layout.up if layout and layout.up[-1:] in ("y", "z") else "y"
+    said = ("xyz".index(up[-1]), -1 if up.startswith("-") else 1)
     names = layout.joints if layout and len(layout.joints) == points.shape[2] else ()
     upper = [i for i, name in enumerate(names) if any(word in name.lower() for word in _UPPER)]
     lower = [i for i, name in enumerate(names) if any(word in name.lower() for word in _LOWER)]
     if not upper or not lower or not points.size:
-        return 1, 1
+        return said
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a frame without a seen joint
         apart = np.nanmean(points[:, :, upper], 2) - np.nanmean(points[:, :, lower], 2)
-        mean = np.nan_to_num(np.nanmean(apart, axis=(0, 1)))
+        mean, length = np.nan_to_num(np.nanmean(apart, axis=(0, 1))), np.nanmean(np.linalg.norm(apart, axis=-1))
     axis = 2 if abs(mean[2]) > abs(mean[1]) else 1
+    if not abs(mean[axis]) > _UPRIGHT * length:
+        return said
     return axis, -1 if mean[axis] < 0 else 1
 
 

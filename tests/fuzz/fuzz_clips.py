@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stgcn_cli.data.readers import unzipped
 from stgcn_cli.data.readers.inputs import read_inputs
 from stgcn_cli.errors import StgcnError
 from tests.factories import foreign
@@ -62,6 +63,7 @@ def _attempt(data: bytes, folder: Path) -> str:
         return refused(error, path)
     finally:
         path.unlink()
+        unzipped.remove()
     for clip in clips:
         keypoint = clip.record["keypoint"]
         assert keypoint.ndim == 4 and keypoint.shape[1] >= 1 and isinstance(clip.record["frame_dir"], str)

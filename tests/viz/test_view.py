@@ -67,6 +67,14 @@ def test_heads_are_up_and_the_left_hand_is_to_the_right_of_who_looks(up):
     assert seen[left, 0] > 0.3 > -0.3 > seen[right, 0]
 
 
+def test_where_joints_do_not_tell_the_layout_says_what_is_up():
+    hand = np.zeros((1, 4, 21, 3), np.float32) + np.linspace(0, 1, 21)[:, None]
+    assert skeleton.motion_of("x", hand, LAYOUTS["hand-21"]).up == "-y"
+    lying = person("y")[..., [1, 0, 2]]
+    assert skeleton.motion_of("x", lying, NTU).up == "y"
+    assert skeleton.motion_of("x", hand[:, :, :3], Layout("own", ("a", "b", "c"), (), 0, up="z")).up == "z"
+
+
 def test_nobody_is_mirrored_and_what_is_nearer_to_the_sensor_is_nearer_to_who_looks():
     for matrix in skeleton._ONTO.values():
         assert np.linalg.det(matrix) == pytest.approx(1)

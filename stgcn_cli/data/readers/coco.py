@@ -57,7 +57,8 @@ def _of_images(value: dict[str, Any], people: Annotations, options: Options, ste
     several = len(videos) > 1
     for video in videos or [frames.Video("", (), tuple(range(len(images))))]:
         chosen = [images[item] for item in video.items]
-        yield _clip(chosen, video.numbers, people, options, strict=True) | _called(video, stem, several) | named
+        clip = _clip(chosen, video.numbers, people, options, strict=True) | _called(video, stem, several) | named
+        yield clip | {"notes": frames.note_on(videos, stem)}
     if not images:
         yield clip_of([], options, _JOINTS)
 
@@ -128,7 +129,7 @@ def _of_results(
             placed = {number: names[item] for number, item in zip(video.numbers, video.items, strict=True)}
             clip = _of_frames([placed.get(number) for number in frame_span(placed)], own, options)
             named = f"{word}_{video.name}".strip("_") if word else video.name
-            yield clip | _called(frames.Video(named, (), ()), stem, several)
+            yield clip | _called(frames.Video(named, (), ()), stem, several) | {"notes": frames.note_on(found, stem)}
 
 
 def _called(video: frames.Video, stem: str, several: bool) -> dict[str, Any]:

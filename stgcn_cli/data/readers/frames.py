@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from stgcn_cli.io.text import one_line
+
 _SUFFIXES = {
     "jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp", "gif", "json", "txt", "mp4", "avi", "mov", "mkv", "mpg", "mpeg",
     "webm", "m4v", "wmv", "flv",
@@ -82,6 +84,16 @@ def video_of(names: Sequence[str], what: str) -> list[Video]:
     for video in found:
         check_near(video.numbers, what)
     return found
+
+
+def note_on(videos: Sequence[Video], stem: str) -> tuple[str, ...]:
+    """A word on how the videos of a file were told apart, where there are several."""
+    named = ", ".join(one_line(video.name) for video in videos[:3]) + (", …" if len(videos) > 3 else "")
+    return (
+        (f"{stem}: {len(videos)} videos by what stands beside the frame number in names: {named}.",)
+        if len(videos) > 1
+        else ()
+    )
 
 
 def check_near(numbers: Sequence[int], what: str) -> None:

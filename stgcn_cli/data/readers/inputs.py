@@ -7,7 +7,7 @@ without suffix: "wave/clip1"; NTU's names stay as they are.
 import glob
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -30,6 +30,7 @@ from stgcn_cli.data.readers import (
     recognise,
 )
 from stgcn_cli.data.readers.parsing import Options
+from stgcn_cli.data.readers.unzipped import unzipped
 from stgcn_cli.data.records import KINECT, Clip, frames_of
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io import foreign
@@ -37,6 +38,8 @@ from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.io.text import nearest, nearest_file, printable
 
 _SUFFIXES = {suffix for format in FORMATS.values() for suffix in format.suffixes} - {".txt"}  # that tell the format
+_FOLDERS_OF_FRAMES = 3  # that are taken for those of one clip, at least
+_UNZIPPED = {suffix for format in FORMATS.values() if format.raw for suffix in format.suffixes} - {".skeleton"}
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def _units_of(path: Path, options: Options, format: str | None) -> list[Unit]:
         if path.is_dir():
             return _in_folder(path, options, format)
         if path.suffix.lower() == ".zip":
-            return _in_zip(path)
+            return _in_zip(path, options, format)
         name = format or recognise(path) or by_suffix(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
@@ -132,7 +135,7 @@ def _in_folder(root: Path, options: Options, format: str | None) -> list[Unit]:
             if path.name.startswith(".") or not path.is_file():
                 continue
             if path.suffix.lower() == ".zip":
-                units += _in_zip(path)
+                units += _in_zip(path, options, format)
             elif (known := _format_of(path, format)) and is_frame(path, known):
                 pictures.setdefault(known, []).append(path)
             elif known:
@@ -143,6 +146,7 @@ def _in_folder(root: Path, options: Options, format: str | None) -> list[Unit]:
             units += _videos(folder, root, known, found, options)
     if not units:
         raise DataError(f"There is nothing in {root} that can be read.", _known())
+    units = _across(units, root, options)
     return sorted(units, key=lambda unit: unit.place)
 
 
@@ -168,17 +172,49 @@ def _videos(folder: Path, root: Path, format: str, files: Sequence[Path], option
     return units
 
 
+def _across(units: list[Unit], root: Path, options: Options) -> list[Unit]:
+    """The units, where each frame has a folder of its own with a file of one name in it: these are one clip."""
+    single = [unit for unit in units if unit.path.is_file() and is_frame(unit.path, unit.format)]
+    alike = {(unit.path.name, unit.format) for unit in single}
+    if len(single) < _FOLDERS_OF_FRAMES or len(single) != len(units) or len(alike) > 1:
+        return units
+    names = [unit.path.relative_to(root).as_posix() for unit in single]
+    try:
+        found = frames.videos_of(names)
+    except ValueError:
+        return units  # each by itself, as it lies
+    if len(found) == len(single) or not all(video.numbered for video in found):
+        return units
+    merged = []
+    for video in found:
+        chosen = [single[item] for item in video.items]
+        name = video.name.removesuffix(f"/{chosen[0].path.stem}") if len(found) > 1 else root.resolve().name
+        read = partial(_frames, chosen[0].format, video.numbers, [unit.path for unit in chosen], options)
+        merged.append(
+            Unit(
+                root, f"{root}/{name}", name, chosen[0].group if len(found) > 1 else "", chosen[0].format, read, options
+            )
+        )
+    return merged
+
+
 def _frames(format: str, numbers: Sequence[int], files: Sequence[Path], options: Options) -> Iterator[dict[str, Any]]:
     read = FORMATS[format].read_frames
     assert read is not None  # such files were taken for frames
     yield read(numbers, files, options)
 
 
-def _in_zip(path: Path) -> list[Unit]:
-    """The `.skeleton` texts in a zip; folders that hold them all do not count."""
+def _in_zip(path: Path, options: Options, format: str | None = None) -> list[Unit]:
+    """The `.skeleton` texts in a zip, else the files of other formats; folders that hold them all do not count."""
     entries = [entry for entry, reason in list_source(path, ".skeleton") if not reason]
     if not entries:
-        raise DataError(f"{path} holds no .skeleton texts.", "Other formats are read from unpacked folders.")
+        root = unzipped(path, _UNZIPPED)
+        if not any(root.iterdir()):
+            raise DataError(f"{path} holds no files of a format that is read here.", _known())
+        return [
+            replace(unit, path=path, place=f"{path}: {unit.path.relative_to(root).as_posix()}")
+            for unit in _in_folder(root, options, format)
+        ]
     members = [PurePosixPath("/", entry.place.removeprefix(f"{path}: ")) for entry in entries]
     common = os.path.commonpath([member.parent for member in members]) if len(members) > 1 else members[0].parent
     units = []

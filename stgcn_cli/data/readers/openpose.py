@@ -40,6 +40,7 @@ def read_frames(numbers: Sequence[int], files: Sequence[Path], options: Options)
                 )
             (hand,) = hands
             clip = clip_of_files(numbers, files, lambda file: _people(load_json(file), hand), options, _JOINTS)
+            clip["notes"] = (f"OpenPose: there are no bodies; the hands in {hand}_2d are read.",)
     return clip if layout is None else clip | {"layout": layout}
 
 

@@ -45,6 +45,9 @@ _SCORES = (
     "conf",
 )
 _IDS = ("track_id", "idx", "tracking_id", "person_id", "trackid", "tid", "id")
+ASSUMED = (
+    "Coordinates are shares of the image, which is taken for 1920 x 1080; --image-size WIDTHxHEIGHT tells another.",
+)
 _JOINTS = 17  # of a clip with nobody in it
 
 
@@ -175,6 +178,9 @@ def clips_of(
     Raises ValueError, DataError where it cannot be told what the values of joints are.
     """
     plan, names = _plan(rows, options), _names(rows)
+    notes: tuple[str, ...] = (f"{stem}: joints hold {plan.words}.",) if plan and "left out" in plan.words else ()
+    if plan and plan.is_shares and not (image or options.image_size):
+        notes += ASSUMED
     names_of_frames = list(dict.fromkeys(str(row.frame) for row in rows if row.frame is not None))
     if not names_of_frames:
         videos = {"": [(index, row) for index, row in enumerate(rows)]}
@@ -183,8 +189,9 @@ def clips_of(
     elif all(isinstance(row.frame, int) for row in rows):
         videos = {"": [(row.frame, row) for row in rows if isinstance(row.frame, int)]}
     else:
-        videos = {}
-        for video in frames.video_of(names_of_frames, what):
+        videos, found = {}, frames.video_of(names_of_frames, what)
+        notes += frames.note_on(found, stem)
+        for video in found:
             place = {names_of_frames[item]: number for item, number in zip(video.items, video.numbers, strict=True)}
             videos[video.name] = [(place[str(row.frame)], row) for row in rows if str(row.frame) in place]
     size = image or options.image_size
@@ -198,7 +205,7 @@ def clips_of(
         clip = clip_of([seen.get(number, []) for number in frame_span(seen)], options, _JOINTS)
         clip |= {"img_shape": size} if size and clip["keypoint"].shape[3] == 2 else {}
         layout = _layout(names)
-        clip |= {"layout": layout} if layout else {}
+        clip |= {"notes": notes} | ({"layout": layout} if layout else {})
         records.append(clip | ({"frame_dir": f"{stem}/{name}"} if len(videos) > 1 else {}))
     return records
 

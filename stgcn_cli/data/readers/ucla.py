@@ -37,7 +37,8 @@ def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
     if isinstance(name, str) and name:
         record["frame_dir"] = name
     if named := _NAME.fullmatch(str(name)):
-        record |= {"label": named[1], "subject": named[2]}
+        note = "NW-UCLA: classes are named by the actions in names, a01, a02, …, not by the label numbers of the files."
+        record |= {"label": named[1], "subject": named[2], "notes": (note,)}
     elif isinstance(label := value.get("label"), int | str) and not isinstance(label, bool):
         record["label"] = label
     yield record

@@ -1,6 +1,7 @@
 """Whatever is named on the command line becomes clips: files, zips, folders, globs."""
 
 import pickle
+import zipfile
 from itertools import islice
 from pathlib import Path
 
@@ -107,3 +108,34 @@ def test_real_clips(shared):
     found = list(islice(read_inputs([str(shared / "data" / "uiprmd_skeletons.zip")]), 100))
     assert {each.record["label"] for each in found} == set(range(10))
     assert all(each.record["keypoint"].any(axis=(0, 2, 3)).all() for each in found)
+
+
+def test_a_zip_of_any_format_is_read_as_its_folder(tmp_path):
+    xy, score = foreign.clip()
+    for group in ("wave", "kick"):
+        foreign.openpose(tmp_path / "clips" / group / "one", xy, score, "x")
+        foreign.mmpose(tmp_path / "clips" / group / "two.json", xy, score)
+    with zipfile.ZipFile(tmp_path / "clips.zip", "w") as archive:
+        for path in sorted((tmp_path / "clips").rglob("*.json")):
+            archive.write(path, path.relative_to(tmp_path))
+        archive.writestr("../out.json", "{}")
+        archive.writestr("__MACOSX/._two.json", "x")
+    found = list(read_inputs([str(tmp_path / "clips.zip")], on_bad=lambda place, error: None))
+    folder = list(read_inputs([str(tmp_path / "clips")]))
+    assert {clip.name for clip in folder} <= {clip.name.removeprefix("clips/") for clip in found}
+    assert all(clip.source == tmp_path / "clips.zip" for clip in found)
+    assert not (tmp_path / "out.json").exists() and not (tmp_path.parent / "out.json").exists()
+    (tmp_path / "bad.zip").write_bytes((tmp_path / "clips.zip").read_bytes()[:200])
+    with pytest.raises(DataError, match=r"bad\.zip"):
+        list(read_inputs([str(tmp_path / "bad.zip")]))
+
+
+def test_a_folder_for_each_frame_is_one_clip(tmp_path):
+    xy, score = foreign.clip()
+    foreign.openpose(tmp_path / "flat", xy, score)
+    for t, path in enumerate(sorted((tmp_path / "flat").iterdir())):
+        (tmp_path / "walk" / f"frame_{t:03d}").mkdir(parents=True)
+        path.rename(tmp_path / "walk" / f"frame_{t:03d}" / "pose.json")
+    (clip,) = read_inputs([str(tmp_path / "walk")])
+    assert clip.name == "walk"
+    np.testing.assert_array_equal(clip.record["keypoint"], xy)
