@@ -61,6 +61,9 @@ def prepare(
         ),
     ] = "single",
     max_bad: Annotated[float, Option(help="Share of bad files or records that is an error.", min=0, max=1)] = 0.5,
+    raw: Annotated[
+        bool, Option("--raw", help="NTU: raw coordinates, for the presets of PYSKL's recipes; <data>/<dataset>-raw.pkl")
+    ] = False,
     download: Annotated[bool, Option("--download", help="Download missing published 2-D annotations.")] = False,
     base_url: Annotated[str | None, Option("--base-url", help="A mirror to download from.")] = None,
     force: options.Force = False,
@@ -74,13 +77,17 @@ def prepare(
     console.set_quiet(quiet)
     console.set_results_aside(out)
     find, make = _functions_of(dataset)
+    if raw and _DATASETS[dataset] != "skeletons":
+        raise UsageError(f"--raw is for ntu60 and ntu120, not for {dataset}.")
+    target = f"{dataset}-raw" if raw else dataset
     from stgcn_cli.data.prepare.options import PrepareOptions
 
     summary = make(
         PrepareOptions(
             dataset=dataset,
             sources=source or (_download(dataset, data, base_url) if download or base_url else find(dataset, data)),
-            out=out or data / (f"{dataset}.pkl" if format == "single" else dataset),
+            out=out or data / (f"{target}.pkl" if format == "single" else target),
+            raw=raw,
             format=format,
             splits=None if splits is None else [name.strip() for name in splits.split(",") if name.strip()],
             workers=workers or _cores(),

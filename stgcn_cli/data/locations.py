@@ -11,7 +11,7 @@ from stgcn_cli.data.ntu.names import benchmark_folder
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io.text import nearest_file
 
-_PREPARED = ("ntu60", "ntu120", "ntu60-2d", "ntu120-2d", "babel60", "babel120")
+_PREPARED = ("ntu60", "ntu120", "ntu60-2d", "ntu120-2d", "babel60", "babel120", "ntu60-raw", "ntu120-raw")
 
 
 def data_folder() -> Path:
@@ -54,7 +54,7 @@ def _in_folder(folder: Path, dataset: str, splits: Sequence[str]) -> list[Path]:
 def _hint(dataset: str, given: Sequence[Path]) -> str:
     if dataset != "demo" and dataset not in _PREPARED:
         return f"Give the file, or its folder: --data {dataset}.pkl"
-    command = "stgcn demo" if dataset == "demo" else f"stgcn prepare {dataset}"
+    command = "stgcn demo" if dataset == "demo" else f"stgcn prepare {dataset.replace('-raw', ' --raw')}"
     source = " (the release is at https://babel.is.tue.mpg.de)" if dataset.startswith("babel") else ""
     other = "" if given else "\nOr give the file, or its folder, with --data (or set STGCN_DATA)."
     return f"Create it: {command}{source}{other}"

@@ -13,6 +13,7 @@ from stgcn_cli.errors import DataError
 from stgcn_cli.io.text import one_line
 
 _SHOWN = 3  # clips named in a warning
+_MID_SPINE, _AT_ORIGIN = 1, 0.5  # a joint; metres from the camera beyond which it was not moved
 _SAMPLED, _FRAMES = 200, 20  # clips, and frames of each, that are looked at
 
 
@@ -21,6 +22,7 @@ def check(preset: Preset, split: Split, *, training: bool) -> list[str]:
     _check_skeleton(preset, split, training)
     _check_labels(preset, split, training)
     _check_lengths(preset, split, training)
+    _check_raw(preset, split)
     return _warnings(preset, split)
 
 
@@ -34,6 +36,35 @@ def _check_skeleton(preset: Preset, split: Split, training: bool) -> None:
         f"{split.store.source} has {found}; the preset {preset.name} expects {wants}.{_mix_up(preset, split)}",
         _better_preset(preset, split, training),
     )
+
+
+def _check_raw(preset: Preset, split: Split) -> None:
+    """Raise DataError for raw Kinect clips where pre-normalised ones are expected, and the other way round."""
+    data, store = preset.data, split.store
+    expects_raw = data.normalize == "body" and data.layout == "ntu"
+    if data.layout != "ntu" or not (expects_raw or data.pre_normalize == "ntu"):
+        return
+    chosen = split.indices[:: max(1, len(split.indices) // _SAMPLED)]
+    first = store.frames[[row for row in store.starts[chosen, 0] if row]]
+    first = np.abs(first[first.any((1, 2)), _MID_SPINE].astype(np.float32)).max(-1)
+    if not len(first):
+        return
+    is_raw, name = bool(np.median(first) > _AT_ORIGIN), data.dataset.removesuffix("-raw")
+    known = name in ("ntu60", "ntu120")
+    if expects_raw and not is_raw:
+        make = f"Make raw ones: stgcn prepare {name} --raw" if known else "Use --set data.normalize=none"
+        raise DataError(
+            f"{store.source} holds pre-normalised clips (the middle of the spine is at the origin); the preset {preset.name} "
+            "expects raw coordinates.",
+            make,
+        )
+    if is_raw and not expects_raw:
+        make = f"Make pre-normalised ones: stgcn prepare {name}" if known else "Use --set data.pre_normalize=none"
+        raise DataError(
+            f"{store.source} holds raw coordinates (the middle of the spine is {np.median(first):.1f} m away); the preset "
+            f"{preset.name} expects pre-normalised clips.",
+            f"{make}\nOr give it a preset for raw clips: --preset ntu60-xsub-3d-uniform",
+        )
 
 
 def _words(joints: int, values: int, has_score: bool) -> str:

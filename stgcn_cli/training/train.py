@@ -26,6 +26,7 @@ from stgcn_cli.runtime.distributed import World
 from stgcn_cli.runtime.memory import tune_allocator
 from stgcn_cli.runtime.precision import dtype_of, set_up
 from stgcn_cli.runtime.stop import StopRequest
+from stgcn_cli.training.collapse import CollapseWarning
 from stgcn_cli.training.optim import WeightAverage, build_loss, build_optimizer
 from stgcn_cli.training.options import Dataset, Job, Learner, State, TrainContext
 from stgcn_cli.training.step import batches_of_epoch, is_due, train_epoch
@@ -47,6 +48,7 @@ def train(job: Job, world: World) -> dict[str, Any]:
     trained_on = describe(training.split) if world.is_first else {}
     save = functools.partial(save_step, job, state, trained_on) if world.is_first else lambda: None
     last: dict[str, float] = {}
+    collapsed = CollapseWarning(job.reporter.warn if world.is_first else lambda text: None)
     with StopRequest(world.size > 1, note=world.is_first) as stop:
         context = TrainContext(
             job=job, learner=learner_of(job, world, state), data=training, log=log, save=save, stop=stop
@@ -60,6 +62,7 @@ def train(job: Job, world: World) -> dict[str, Any]:
             if validation and is_due(epoch + 1, config.validate_every, config.epochs):
                 result = validate(context, validation, epoch + 1)
                 last = result.metrics
+                collapsed.look_at(result)
                 is_best = _update_best(state, last, epoch + 1)
                 if is_best and world.is_first:
                     results.write(result, job.folder / "best.result.npz")

@@ -7,6 +7,7 @@ are held. (Annotations come in one pickle, whose names and labels are held.)
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from stgcn_cli.data.archives import Entry, Listing, list_texts
@@ -51,6 +52,8 @@ def prepare_ntu(options: PrepareOptions, reporter: Reporter = SILENT) -> Prepare
     official = {name: kind.official[name] for name in (*_OFFICIAL, *kind.splits)}
     summary = options.summary(kind.splits, official, persons=set())
     from_pickles = are_pickles(options.sources)
+    if from_pickles and options.raw:
+        raise UsageError("--raw reads .skeleton texts.", "Raw 3-D annotations are used as they are: --data FILE.pkl")
     clips = choose_clips(kind, list_records(options.sources) if from_pickles else list_texts(options.sources), summary)
     summary.notes += [OTHER_BODIES] if from_pickles else []
     none = "no file is named like an NTU sample (S001C002P003R002A013.skeleton)"
@@ -115,7 +118,7 @@ def _outcomes(clips: Sequence[Entry], options: PrepareOptions, reporter: Reporte
     if options.workers < 1:
         raise UsageError(f"Invalid number of workers: {options.workers}.", "Give --workers 1 or more.")
     chunks, advance = list(_chunks(clips)), None
-    workers = map_in_order(make_records, chunks, min(options.workers, len(chunks)))
+    workers = map_in_order(partial(make_records, raw=options.raw), chunks, min(options.workers, len(chunks)))
     with ExitStack() as stack, closing(workers) as results:
         for outcomes in results:
             # The display has a thread, so it is opened after the processes are started: they are best forked from one.

@@ -15,6 +15,7 @@ from stgcn_cli.data import annotations
 from stgcn_cli.data.archives import Entry, Listing, read_text
 from stgcn_cli.data.ntu.normalize import choose_two, pre_normalise
 from stgcn_cli.data.ntu.parser import read_skeleton
+from stgcn_cli.data.ntu.raw_bodies import read_raw
 from stgcn_cli.data.output import list_item
 from stgcn_cli.data.records import check_finite, frames_of, label_of, name_of
 from stgcn_cli.errors import DataError, UsageError
@@ -107,14 +108,17 @@ class Outcome(NamedTuple):
     reason: str
 
 
-def make_records(entries: list[Entry]) -> list[Outcome]:
-    """The outcome for each entry, in order. Problems of a file become its reason, never an exception."""
-    return [_make_record(entry) for entry in entries]
+def make_records(entries: list[Entry], raw: bool = False) -> list[Outcome]:
+    """The outcome for each entry, in order. Problems of a file become its reason, never an exception.
+
+    `raw`: coordinates as the camera saw them, instead of pre-normalised ones.
+    """
+    return [_make_record(entry, raw) for entry in entries]
 
 
-def _make_record(entry: Entry) -> Outcome:
+def _make_record(entry: Entry, raw: bool) -> Outcome:
     try:
-        keypoint = pre_normalise(_bodies(entry))
+        keypoint = read_raw(read_text(entry)) if raw else pre_normalise(_bodies(entry))
     except DataError as error:
         return Outcome(_bare(entry), b"", 0, False, error.message)
     except MemoryError:

@@ -28,6 +28,7 @@ class PrepareOptions:
     splits: Sequence[str] | None = None
     workers: int = 1
     max_bad: float = 0.5
+    raw: bool = False  # coordinates of the camera, bodies chosen as PYSKL does; for NTU only
     force: bool = False  # write over files that `prepare` did not make
 
     @property
