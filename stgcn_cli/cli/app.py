@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -30,8 +31,8 @@ from stgcn_cli.cli.report import report
 from stgcn_cli.cli.runs import runs
 from stgcn_cli.cli.train import train
 from stgcn_cli.cli.view import view
-from stgcn_cli.errors import DONE, FAILED_RUN, INTERRUPTED, TERMINATED, StgcnError, Terminated
-from stgcn_cli.io.files import disk_error
+from stgcn_cli.errors import DONE, FAILED_RUN, INTERRUPTED, TERMINATED, StgcnError, Terminated, UsageError
+from stgcn_cli.io.files import disk_error, path_error
 
 console.open_streams()
 
@@ -97,7 +98,9 @@ def main() -> None:
     """Run the program on `sys.argv` and exit with a documented code (see `errors.py`)."""
     signal.signal(signal.SIGTERM, _terminate)
     sys.unraisablehook = _insist
+    warnings.filterwarnings("ignore", message="Glyph .* missing from")  # matplotlib's; the page and the table have them
     try:
+        _require_working_directory()
         app(join_values(sys.argv[1:]), prog_name="stgcn")
     except StgcnError as error:
         if not error.is_told:
@@ -114,14 +117,23 @@ def main() -> None:
             sys.exit(DONE)
         raise
     except OSError as error:
-        if error.filename is not None:
-            _blame_ourselves(error)
-        console.discard_stream(sys.stdout)
-        told = disk_error(error, Path("the output"))
+        if error.filename is None:
+            console.discard_stream(sys.stdout)
+        told = path_error(error) if error.filename is not None else disk_error(error, Path("the output"))
         console.fail(told.message, told.hint)
+        sys.exit(told.exit_code)
+    except MemoryError:
+        console.fail("There is not enough memory.", "Close other programs, or give fewer clips at a time.")
         sys.exit(FAILED_RUN)
     except Exception as error:
         _blame_ourselves(error)
+
+
+def _require_working_directory() -> None:
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise UsageError("The working directory does not exist any more.", "Change to another one: cd ~") from error
 
 
 def _blame_ourselves(error: Exception) -> NoReturn:

@@ -32,6 +32,8 @@ def open_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # a terminal of another language than the names
+            getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
 def set_quiet(quiet: bool) -> None:

@@ -58,9 +58,12 @@ def export(
         checkpoint=checkpoint, preset=preset, settings=tuple(settings or ()), data=tuple(data or ()), split=split,
         base_url=base_url,
     )  # fmt: skip
+    check_options(ExportOptions(model=model, out=out, half=half, int8=int8))
+    console.set_results_aside(out)
+    out = OutputRule(
+        inputs=[Path(checkpoint), *map(Path, [preset] if preset else []), *(data or [])], force=force
+    ).place(out)
     wishes = ExportOptions(model=model, out=out, half=half, int8=int8)
-    check_options(wishes)
-    OutputRule(inputs=[Path(checkpoint), *(data or [])], force=force).check(out)
     written = write(wishes, console.reporter())
     if as_json:
         console.print_json(written.as_dict())

@@ -178,6 +178,8 @@ def _locate(name: str) -> Path:
 def _apply(values: dict[str, Any], setting: str) -> None:
     """Put `section.key=value` into `values`."""
     where = f"--set {one_line(setting)[:_SHOWN]}"
+    if not setting.isascii() and setting != setting.encode("utf-8", "replace").decode():
+        raise UsageError(f"{where}: it is not UTF-8.", "Write it in the encoding of your terminal.")
     key, equals, text = setting.partition("=")
     if not equals or not key.strip():
         raise UsageError(f"{where}: a setting is written key=value.", "For example: --set optim.lr=0.05")

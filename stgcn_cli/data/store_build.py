@@ -67,7 +67,8 @@ def _write(part: Path, source: Path, read: annotations.Annotations, key: str, pr
         columns = _write_frames(stream, source, read.records, dtype, progress)
     for name, array in columns.arrays().items():
         np.save(part / f"{name}.npy", array)
-    (part / "names.json").write_text(json.dumps(columns.names, ensure_ascii=False), "utf-8")
+    names = json.dumps(columns.names, ensure_ascii=False)
+    (part / "names.json").write_bytes(names.encode("utf-8", "backslashreplace"))
     splits, missing = _split_indices(read.splits or {}, columns.names)
     np.savez(part / "splits.npz", **{str(i): indices for i, indices in enumerate(splits.values())})  # type: ignore[arg-type]
     meta: dict[str, Any] = {

@@ -23,6 +23,7 @@ from stgcn_cli.evaluation import metrics
 from stgcn_cli.evaluation.predict import Predictor, load
 from stgcn_cli.evaluation.score import default_batch_size, score_clips
 from stgcn_cli.io.files import atomic_write
+from stgcn_cli.io.outputs import suffix_of
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.io.text import nearest
 from stgcn_cli.runs import export, exported
@@ -31,6 +32,7 @@ from stgcn_cli.runs.resolve import EvalOptions
 from stgcn_cli.runtime.distributed import World
 
 SUFFIXES = (".onnx", ".pt2")
+_STREAM = (".pt2",)  # written to - and /dev/null
 LIMIT = 1e-4  # largest difference of a logit from torch's in float32
 _REAL = 64  # clips of a data set that are compared
 _DRAWN = ((1, 9), (3, 40), (2, 350))  # clips, frames
@@ -73,7 +75,7 @@ class Exported:
 
 def check_options(options: ExportOptions) -> None:
     """Raise UsageError for a name or a combination that cannot be written."""
-    suffix = options.out.suffix
+    suffix = suffix_of(options.out, _STREAM)
     if suffix not in SUFFIXES:
         raise UsageError(
             f"--out {options.out}: models are exported as {' or '.join(SUFFIXES)}.{nearest(suffix, SUFFIXES)}",
@@ -99,7 +101,7 @@ def write(options: ExportOptions, reporter: Reporter) -> Exported:
     program = export.Program(predictor.model, predictor.preset).eval()
     random = max(_apart(run, program, export.example(predictor.preset, *drawn)) for drawn in _DRAWN)
     measured: dict[str, Any] = {"difference_random": random}
-    if split is not None and options.out.suffix == ".onnx":
+    if split is not None and suffix_of(options.out, _STREAM) == ".onnx":
         measured |= _on_data(predictor, ExportedModel(content, str(options.out)), split, options)
     elif split is not None:
         measured |= _recorded_on_data(predictor, run, split)
@@ -122,7 +124,7 @@ def _content(predictor: Predictor, options: ExportOptions) -> tuple[bytes, Run]:
     preset, network = predictor.preset, copy.deepcopy(predictor.model)
     about = export.metadata(preset, predictor.classes, predictor.trained_on) | {"precision": options.kind}
     program = export.Program(network.half() if options.half else network, preset).eval()
-    if options.out.suffix == ".pt2":
+    if suffix_of(options.out, _STREAM) == ".pt2":
         content = export.pt2(program, preset, about)
         return content, torch.export.load(io.BytesIO(content)).module()
     content = export.onnx(program, preset, about)

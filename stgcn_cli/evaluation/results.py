@@ -18,7 +18,7 @@ from stgcn_cli.evaluation.score import EvalResult
 from stgcn_cli.io import foreign
 from stgcn_cli.io.files import atomic_write
 from stgcn_cli.io.outputs import MARKS, suffix_of
-from stgcn_cli.io.text import json_text, nearest, nearest_file, printable, to_json
+from stgcn_cli.io.text import csv_cell, json_text, nearest, nearest_file, printable, to_json
 
 
 def write(result: EvalResult, path: Path) -> None:
@@ -85,13 +85,14 @@ def _json(result: EvalResult) -> bytes:
         "metrics": result.metrics,
         "classes": class_names.class_names(result.preset),
         "clips": [
-            {
-                "name": name,
-                "label": int(label),
-                "predicted": int(scores.argmax()),
-                "scores": [round(float(s), 6) for s in scores],
-            }
-            for name, label, scores in zip(result.names, result.labels, result.scores, strict=True)
+            {"name": name, "label": label, "predicted": predicted, "scores": scores}
+            for name, label, predicted, scores in zip(
+                result.names,
+                result.labels.tolist(),
+                result.scores.argmax(axis=1).tolist(),
+                result.scores.astype(np.float64).round(6).tolist(),
+                strict=True,
+            )
         ],
     }
     return to_json(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
@@ -100,12 +101,18 @@ def _json(result: EvalResult) -> bytes:
 def _csv(result: EvalResult) -> bytes:
     import pandas
 
-    classes, best = class_names.class_names(result.preset), result.scores.argmax(axis=1)
-    frame = pandas.DataFrame({"name": result.names, "label": result.labels, "predicted": best})
-    frame.insert(2, "label_name", [classes[label] if label >= 0 else "" for label in result.labels])
-    frame["predicted_name"] = [classes[index] for index in best]
+    classes, best = _cells(class_names.class_names(result.preset)), result.scores.argmax(axis=1)
+    frame = pandas.DataFrame({"name": _cells(result.names), "label": result.labels, "predicted": best})
+    frame.insert(2, "label_name", np.where(result.labels >= 0, classes[result.labels], ""))
+    frame["predicted_name"] = classes[best]
     scores = pandas.DataFrame(result.scores, columns=classes)
-    return pandas.concat([frame, scores], axis=1).to_csv(index=False, lineterminator="\n").encode()
+    text = pandas.concat([frame, scores], axis=1).to_csv(index=False, lineterminator="\n")
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _cells(texts: Sequence[str]) -> np.ndarray:
+    """Texts as cells of a table that nothing is computed from."""
+    return np.array([csv_cell(text) for text in texts], dtype=object)
 
 
 def _npz(result: EvalResult) -> bytes:
@@ -205,7 +212,7 @@ def as_csv(said: Predictions, topk: int) -> str:
         row = {key: value for key, value in clip.items() if key != "top"}
         for place, best in enumerate(clip["top"], 1):
             row |= {f"{key}_{place}": value for key, value in best.items()}
-        rows.append(row)
+        rows.append({key: csv_cell(value) if isinstance(value, str) else value for key, value in row.items()})
     return pandas.DataFrame(rows).to_csv(index=False, lineterminator="\n")
 
 

@@ -18,7 +18,7 @@ from stgcn_cli.config.schema import Preset
 from stgcn_cli.data.archives import check_packed
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io import safe_pickle
-from stgcn_cli.io.text import nearest_file, one_line, printable
+from stgcn_cli.io.text import csv_text, nearest_file, one_line, printable
 
 SUFFIXES = (".pkl", ".npz", ".json", ".csv")
 _IN_A_RUN = ("best.result.npz", "last.result.npz")
@@ -163,9 +163,9 @@ def _read_csv(path: Path) -> dict[str, Any]:
     place = {header[index]: index for index in known}
     return {
         "scores": _matrix([[float(row[index]) for index in columns] for row in rows]),
-        "names": tuple(row[place["name"]] for row in rows) if "name" in place else None,
+        "names": tuple(csv_text(row[place["name"]]) for row in rows) if "name" in place else None,
         "labels": np.array([int(row[place["label"]]) for row in rows]) if "label" in place else None,
-        "classes": tuple(header[index] for index in columns),
+        "classes": tuple(csv_text(header[index]) for index in columns),
     }
 
 

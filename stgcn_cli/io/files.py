@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from stgcn_cli.errors import DataError, RunError, UsageError
 from stgcn_cli.io.own_files import check_trusted, is_own
@@ -44,7 +44,8 @@ def part_file(path: Path, mode: str = "wb") -> Iterator[tuple[IO, Path]]:
 def _open(path: Path, mode: str) -> tuple[IO, Path]:
     while True:
         part = _name(path)
-        stream = open(part, mode.replace("w", "x"), encoding=None if "b" in mode else "utf-8")  # noqa: SIM115
+        kept: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace"}
+        stream = open(part, mode.replace("w", "x"), **kept)  # noqa: SIM115
         if _claim(stream.fileno()):
             return stream, part
         stream.close()
@@ -183,12 +184,12 @@ def is_stream(path: Path) -> bool:
 
 @contextlib.contextmanager
 def _open_stream(path: Path, mode: str) -> Iterator[IO]:
-    encoding = None if "b" in mode else "utf-8"
+    kept: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace"}
     if str(path) == os.devnull:
-        with open(path, mode, encoding=encoding) as nowhere:
+        with open(path, mode, **kept) as nowhere:
             yield nowhere
         return
-    with tempfile.TemporaryFile(mode.replace("w", "w+"), encoding=encoding) as stream:
+    with tempfile.TemporaryFile(mode.replace("w", "w+"), **kept) as stream:
         yield stream
         stream.flush()
         with open(stream.fileno(), "rb", closefd=False) as written:
@@ -225,6 +226,8 @@ def disk_error(error: OSError, path: Path) -> RunError | DataError:
     """Return the error that describes an operating-system error while writing `path`."""
     if error.errno in _FULL or (error.errno is None and _is_full(path)):
         return RunError(f"The disk is full: {path} could not be written.", f"Free some space, then {_AGAIN}.")
+    if error.errno == errno.ENAMETOOLONG:
+        return RunError(f"{str(path)[:80]}... is too long for a file name.", "Give a shorter one.")
     if error.errno in _NOT_OURS:
         return RunError(f"{path} cannot be written: {error.strerror}.", "Choose a folder of your own.")
     if error.errno in _NO_FOLDER:
@@ -237,6 +240,16 @@ def disk_error(error: OSError, path: Path) -> RunError | DataError:
             f"Is its drive still there, and was its folder not moved or deleted? When it is back, {_AGAIN}.",
         )
     return RunError(f"{path} could not be written: {error.strerror or error}.")
+
+
+def path_error(error: OSError) -> RunError | DataError:
+    """Return the error that describes an operating-system error on some path, which the error names."""
+    path = Path(os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename))
+    if error.errno in _FULL or error.errno == errno.EROFS:
+        return disk_error(error, path)
+    if error.errno == errno.ENAMETOOLONG:
+        return DataError(f"{str(path)[:80]}... is too long for a file name.", "Give a shorter one.")
+    return DataError(f"{path} cannot be used: {error.strerror or error}.", "May you read (or write) it and its folder?")
 
 
 def _is_full(path: Path) -> bool:

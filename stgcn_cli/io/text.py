@@ -13,6 +13,7 @@ from typing import Any
 
 _FEW, _LONGEST, _LONGEST_NUMBER = 8, 60, 128  # values of a group; characters; bits
 _TIMES = ((86_400, "d"), (3_600, "h"), (60, "min"))
+_COMPUTED = ("=", "+", "-", "@")  # how cells begin that a spreadsheet computes
 _NESTED = (tuple, list, dict, set, frozenset)
 _CONTROL = re.compile(  # what moves the cursor; what turns the direction of writing; halves of characters
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -74,6 +75,17 @@ def json_text(value: object) -> str:
     """`value` as JSON that a terminal can show: control characters stay in it, in JSON's own spelling."""
     text = to_json(value, indent=2, ensure_ascii=False, default=str)
     return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def csv_cell(text: object) -> str:
+    """A text for a table: one line, and with an apostrophe where a spreadsheet would compute it (=, +, -, @)."""
+    cell = one_line(text).replace("\r", " ")
+    return "'" + cell if cell.lstrip().startswith(_COMPUTED) else cell
+
+
+def csv_text(cell: str) -> str:
+    """What `csv_cell` was made of, but for control characters."""
+    return cell[1:] if cell[:1] == "'" and cell[1:].lstrip().startswith(_COMPUTED) else cell
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

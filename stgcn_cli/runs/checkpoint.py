@@ -40,7 +40,7 @@ class Checkpoint:
     def preset_text(self) -> str | None:
         """The resolved preset as TOML text; None in checkpoints not written by stgcn."""
         text = self.meta.get("preset")
-        return text if isinstance(text, str) else None
+        return text.encode("utf-8", "replace").decode() if isinstance(text, str) else None  # halves of characters
 
     @property
     def config_text(self) -> str:

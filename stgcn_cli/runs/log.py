@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from stgcn_cli.io.text import to_json
 
 _EPOCH_COLUMNS = ("epoch", "lr", "loss", "top1_acc", "top5_acc")
 _NEEDED = {"epoch": (*_EPOCH_COLUMNS, "time"), "train": ("iter",), "skipped": ("iter",)}
+_MOST_NUMBER = 1e30
 _LINE, _MOST_LINES = 1 << 16, 2_000_000  # characters; a year of training
 
 # in published logs
@@ -109,7 +110,23 @@ def _is_record(record: Any) -> bool:
     if not isinstance(record, dict) or not isinstance(record.get("mode"), str):
         return False
     needed = ("epoch", *_NEEDED.get(record["mode"], ()))
-    return type(record.get("epoch")) is int and all(type(record.get(key)) in (int, float) for key in needed)
+    return type(record.get("epoch")) is int and all(_is_number(record.get(key)) for key in needed)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < _MOST_NUMBER  # not NaN either
+
+
+def numbers_of(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the records with their numbers and short texts only: a log from elsewhere may hold anything besides."""
+    return [
+        {
+            key: value
+            for key, value in record.items()
+            if _is_number(value) or (isinstance(value, str) and len(value) < 100)
+        }
+        for record in records
+    ]
 
 
 def read_published(path: Path) -> list[dict[str, Any]]:

@@ -19,9 +19,9 @@ from stgcn_cli.evaluation import metrics, results
 from stgcn_cli.evaluation.score import EvalResult
 from stgcn_cli.io.files import atomic_write, is_stream
 from stgcn_cli.io.reporter import SILENT, Reporter
-from stgcn_cli.io.text import nearest_file
+from stgcn_cli.io.text import csv_cell, nearest_file
 from stgcn_cli.runs.folder import environment
-from stgcn_cli.runs.log import read_log, read_published
+from stgcn_cli.runs.log import numbers_of, read_log, read_published
 from stgcn_cli.viz import plots
 from stgcn_cli.viz.html.comparison import Compared
 from stgcn_cli.viz.html.page import write_page
@@ -62,7 +62,7 @@ def of_run(folder: Path, data: Sequence[Path] = (), reporter: Reporter = SILENT)
     log, name = published_files.cached_log(preset.name), folder.resolve().name
     return Report(
         title=preset.name if name == preset.name else f"{preset.name}: {name}", preset=preset, scored=scored,
-        log=read_log(folder / "log.jsonl"), published=read_published(log) if log else (), environment=known,
+        log=numbers_of(read_log(folder / "log.jsonl")), published=read_published(log) if log else (), environment=known,
         remarks=remarks if read else [NO_SCORES],
     )  # fmt: skip
 
@@ -239,8 +239,12 @@ def write_class_files(result: EvalResult, stem: Path) -> list[Path]:
 
     table, counts, picture, _ = files_beside(stem)
     with atomic_write(table, "w") as stream:
-        pandas.DataFrame(results.per_class(result)).to_csv(stream, index=False, lineterminator="\n")
-    names = class_names(result.preset)
+        rows = [
+            row | {key: csv_cell(row[key]) for key in ("name", "most_often_taken_for")}
+            for row in results.per_class(result)
+        ]
+        pandas.DataFrame(rows).to_csv(stream, index=False, lineterminator="\n")
+    names = [csv_cell(name) for name in class_names(result.preset)]
     matrix = pandas.DataFrame(result.confusion, index=pandas.Index(names, name=_CORNER), columns=names)
     with atomic_write(counts, "w") as stream:
         matrix.to_csv(stream, lineterminator="\n")

@@ -17,7 +17,11 @@ from tests.reliability.writing import RECIPE, annotations
 CODES = {
     0: [("presets",), ("--help",), (*RECIPE, "--epochs", "1", "--no-validate")],
     2: [("trian",), ("train", "--preset", "nothing"), ("train", "--gpus"), (*RECIPE, "--set", "optim.rate=1")],
-    3: [(*RECIPE, "--data", "gone.pkl"), ("prepare", "ntu60"), ("prepare", "ntu60", "--source", "gone.zip")],
+    3: [
+        (*RECIPE, "--data", "gone.pkl"),
+        ("prepare", "ntu60"),
+        ("prepare", "ntu60", "--source", "gone.zip", "--out", "new.pkl"),
+    ],
     4: [("eval", "gone.pth"), ("checkpoint", "inspect", "data/ntu60.pkl")],
     5: [("download", "babel60", "--base-url", "MIRROR")],
     6: [(*RECIPE, "--set", "optim.lr=1e30", "train.log_every=1")],

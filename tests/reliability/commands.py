@@ -75,9 +75,15 @@ COMMANDS = {
     "download": Command(words=("download", "babel60-wfl", "--cache-dir", OUT, *_NOWHERE), suffix="/"),
     "checkpoint inspect": Command(words=("checkpoint", "inspect", "best.pth")),
     "checkpoint convert": Command(words=("checkpoint", "convert", "best.pth", OUT), suffix=".pth"),
+    "export": Command(words=("export", "best.pth", "--out", OUT), suffix=".pt2", slow=True),
+    "runs": Command(words=("runs", "run")),
     "demo": Command(words=("demo", "--epochs", "1", "--device", "cpu", "--out", OUT), suffix="/", slow=True),
     "bench": Command(words=("bench", "--preset", "./own-preset.toml", "--data", "data/ntu60.pkl"), slow=True),
 }  # fmt: skip
+OWN = (
+    *MADE,
+    'data.classes=["l\u00e4uft", "\u5750\u4e0b", "=1+1"]',
+)  # names that few fonts and no ASCII has, and a formula
 NO_PATHS = ("doctor",)
 FILES = [name for name, command in COMMANDS.items() if command.suffix not in ("", "/")]
 
@@ -85,7 +91,7 @@ FILES = [name for name, command in COMMANDS.items() if command.suffix not in (""
 def setting(folder: Path, run: object) -> Path:
     """The inputs, in an empty folder; `run` is `run_stgcn`."""
     write_small_data(folder / "data")
-    made(folder / "best.pth")
+    made(folder / "best.pth", settings=OWN)
     (folder / "clip.skeleton").write_bytes(text([1] * 9))
     names = [f"S001C00{c}P00{p}R001A00{a}" for a in (1, 2, 3) for c in (1, 2) for p in (1, 2, 3)]
     write_zip(folder / "raw.zip", {name: text([1, 1, 1], seed) for seed, name in enumerate(names)})
@@ -100,7 +106,7 @@ def setting(folder: Path, run: object) -> Path:
     shutil.copy(folder / "r.npz", folder / "run" / "best.result.npz")
     shutil.copy(folder / "r.npz", folder / "s.npz")
     for name in ("run/preset.toml", "own-preset.toml"):
-        (folder / name).write_text(presets.to_toml(presets.load("ntu60-xsub-3d", MADE)))
+        (folder / name).write_text(presets.to_toml(presets.load("ntu60-xsub-3d", OWN)))
     for path in folder.glob("r.[!n]*"):  # the files beside it
         path.unlink()
     return folder

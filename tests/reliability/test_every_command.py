@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from tests.cli.runner import Result, run_stgcn
-from tests.reliability.commands import COMMANDS, FILES, OUT, setting
+from tests.reliability.commands import COMMANDS, FILES, OUT, give_up_rights, setting
 
 CODES = {2, 3, 4, 5, 6}
 
@@ -81,7 +81,7 @@ def test_links_are_followed_own_files_replaced_and_streams_written(place, name):
     assert run_stgcn(place, *command.typed({OUT: out})).code == 0
     first = out.read_bytes()
     again = run_stgcn(place, *command.typed({OUT: out}))
-    if name.startswith(("data", "checkpoint")):
+    if name.startswith(("data", "checkpoint", "export")):
         assert "exists already" in is_refused(again, {2})
     else:
         assert again.code == 0, again.err
@@ -96,3 +96,71 @@ def test_links_are_followed_own_files_replaced_and_streams_written(place, name):
     assert (nowhere.code, stdout.code) == (0, 0), nowhere.err + stdout.err
     assert set(state(place)) == files and len(stdout.out) > 50 and not os.path.isfile("/dev/null")
     assert stdout.out.startswith(('{"made_by"', '{\n  "made_by"', "<!doctype", "\\x80", "PK")), stdout.out[:80]
+
+
+def paths_of(command):
+    """The words that are paths, and the output."""
+    return [*command.inputs, *([OUT] if command.suffix else [])]
+
+
+def suffixed(command, word):
+    return command.suffix.replace("/", "") if word == OUT else os.path.splitext(word)[1]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_names_that_are_too_long_are_answered(place, name):
+    command = COMMANDS[name]
+    for word in paths_of(command):
+        long = "n" * 300 + suffixed(command, word)
+        changes = {OUT: f"out{command.suffix}".rstrip("/"), word: long}
+        said = run_stgcn(place, *command.typed(changes))
+        if name in ("download",) and said.code == 5:
+            continue
+        assert "nnnn" in is_refused(said), (word, said.err)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="gives up the rights of root, on Linux")
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_may_not_be_read_or_written_is_answered(place, name):
+    command = COMMANDS[name]
+    closed = place / "closed"
+    closed.mkdir()
+    for word in command.inputs:
+        if (place / word).is_file():
+            shutil.copy(place / word, closed)
+    os.chmod(closed, 0)
+    try:
+        for word in paths_of(command):
+            inside = closed / (f"out{command.suffix}".rstrip("/") if word == OUT else os.path.basename(word))
+            changes = {OUT: f"out{command.suffix}".rstrip("/"), word: inside}
+            said = run_stgcn(place, *command.typed(changes), before=give_up_rights)
+            assert "closed" in is_refused(said), (word, said.err)
+    finally:
+        os.chmod(closed, 0o700)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", [name for name, command in COMMANDS.items() if not command.slow and name != "download"]
+)
+def test_names_that_are_not_utf_8_and_streams_of_ascii_are_no_reason_to_fail(place, name):
+    command = COMMANDS[name]
+    changes = {OUT: os.fsdecode(b"out\xff\xe4" + command.suffix.encode())}
+    for word in command.inputs:
+        changes[word] = os.fsdecode(b"in\xff\xe4" + os.path.splitext(word)[1].encode())
+        (shutil.copytree if (place / word).is_dir() else shutil.copy)(place / word, place / changes[word])
+    words = [changes.get(word, word) for word in command.words]
+    for encoding in ("utf-8", "ascii"):
+        said = run_stgcn(place, *words, *(["--force"] if command.suffix else []), encoding=encoding)
+        assert said.code == 0 and "Glyph" not in said.err, said.err
+
+
+@pytest.mark.parametrize("name", ["eval", "presets show"])
+def test_a_working_directory_that_is_gone_is_answered(place, name):
+    def leave():
+        os.mkdir(place / "gone")
+        os.chdir(place / "gone")
+        os.rmdir(place / "gone")
+
+    said = run_stgcn(place, *COMMANDS[name].typed({OUT: "out"}), before=leave)
+    assert "working directory does not exist" in is_refused(said, {2})

@@ -89,11 +89,18 @@ def checkpoint(disk: Disk) -> None:
     shutil.rmtree(disk.seen / "cache")
 
 
+def two_results(disk: Disk) -> None:
+    """Two saved results of one checkpoint."""
+    checkpoint(disk)
+    for name in ("r.npz", "s.npz"):
+        _must(disk, "eval", "best.pth", "--no-report", "--out", name)
+
+
 def prepared(disk: Disk) -> None:
     """A checkpoint, and a pickle that `prepare` made: its store is built beside it."""
     checkpoint(disk)
     raw_clips(disk)
-    _must(disk, *RAW, "--out", "data/ntu60.pkl")
+    _must(disk, *RAW, "--out", "data/ntu60.pkl", "--force")
 
 
 def trained(disk: Disk) -> None:
@@ -149,6 +156,8 @@ COMMANDS = {
     "download": Command(
         ("download", "ntu60_xsub_val"), nothing, keeps_part=True, url="/posec3d/ntu60_xsub_val.pkl"
     ),
+    "fuse": Command(("fuse", "r.npz", "s.npz", "--out", "f.csv"), two_results, only="f."),
+    "export": Command(("export", "best.pth", "--out", "m.pt2"), checkpoint, ("export", "best.pth", "--out", "m.pt2", "--force"), only="m."),
     "demo": Command(("demo", "--epochs", "1", "--device", "cpu", "--out", "demo"), nothing, only="demo/demo_s"),
 }  # fmt: skip
-WRITE_NOTHING = ("presets", "doctor", "bench")  # that stays
+WRITE_NOTHING = ("presets", "doctor", "bench", "runs")  # that stays
