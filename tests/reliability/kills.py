@@ -37,7 +37,7 @@ CPU, CUDA = ("--device", "cpu"), ("--device", "cuda", "--deterministic")
 
 def start(folder: Path, name: str, gpus: int, device: tuple[str, ...] = CPU) -> subprocess.Popen:
     """`stgcn train --resume` into folder/name."""
-    words = [*WORDS, *device, "--gpus", str(gpus), "--work-dir", name, "--resume"]
+    words = [*WORDS, *device, "--gpus", str(gpus), "--work-dir", name, "--resume-or-start"]
     return subprocess.Popen(
         [sys.executable, "-m", "stgcn_cli", *words], cwd=folder, env=environment(folder), start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,

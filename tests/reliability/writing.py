@@ -122,7 +122,7 @@ def serve(mirror: Mirror) -> None:
 
 # One line a command, or a format of its output.
 COMMANDS = {
-    "train": Command(TRAIN, annotations_and_store, (*TRAIN, "--resume")),
+    "train": Command(TRAIN, annotations_and_store, (*TRAIN, "--resume-or-start")),
     "prepare, one file": Command((*RAW, "--out", "new/x.pkl"), raw_clips),
     "prepare, lists": Command((*RAW, "--out", "new", "--format", "list"), raw_clips),
     "prepare, keypoints": Command(
@@ -137,7 +137,7 @@ COMMANDS = {
     "eval, store beside": Command(("eval", "best.pth", "--out", "r.pkl"), prepared, only="data/"),
     "train, tensorboard": Command(
         (*RECIPE, "--tensorboard", "--no-validate"), annotations_and_store,
-        (*RECIPE, "--tensorboard", "--no-validate", "--resume"), only="run/tensorboard"
+        (*RECIPE, "--tensorboard", "--no-validate", "--resume-or-start"), only="run/tensorboard"
     ),
     "predict, json": Command(("predict", "best.pth", "data/ntu60.pkl", "--out", "p.json"), checkpoint, only="p."),
     "predict, csv": Command(("predict", "best.pth", "data/ntu60.pkl", "--out", "p.csv"), checkpoint, only="p."),
