@@ -3,7 +3,6 @@
 import difflib
 import itertools
 import json
-import math
 import os
 import re
 from collections.abc import Sequence
@@ -57,18 +56,8 @@ def to_json(value: object, **options: Any) -> str:
     try:
         return json.dumps(value, allow_nan=False, **options)
     except ValueError:
-        return json.dumps(_without_nan(value), allow_nan=False, **options)
-
-
-def _without_nan(value: Any) -> Any:
-    match value:
-        case float():
-            return value if math.isfinite(value) else None
-        case dict():
-            return {key: _without_nan(each) for key, each in value.items()}
-        case list() | tuple():
-            return [_without_nan(each) for each in value]
-    return value
+        plain = json.loads(json.dumps(value, **options), parse_constant=lambda word: None)
+        return json.dumps(plain, allow_nan=False, **options)
 
 
 def json_text(value: object) -> str:

@@ -77,12 +77,6 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, str) or _is_finite(value)
 
 
-def progress_of(read: Checkpoint) -> tuple[int, int]:
-    """Return (epochs done, steps done of the next epoch). Raises CheckpointError for invalid values."""
-    progress = progress_in(read)
-    return progress.epoch, progress.step
-
-
 def newest(folder: Path, warn: Callable[[str], None] = lambda text: None) -> Checkpoint | None:
     """Return the checkpoint that a run resumes from, None before the first; warn about damaged ones.
 
@@ -107,7 +101,7 @@ def newest(folder: Path, warn: Callable[[str], None] = lambda text: None) -> Che
             f"No checkpoint in {folder} can be read: {damaged[0].message}",
             "Start a run in another folder (--work-dir), with --load-from if you have weights elsewhere.",
         )
-    chosen = max(sound, key=progress_of)
+    chosen = max(sound, key=lambda read: (progress_in(read).epoch, progress_in(read).step))
     for one in damaged:
         warn(f"{one.message} Resuming from {chosen.path.name}.")
     return chosen

@@ -199,7 +199,7 @@ def plan_run(options: RunOptions, reporter: Reporter) -> RunPlan | None:
     )
     return RunPlan(
         options=options, pickles=pickles, folder=folder, clips=clips, frames=frames,
-        done=history.progress_of(last)[0] if last else 0,
+        done=history.progress_in(last).epoch if last else 0,
         parameters=sum(each.numel() for each in parameters.values()), weights=_bytes(model.state_dict()),
         momenta=_bytes(parameters) * _moments(preset),
         cost=_cost(options, frames), measured=measured,
