@@ -114,10 +114,20 @@ def plain(name: str) -> str:
 
 
 def test_the_readme_lists_every_preset_and_flag_it_should(stgcn):
-    readme = (ROOT / "README.md").read_text()
+    pages = "".join(path.read_text("utf-8") for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
     from stgcn_cli.config import presets
 
-    assert all(f"`{name}`" in readme for name in presets.names())
+    assert not [name for name in presets.names() if f"`{name}`" not in pages]
+
+
+def test_the_pages_link_to_files_that_exist():
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
+        links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8"))
+        assert not [link for link in links if not (page.parent / link).exists()], page
+
+
+def test_the_readme_can_be_read_in_ten_minutes():
+    assert len((ROOT / "README.md").read_text("utf-8").split()) <= 1200
 
 
 def test_a_line_break_in_a_name_does_not_make_a_row(capsys):
