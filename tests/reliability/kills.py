@@ -141,7 +141,7 @@ def main() -> None:
     while sum(total.values()) < asked.kills:
         gpus, name = 1 + run % 2, f"run-{run}"
         struck = shaken(folder, name, gpus, seconds[gpus], min(8, asked.kills - sum(total.values())), chance)
-        assert_equal(folder / f"calm-{gpus}", folder / name)
+        assert_equal(folder / f"calm-{gpus}", folder / name, by_signals=True)
         shutil.rmtree(folder / name)
         total = {way: total[way] + struck[way] for way in WAYS}
         print(
