@@ -34,7 +34,7 @@ def report(
     force: options.Force = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and the file name.")] = False,
 ) -> None:
-    """Write a page about a run or a result, or one that compares several: curves, confusions, clips.
+    """Write a page about a run, or one that compares runs.
 
     Example: stgcn report stgcn-demo/run
     """

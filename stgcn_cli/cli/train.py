@@ -54,7 +54,7 @@ def train(
     stream: options.Stream = None,
     streams: Annotated[
         str | None,
-        Option(metavar="A,B,…", help="Train a run for each stream, and fuse them: joint,bone,joint-motion,bone-motion"),
+        Option(metavar="A,B,C", help="Train a run for each stream, and fuse them: joint,bone,joint-motion,bone-motion"),
     ] = None,
     patience: Annotated[
         int | None, Option(help="Short for --set train.patience=N: stop after N epochs without a better one.", min=1)

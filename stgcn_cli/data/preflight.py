@@ -13,7 +13,8 @@ from stgcn_cli.errors import DataError
 from stgcn_cli.io.text import one_line
 
 _SHOWN = 3  # clips named in a warning
-_MID_SPINE, _AT_ORIGIN = 1, 0.5  # a joint; metres from the camera beyond which it was not moved
+_MID_SPINE = 1  # a joint
+_AT_ORIGIN, _BEFORE_SENSOR = 0.5, 1.0  # metres: a clip was moved to the origin; a person in front of a camera
 _SAMPLED, _FRAMES = 200, 20  # clips, and frames of each, that are looked at
 
 
@@ -46,22 +47,23 @@ def _check_raw(preset: Preset, split: Split) -> None:
         return
     chosen = split.indices[:: max(1, len(split.indices) // _SAMPLED)]
     first = store.frames[[row for row in store.starts[chosen, 0] if row]]
-    first = np.abs(first[first.any((1, 2)), _MID_SPINE].astype(np.float32)).max(-1)
+    first = first[first.any((1, 2)), _MID_SPINE].astype(np.float32)
     if not len(first):
         return
-    is_raw, name = bool(np.median(first) > _AT_ORIGIN), data.dataset.removesuffix("-raw")
+    is_centred = bool(np.median(np.abs(first).max(-1)) <= _AT_ORIGIN)
+    depth, name = float(np.median(first[:, 2])), data.dataset.removesuffix("-raw")
     known = name in ("ntu60", "ntu120")
-    if expects_raw and not is_raw:
+    if expects_raw and is_centred:
         make = f"Make raw ones: stgcn prepare {name} --raw" if known else "Use --set data.normalize=none"
         raise DataError(
             f"{store.source} holds pre-normalised clips (the middle of the spine is at the origin); the preset {preset.name} "
             "expects raw coordinates.",
             make,
         )
-    if is_raw and not expects_raw:
+    if depth > _BEFORE_SENSOR and not expects_raw:
         make = f"Make pre-normalised ones: stgcn prepare {name}" if known else "Use --set data.pre_normalize=none"
         raise DataError(
-            f"{store.source} holds raw coordinates (the middle of the spine is {np.median(first):.1f} m away); the preset "
+            f"{store.source} holds raw coordinates (the middle of the spine is {depth:.1f} m away); the preset "
             f"{preset.name} expects pre-normalised clips.",
             f"{make}\nOr give it a preset for raw clips: --preset ntu60-xsub-3d-uniform",
         )

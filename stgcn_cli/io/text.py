@@ -80,7 +80,8 @@ def csv_text(cell: str) -> str:
 def nearest(word: str, known: Sequence[str]) -> str:
     """' Did you mean "x"?' for the known word most like `word`, else an empty string."""
     word = word[:_LONGEST]
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    close = [each for each in known if len(word) > 2 and each.startswith(word)][:1]
+    close = close or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     close = close or difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""
 

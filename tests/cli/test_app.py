@@ -63,10 +63,10 @@ def test_completion_is_there(stgcn):
 
 
 @pytest.mark.parametrize(("typed", "offered"), [
-    ("stgcn tr", ["train"]), ("stgcn train --preset ntu60-xsub-", ["ntu60-xsub-2d", "ntu60-xsub-3d"]),
+    ("stgcn tr", ["train"]), ("stgcn train --preset ntu60-xsub-2d-s", ["ntu60-xsub-2d-stgcnpp"]),
     ("stgcn prepare babel", ["babel60", "babel120"]), ("stgcn train --device c", ["cpu", "cuda"]),
     ("stgcn view --layout o", ["openpose-18", "openpose-25"]), ("stgcn data convert --from n", ["npy", "npz"]),
-    ("stgcn eval babel120", ["babel120", "babel120-wfl"]),
+    ("stgcn eval babel120-w", ["babel120-wfl", "babel120-wfl-agcn"]),
     ("stgcn eval ", []), ("stgcn train --preset my", []),  # the shell offers files
 ])  # fmt: skip
 def test_the_shell_completes_names_the_program_knows(stgcn, typed, offered):

@@ -21,10 +21,11 @@ SHORT = {
     "http": 250,
     "clips": 500,
     "tables": 300,
+    "arrays": 300,
     "poses": 500,
 }
 LONG = {"parser": 60_000, "annotations": 20_000, "checkpoint": 3000, "presets": 20_000, "store": 10_000, "archives": 20_000,
-        "logs": 20_000, "http": 5000, "clips": 20_000, "tables": 10_000, "poses": 70_000}  # fmt: skip
+        "logs": 20_000, "http": 5000, "clips": 20_000, "tables": 10_000, "arrays": 10_000, "poses": 70_000}  # fmt: skip
 
 
 def python(folder, *words: object) -> str:
@@ -70,7 +71,7 @@ def test_what_was_of_interest_once_is_tried_again(tmp_path, target):
 
 def test_the_corpus_is_small():
     files = [path for path in campaign.CORPUS.glob("*/*")]
-    assert len(files) <= 90 and all(path.stat().st_size < 4096 for path in files)
+    assert len(files) <= 110 and all(path.stat().st_size < 4096 for path in files)
 
 
 def test_inputs_reach_nearly_every_branch_of_the_parser_and_get_past_its_first_line(tmp_path):

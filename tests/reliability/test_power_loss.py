@@ -41,7 +41,8 @@ def cut_power(disk: Disk, name: str) -> Path:
 def steps_saved(folder: Path) -> int:
     """Steps done, by the newest checkpoint: 8 clips in batches of 4 are 2 steps an epoch."""
     read = history.newest(folder)
-    epoch, step = history.progress_of(read) if read else (0, 0)
+    found = history.progress_in(read) if read else history.Progress()
+    epoch, step = found.epoch, found.step
     return 2 * epoch + step
 
 

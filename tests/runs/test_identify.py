@@ -106,8 +106,7 @@ def test_the_references_checkpoint_gives_the_references_result(shared, stgcn, tm
     result = json.loads(said.out)
     measured = [round(result[key], 4) for key in ("top1_acc", "top5_acc", "mean_class_accuracy")]
     assert measured == [0.0781, 0.2656, 0.0286]
-    (top1,) = result["published"]["metrics"]
-    assert top1["verdict"] == "below" and top1["published"] == 0.8461
+    assert not result["published"]["metrics"]  # 35 of 60 classes are another task
     assert "64 labelled clips, officially 16,487" in result["published"]["differs"]
 
 

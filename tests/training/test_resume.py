@@ -60,7 +60,8 @@ def test_a_checkpoint_is_written_inside_an_epoch_and_gone_on_from(run, stgcn, tm
     words = (*TRAIN, "--epochs", "1", "--checkpoint-minutes", "0", "--set", "train.log_every=1")
     assert stgcn(*words, "--work-dir", "whole").code == 0
     inside = checkpoint.read(tmp_path / "whole" / "last-1.pth")
-    assert history.progress_of(inside) == (0, 2)  # of three steps
+    found = history.progress_in(inside)
+    assert (found.epoch, found.step) == (0, 2)  # of three steps
     (tmp_path / "whole" / "last-1.pth").replace(tmp_path / "kept.pth")
     shutil.copytree(tmp_path / "whole", tmp_path / "cut")
     for path in (tmp_path / "cut").glob("*.pth"):
@@ -104,7 +105,8 @@ def test_when_all_are_damaged_the_run_does_not_start_from_nothing(run, stgcn):
 
 
 def test_a_short_history_is_kept(run):
-    assert [history.progress_of(checkpoint.read(run / name)) for name in history.KEPT] == [(3, 0), (2, 0)]
+    found = [history.progress_in(checkpoint.read(run / name)) for name in history.KEPT]
+    assert [(each.epoch, each.step) for each in found] == [(3, 0), (2, 0)]
     assert history.newest(run).path.name == "last.pth"
 
 
