@@ -232,8 +232,11 @@ def files_beside(stem: Path) -> list[Path]:
 
 
 def write_class_files(result: EvalResult, stem: Path) -> list[Path]:
-    """Write <stem>.per_class.csv, .confusion.csv (counts; rows are labels) and .confusion.png; nothing without labels."""
-    if not len(result.labelled.labels):
+    """Write <stem>.per_class.csv, .confusion.csv (counts; rows are labels) and .confusion.png; nothing without labels.
+
+    Nothing is written beside a stream.
+    """
+    if is_stream(stem) or not len(result.labelled.labels):
         return []
     import pandas
 
