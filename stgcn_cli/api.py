@@ -130,7 +130,8 @@ def train(
 
     Raises StgcnError.
     """
-    from stgcn_cli.runtime.distributed import LaunchConfig, resolve_device
+    from stgcn_cli.runtime.devices import resolve_device
+    from stgcn_cli.runtime.distributed import LaunchConfig
     from stgcn_cli.runtime.precision import resolve_precision
     from stgcn_cli.training.options import RunOptions
     from stgcn_cli.training.run import run

@@ -28,7 +28,7 @@ def bench(
         int | None, Option(help="Clips per batch. Default: the preset's on CUDA, 4 on a CPU.", min=1)
     ] = None,
     rounds: Annotated[int, Option(help="Number of measurements.", min=1)] = 5,
-    device: Annotated[str, Option(help="auto, cpu or cuda.", autocompletion=options.devices)] = "auto",
+    device: Annotated[str, Option(help="auto, cpu, cuda, or a GPU: cuda:1.", autocompletion=options.devices)] = "auto",
     precision: Annotated[
         str, Option(help="auto, float32, tf32, bf16 or float64.", autocompletion=options.precisions)
     ] = "auto",
@@ -93,13 +93,13 @@ def _options(
     from stgcn_cli.data.locations import find_pickles
     from stgcn_cli.data.splits import find_split, open_stores
     from stgcn_cli.diagnostics.bench import ON_CPU, BenchOptions
-    from stgcn_cli.runtime.distributed import resolve_device
+    from stgcn_cli.runtime.devices import resolve_device
     from stgcn_cli.runtime.precision import resolve_precision
     from stgcn_cli.runtime.rendezvous import joined_world
 
     if joined_world():
         raise UsageError("bench measures a single process; it does not run under torchrun or SLURM's srun.")
-    preset, where = presets.load(name, settings), resolve_device(device, 1)
+    preset, where = presets.load(name, settings), resolve_device(device, 1, console.warn)
     split = None
     if data:
         pickles = tuple(find_pickles(preset.data.dataset, (preset.data.train,), data))

@@ -19,7 +19,7 @@ _quiet = False
 _aside = False  # an output file goes to stdout, so tables and the like go to stderr
 _UNUSED = {  # options of the reference that are accepted, and why they do nothing
     "--launcher": "is not needed: the launcher (torchrun, SLURM or our own) is recognised.",
-    "--gpu-ids": "does nothing here: choose the GPUs with CUDA_VISIBLE_DEVICES.",
+    "--gpu-ids": "does nothing here: choose GPUs with --device 0,2.",
     "--fuse-conv-bn": "is not needed: evaluation fuses what it can by itself.",
     "--average-clips": "does nothing here: a skeleton record is one clip.",
     "--gpu-collect": "is not needed: results are always collected by the devices.",

@@ -15,7 +15,7 @@ def demo(
     folder: Annotated[Path, Option("--out", help="Where everything goes.")] = Path("stgcn-demo"),
     epochs: Annotated[int | None, Option(help="Fewer are quicker and worse.", min=1)] = None,
     seed: Annotated[int, Option(help="Of the clips, the initial weights and their order.", min=0)] = 0,
-    device: Annotated[str, Option(help="auto, cpu or cuda.", autocompletion=options.devices)] = "auto",
+    device: Annotated[str, Option(help="auto, cpu, cuda, or a GPU: cuda:1.", autocompletion=options.devices)] = "auto",
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only the summary.")] = False,
 ) -> None:
     """Prepare, train and evaluate on clips made here.

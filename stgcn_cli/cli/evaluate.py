@@ -60,7 +60,9 @@ def evaluate(
     stream: options.Stream = None,
     batch_size: Annotated[int | None, Option(help="Clips computed at a time; changes speed only.", min=1)] = None,
     gpus: Annotated[int, Option(help="Processes on this machine, one a GPU.")] = 1,
-    device: Annotated[str, Option(help="auto, cpu or cuda.", autocompletion=options.devices)] = "auto",
+    device: Annotated[
+        str, Option(help="auto, cpu, cuda, or a GPU: cuda:1, or several: 0,2.", autocompletion=options.devices)
+    ] = "auto",
     precision: Annotated[
         str, Option(help="auto (float32), float32, tf32, bf16 or float64.", autocompletion=options.precisions)
     ] = "auto",

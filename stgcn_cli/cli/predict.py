@@ -69,7 +69,7 @@ def predict(
     image_size: options.ImageSizeOption = None,
     layout: options.LayoutOption = None,
     batch_size: Annotated[int | None, Option(help="Clips computed at a time; changes speed only.", min=1)] = None,
-    device: Annotated[str, Option(help="auto, cpu or cuda.", autocompletion=options.devices)] = "auto",
+    device: Annotated[str, Option(help="auto, cpu, cuda, or a GPU: cuda:1.", autocompletion=options.devices)] = "auto",
     precision: Annotated[
         str, Option(help="auto (float32), float32, tf32, bf16 or float64.", autocompletion=options.precisions)
     ] = "auto",

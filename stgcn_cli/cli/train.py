@@ -103,7 +103,12 @@ def train(
         int | None, Option(help="Processes on this machine, one per GPU.", rich_help_panel=_PLACE, show_default="1")
     ] = None,
     device: Annotated[
-        str, Option(help="auto, cpu or cuda.", autocompletion=options.devices, rich_help_panel=_PLACE)
+        str,
+        Option(
+            help="auto, cpu, cuda, or a GPU: cuda:1, or several: 0,2.",
+            autocompletion=options.devices,
+            rich_help_panel=_PLACE,
+        ),
     ] = "auto",
     precision: Annotated[
         str | None,
@@ -172,15 +177,16 @@ def train(
     recipe = presets.load(preset or str(folder / "preset.toml"), changes)  # type: ignore[operator]
     chosen["data"] = chosen["data"] or _beside(preset)
     _refuse_missing_data(recipe, chosen["data"])
-    from stgcn_cli.runtime.distributed import LaunchConfig, resolve_device
+    from stgcn_cli.runtime.devices import processes, resolve_device
+    from stgcn_cli.runtime.distributed import LaunchConfig
     from stgcn_cli.runtime.precision import resolve_precision
     from stgcn_cli.training.options import RunOptions
 
-    processes = chosen.pop("gpus", 1)
-    kind = resolve_device(device, processes)
+    count = processes(device, chosen.pop("gpus", None))
+    kind = resolve_device(device, count, console.warn)
     chosen["precision"] = resolve_precision(chosen.get("precision", "auto"), kind, training=True)
     run_options = RunOptions(
-        preset=recipe, launch=LaunchConfig(kind, processes, nnodes, node_rank, rdzv_endpoint, max_restarts),
+        preset=recipe, launch=LaunchConfig(kind, count, nnodes, node_rank, rdzv_endpoint, max_restarts),
         work_dir=folder or work_dir, resume=resumes, force=force, resume_from=resume_from, load_from=load_from,
         test=tuple(name for name, is_wanted in (("best", test_best), ("last", test_last)) if is_wanted),
         save_minutes=checkpoint_minutes, report=report, tensorboard=tensorboard, **chosen,

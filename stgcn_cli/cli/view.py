@@ -54,7 +54,7 @@ def view(
     stride: Annotated[
         int | None, Option(help="Frames from one window to the next.", min=1, show_default="a quarter of --window")
     ] = None,
-    device: Annotated[str, Option(help="auto, cpu or cuda.", autocompletion=options.devices)] = "auto",
+    device: Annotated[str, Option(help="auto, cpu, cuda, or a GPU: cuda:1.", autocompletion=options.devices)] = "auto",
     open_it: Annotated[bool, Option("--open", help="Show it in the browser.")] = False,
     force: options.Force = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and the file name.")] = False,

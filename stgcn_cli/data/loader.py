@@ -4,8 +4,10 @@ Shapes: N clips, K samples of a clip, C channels, T frames, V joints, M persons,
 """
 
 import dataclasses
+import weakref
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +27,16 @@ _CPU = torch.device("cpu")
 _KINECT = ("ntu", "kinect-20")  # layouts whose joints the turns of BodyFrames are named by
 _DEVICE_SHARE = 0.5  # of the free device memory the frames may take
 Moved = TypeVar("Moved")
+# Frames that lie on a device already, by the address of the stored ones: several splits of a store share them.
+_PLACED: "weakref.WeakValueDictionary[tuple, Tensor]" = weakref.WeakValueDictionary()
+
+
+class Absent(NamedTuple):
+    """The persons of a batch that are not there. The host knows how many from the store, and never asks the device."""
+
+    where: Tensor  # (N, M) bool, on the device
+    number: int
+    content: Hashable  # equal where missing persons hold the same values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +51,8 @@ class Clips:
     data: DataConfig
     strengths: AugmentConfig
     sides: Sides
+    missing: np.ndarray  # (N, M) bool on the host: persons that are not there
+    lengths_on_host: np.ndarray  # as `lengths`
     parents: Tensor  # (V,) where the bone of each joint comes from
     image_sizes: Tensor | None = None  # (N, 2) height, width: normalise pixels by them
     boxes: Boxes | None = None  # or by these
@@ -75,7 +89,7 @@ class Clips:
             frames=torch.from_numpy(store.frames), starts=torch.from_numpy(starts), lengths=torch.from_numpy(lengths),
             labels=torch.from_numpy(store.labels[index]), clip_len=data.clip_len or same, data=data,
             strengths=preset.augment if isinstance(preset, Preset) else AugmentConfig(),
-            sides=_on(device, Sides(_other_sides(layout), -0.5 if data.normalize == "image" else 0.0)),
+            missing=starts == 0, lengths_on_host=lengths, sides=_on(device, Sides(_other_sides(layout), -0.5 if data.normalize == "image" else 0.0)),
             parents=torch.tensor(streams.parents(layout), device=device),
             image_sizes=torch.from_numpy(sizes) if data.normalize == "image" else None,
             boxes=_boxes(split, data, sizes), body=body, fixed=table, fixed_row=rows,
@@ -86,26 +100,37 @@ class Clips:
         return clips
 
     def moved(self, device: torch.device) -> "Clips":
-        """The same clips with everything on `device`, so that a batch needs no transfer."""
-        return replace(_on(device, self), device=device)
+        """The same clips with everything on `device`, so that a batch needs no transfer; frames lie there once a process."""
+        key = (self.frames.data_ptr(), self.frames.shape, str(device))
+        frames = _PLACED.get(key)
+        if frames is None:
+            frames = _PLACED[key] = self.frames.to(device)
+        return replace(_on(device, replace(self, frames=frames)), device=device)
 
     @property
     def gives_probabilities(self) -> bool:
         """Whether the scores of a clip are averaged probabilities, not logits."""
         return self.fixed is not None
 
+    @property
+    def is_random(self) -> bool:
+        """Whether a batch of training depends on draws."""
+        return self.data.sampling != "loop" or bool(self.data.augment)
+
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def batch(self, index: Tensor, draws: Draws | None = None) -> tuple[Tensor, Tensor]:
+    def batch(self, index: Tensor, draws: Draws | None = None, placed: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """x (N * K, C, T, V, M) and labels (N,) of the clips `index`, counted on through repeated passes, on the device.
 
         With `draws` it is a batch of training: K = 1, sampled and augmented at random. A missing person is zeros before
-        normalisation.
+        normalisation. `placed` is `index` where the store lies, if it is there already.
         """
-        index = index.to(self.starts.device) % len(self)
-        labels = self.labels[index].to(self.device)
-        time = self._times(index, draws)
+        length = self.clip_len or int(self.lengths_on_host[int(index[0]) % len(self)])
+        index = self.placed(index) if placed is None else placed
+        index = index % len(self)
+        labels = sent(self.labels[index], self.device)
+        time = self._times(index, length, draws)
         x = self._network_input(index.repeat_interleave(len(time) // len(index)), time, draws)
         return x.permute(0, 4, 2, 3, 1).float().to(self.dtype), labels
 
@@ -115,9 +140,26 @@ class Clips:
         rows = torch.where(starts > 0, starts + torch.arange(int(self.lengths[index[0]])), 0)
         return self.frames[rows].float()
 
-    def _times(self, index: Tensor, draws: Draws | None) -> Tensor:
+    def placed(self, index: Tensor) -> Tensor:
+        """`index` where the store lies; from the host through pinned memory, for which nobody waits."""
+        if index.device == self.starts.device:
+            return index
+        return sent(index, self.starts.device)
+
+    def absent(self, index: Tensor, placed: Tensor | None = None) -> Absent | None:
+        """The missing persons of the batch `index`, given on the host (and `placed`, where that has been done).
+
+        None on the processor, where networks recognise them by their values.
+        """
+        if self.device.type == "cpu":
+            return None
+        count = int(self.missing[index.numpy() % len(self)].sum()) * self.samples
+        where = self.starts[(self.placed(index) if placed is None else placed) % len(self)] == 0
+        return Absent(sent(where, self.device).repeat_interleave(self.samples, 0), count, self.data)
+
+    def _times(self, index: Tensor, length: int, draws: Draws | None) -> Tensor:
         """(N * K, T) frames of the clips that are shown."""
-        lengths, length = self.lengths[index], self.clip_len or int(self.lengths[index[0]])
+        lengths = self.lengths[index]
         if draws is None and self.fixed is not None and self.fixed_row is not None:
             return self.fixed[self.fixed_row[index]].flatten(0, 1)
         if draws is not None and self.data.sampling == "uniform":
@@ -132,9 +174,9 @@ class Clips:
         x = self._frames(index, torch.cat([time, time + ~last], 1) if moves else time)
         if draws is not None and self.data.augment:
             changed = augmented(x, self.data.augment, self.strengths, draws, self.sides, has_score)
-            x = torch.where((self.starts[index] > 0)[..., None, None, None].to(x.device), changed, x)
+            x = torch.where(sent(self.starts[index] > 0, x.device)[..., None, None, None], changed, x)
         x, after = x.chunk(2, 2) if moves else (x, x)
-        return streams.stream_of(self.data.stream, x, after, last[:, None].to(x.device), self.parents, has_score)
+        return streams.stream_of(self.data.stream, x, after, sent(last, x.device)[:, None], self.parents, has_score)
 
     def _frames(self, index: Tensor, time: Tensor) -> Tensor:
         """(N, M, T, V, C), normalised: the frames `time` (N, T) of the clips `index` (N,)."""
@@ -142,15 +184,22 @@ class Clips:
         if self.body is not None:
             time = self.body.kept[self.body.first[index, None] + time]
         rows = torch.where(starts > 0, starts + time[:, None], 0)  # (N, M, T)
-        x = self.frames[rows.to(self.frames.device)].to(self.device)
+        x = sent(self.frames[rows.to(self.frames.device)], self.device)
         if self.body is not None:
             return self.body.apply(x, index)
         x = x.float()  # before any arithmetic: float16 pixels would be rounded once more
         if self.image_sizes is not None:
-            return normalised(x, self.image_sizes[index].to(self.device))
+            return normalised(x, sent(self.image_sizes[index], self.device))
         if self.boxes is not None:
-            return torch.where((starts > 0)[..., None, None].to(x.device), self.boxes.apply(x, index), 0)
+            return torch.where(sent(starts > 0, x.device)[..., None, None], self.boxes.apply(x, index), 0)
         return x
+
+
+def sent(value: Tensor, device: torch.device) -> Tensor:
+    """`value` on `device`; to a GPU through pinned memory, so that the host goes on while it is copied."""
+    if value.device == device or device.type != "cuda":
+        return value.to(device)
+    return value.pin_memory().to(device, non_blocking=True)
 
 
 def _on(device: torch.device, value: Moved) -> Moved:

@@ -5,7 +5,6 @@ Shapes: N clips, C channels, T frames, V joints, M persons.
 
 import multiprocessing
 import statistics
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 
 from stgcn_cli.config import presets
 from stgcn_cli.config.schema import Preset
-from stgcn_cli.data.loader import REFERENCE_SIZE, Clips
+from stgcn_cli.data.loader import REFERENCE_SIZE, Absent, Clips
 from stgcn_cli.data.ntu.names import NTU
 from stgcn_cli.data.prepare.babel import BABEL
 from stgcn_cli.data.splits import Split
@@ -29,8 +28,9 @@ from stgcn_cli.errors import RunError
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.models import build_model
 from stgcn_cli.runtime.distributed import World
-from stgcn_cli.runtime.memory import peak_bytes, reset_peak, tune_allocator
+from stgcn_cli.runtime.memory import memory_errors, peak_bytes, reset_peak, tune_allocator
 from stgcn_cli.runtime.precision import computing, dtype_of, set_up
+from stgcn_cli.runtime.timing import seconds_of
 from stgcn_cli.training.optim import build_loss, build_optimizer
 from stgcn_cli.training.options import Learner, State
 from stgcn_cli.training.step import step
@@ -141,41 +141,28 @@ def measure(options: BenchOptions, reporter: Reporter) -> Measured:
         peak = peak_of_step(preset, options.batch, device, precision)
     clips = Clips.of(options.split or split_of(preset, options.batch), preset, device)
     index, labels = torch.arange(options.batch) % len(clips), labels_of(preset, options.batch, device)
-    x = clips.batch(index)[0]
+    placed = clips.placed(index)
+    x, absent = clips.batch(index, placed=placed)[0], clips.absent(index, placed)
+    last = clips.absent(index[-1:])
     singles = max(_SINGLES, options.rounds)
     with reporter.progress("measure speed", 3 * (options.rounds + 1) + singles + 1) as advance:
 
-        def timed(work: Callable[[], object], rounds: int) -> list[float]:
-            """Seconds of each round, after one that does not count."""
+        def timed(work: Callable[[], object], rounds: int, calls: int | None = None) -> list[float]:
+            """Seconds of a call in each round, after one that does not count; see `seconds_of`."""
             times = []
             for _ in range(rounds + 1):
-                times.append(seconds_of(work, device))
+                times.append(seconds_of(work, device, calls=calls))
                 advance(1)
             return times[1:]
 
         train, evaluate = train_step(preset, device, precision), eval_step(preset, device, precision)
         return Measured(
             options=options, peak=peak,
-            train=timed(lambda: train(x, labels), options.rounds),
-            evaluate=timed(lambda: evaluate(x, labels), options.rounds),
-            latency=timed(lambda: evaluate(x[-1:], labels[-1:]), singles),
-            phases=_phases(options, lambda: clips.batch(index)[0], labels, lambda: advance(1)),
+            train=timed(lambda: train(x, labels, absent), options.rounds),
+            evaluate=timed(lambda: evaluate(x, labels, absent), options.rounds),
+            latency=timed(lambda: evaluate(x[-1:], labels[-1:], last), singles, calls=1),
+            phases=_phases(options, lambda: clips.batch(index, placed=placed)[0], labels, absent, lambda: advance(1)),
         )  # fmt: skip
-
-
-def seconds_of(work: Callable[[], object], device: torch.device) -> float:
-    """Seconds taken by one call, including queued device work."""
-    wait(device)
-    began = time.perf_counter()
-    work()
-    wait(device)
-    return time.perf_counter() - began
-
-
-def wait(device: torch.device) -> None:
-    """Wait until the device has finished."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def percentile(times: list[float], share: float) -> float:
@@ -188,31 +175,33 @@ def peak_of_step(preset: Preset, batch: int, device: torch.device, precision: st
 
     Raises RunError when there is not enough memory.
     """
+    hint = f"Use a smaller batch: --batch-size {max(1, batch // 2)}"
     try:
         if device.type == "cuda":
-            return _peak_here(preset, batch, device, precision)
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            with memory_errors(f"A training step of {batch} clips", hint):
+                return _peak_here(preset, batch, device, precision)
+        with (
+            memory_errors(f"A training step of {batch} clips", hint),
+            ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool,
+        ):
             return pool.submit(_peak_here, preset, batch, device, precision).result()
-    except (BrokenProcessPool, RuntimeError) as error:
-        if not isinstance(error, BrokenProcessPool) and "memory" not in str(error):
-            raise
-        raise RunError(
-            f"A training step of {batch} clips needs more memory than is available.",
-            f"Use a smaller batch: --batch-size {max(1, batch // 2)}",
-        ) from error
+    except BrokenProcessPool as error:
+        raise RunError(f"A training step of {batch} clips needs more memory than is available.", hint) from error
 
 
 def _peak_here(preset: Preset, batch: int, device: torch.device, precision: str) -> float:
     reset_peak(device)
     train = train_step(preset, device, precision)
     x, labels = batch_of(preset, batch, device)
-    for _ in range(2):
-        train(x, labels)
+    train(x, labels)
+    if device.type == "cuda":
+        reset_peak(device)  # without the workspaces of the search for the quickest algorithms
+    train(x, labels)
     return peak_bytes(device)
 
 
-def train_step(preset: Preset, device: torch.device, precision: str) -> Callable[[Tensor, Tensor], object]:
-    """Return the step that `train` takes: x (N, C, T, V, M), labels (N,) -> loss and logits; the weights change."""
+def train_step(preset: Preset, device: torch.device, precision: str) -> Callable[..., object]:
+    """Return the step that `train` takes: x (N, C, T, V, M), labels (N,), absent persons -> loss and logits; the weights change."""
     preset = with_counts(preset)
     model = _model(preset, device, precision).train()
     state, loss = State(model, build_optimizer(preset, model)), build_loss(preset.loss)
@@ -227,22 +216,26 @@ def train_step(preset: Preset, device: torch.device, precision: str) -> Callable
     return partial(step, learner)
 
 
-def eval_step(preset: Preset, device: torch.device, precision: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return what `eval` computes: x (N, C, T, V, M) -> logits on the CPU; labels are ignored."""
+def eval_step(preset: Preset, device: torch.device, precision: str) -> Callable[..., Tensor]:
+    """Return what `eval` computes: x (N, C, T, V, M) -> logits; labels are ignored."""
     model = _model(preset, device, precision).eval()
 
     @torch.inference_mode()
-    def evaluate(x: Tensor, labels: Tensor) -> Tensor:
+    def evaluate(x: Tensor, labels: Tensor, absent: Absent | None = None) -> Tensor:
         with computing(precision, device):
-            return model(x).cpu()
+            return model(x, absent)
 
     return evaluate
 
 
 def _phases(
-    options: BenchOptions, batch: Callable[[], Tensor], labels: Tensor, advance: Callable[[], object]
+    options: BenchOptions,
+    batch: Callable[[], Tensor],
+    labels: Tensor,
+    absent: Absent | None,
+    advance: Callable[[], object],
 ) -> dict[str, list[float]]:
-    """Seconds of gather, forward, backward and update in each round of training steps."""
+    """Seconds of gather, forward, backward and update in each round of training steps, each waited for."""
     device, precision = options.device, options.precision
     preset = with_counts(options.preset)
     model = _model(preset, device, precision).train()
@@ -251,7 +244,7 @@ def _phases(
 
     def forward() -> None:
         with computing(precision, device):
-            logits = model(held["x"])
+            logits = model(held["x"], absent)
         held["loss"] = loss_of(logits, labels)
 
     def backward() -> None:
@@ -264,7 +257,7 @@ def _phases(
     times: dict[str, list[float]] = {name: [] for name in phases}
     for _ in range(options.rounds + 1):
         for name, phase in phases.items():
-            times[name].append(seconds_of(phase, device))
+            times[name].append(seconds_of(phase, device, calls=1))
         advance()
     return {name: each[1:] for name, each in times.items()}
 
@@ -279,6 +272,6 @@ def with_counts(preset: Preset) -> Preset:
 def _model(preset: Preset, device: torch.device, precision: str) -> nn.Module:
     """Set up the process as `train` and `eval` do, and return the network with initial weights."""
     tune_allocator()
-    set_up(precision, deterministic=False)
+    set_up(precision)
     torch.manual_seed(0)
     return build_model(preset).to(device, dtype_of(precision))

@@ -14,7 +14,8 @@ from stgcn_cli.evaluation import evaluate, metrics, results
 from stgcn_cli.io.outputs import OutputRule
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.runs import resolve
-from stgcn_cli.runtime.distributed import LaunchConfig, resolve_device
+from stgcn_cli.runtime.devices import resolve_device
+from stgcn_cli.runtime.distributed import LaunchConfig
 from stgcn_cli.runtime.precision import resolve_precision
 from stgcn_cli.training.options import RunOptions
 from stgcn_cli.training.run import run
@@ -42,7 +43,7 @@ class DemoResult:
 def show(folder: Path, epochs: int | None, seed: int, device: str, reporter: Reporter) -> DemoResult:
     """Make clips, prepare, train, evaluate on subjects never trained on. Raises StgcnError."""
     began = time.monotonic()
-    device = resolve_device(device, 1)
+    device = resolve_device(device, 1, reporter.warn)
     reporter.note("1/4  make skeletons of 5 actions as NTU .skeleton texts")
     raw, annotations = folder / "demo_skeletons.zip", folder / "demo.pkl"
     OutputRule(command="demo").check(raw)

@@ -33,13 +33,11 @@ def look() -> Iterator[Finding]:
 def _computes(device: str) -> Finding:
     import torch
 
+    from stgcn_cli.runtime.precision import without_tf32
+
     began = time.perf_counter()
-    tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # 10 bits would look broken
-    try:
+    with without_tf32():  # whose 10 bits would look broken
         wanted, got = _figures("cpu", torch.float64), _figures(device, torch.float32)
-    finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
     off = max(float((a.double().cpu() - b).abs().max() / b.abs().max()) for a, b in zip(got, wanted, strict=True))
     found = f"off by {off:.1e} from float64, in {time.perf_counter() - began:.1f} s"
     name = f"forward and backward on {device}"

@@ -13,7 +13,8 @@ from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.runs import checkpoint as checkpoints
 from stgcn_cli.runs import exported, settings
 from stgcn_cli.runs.resolve import EvalOptions, locate, preset_of, with_metrics
-from stgcn_cli.runtime.distributed import LaunchConfig, resolve_device
+from stgcn_cli.runtime.devices import processes, resolve_device
+from stgcn_cli.runtime.distributed import LaunchConfig
 from stgcn_cli.runtime.precision import resolve_precision
 from stgcn_cli.runtime.rendezvous import failing_together
 
@@ -21,8 +22,9 @@ from stgcn_cli.runtime.rendezvous import failing_together
 def evaluate(wishes: EvalOptions, reporter: Reporter) -> EvalResult | None:
     """Scores and metrics as wished. None on the ranks of a joined world that do not speak. Raises StgcnError."""
     with failing_together():
-        device = resolve_device(wishes.device, wishes.gpus)
-        place = LaunchConfig(device, wishes.gpus)
+        gpus = processes(wishes.device, wishes.gpus if wishes.gpus != 1 else None)
+        device = resolve_device(wishes.device, gpus, reporter.warn)
+        place = LaunchConfig(device, gpus)
         reporter = reporter if place.is_first else SILENT
         precision = resolve_precision(wishes.precision, device, training=False)
         _find_data_first(wishes)

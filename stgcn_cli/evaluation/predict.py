@@ -34,7 +34,8 @@ from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.models import build_model
 from stgcn_cli.runs import checkpoint, exported, resolve
 from stgcn_cli.runs.checkpoint import Checkpoint
-from stgcn_cli.runtime.distributed import World, resolve_device
+from stgcn_cli.runtime.devices import resolve_device
+from stgcn_cli.runtime.distributed import World
 from stgcn_cli.runtime.memory import tune_allocator
 from stgcn_cli.runtime.precision import dtype_of, resolve_precision, set_up
 
@@ -122,7 +123,7 @@ def load(
     wishes = dataclasses.replace(
         wishes or resolve.EvalOptions(checkpoint=checkpoint_word), checkpoint=checkpoint_word, device=device
     )
-    where = resolve_device(device, 1)
+    where = resolve_device(device, 1, reporter.warn)
     precision = resolve_precision(wishes.precision, where, training=False)
     path = resolve.locate(wishes, reporter)
     if exported.is_exported(path):
@@ -137,7 +138,7 @@ def load(
     read = checkpoint.read(path)
     preset = _sized_by_the_data(resolve.preset_of(read, wishes, reporter), read, wishes)
     tune_allocator()
-    set_up(precision, deterministic=False)
+    set_up(precision)
     model = build_model(preset)
     checkpoint.load_into(model, read)
     model.to(torch.device(where), dtype_of(precision)).eval()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from stgcn_cli.config.schema import Preset
-from stgcn_cli.data.loader import Clips
+from stgcn_cli.data.loader import Clips, sent
 from stgcn_cli.data.splits import Split, find_split, open_stores
 from stgcn_cli.errors import CheckpointError
 from stgcn_cli.evaluation import metrics
@@ -23,7 +23,7 @@ from stgcn_cli.models import build_model, recognise
 from stgcn_cli.runs import checkpoint, exported
 from stgcn_cli.runs.exported import ExportedModel
 from stgcn_cli.runtime.distributed import LaunchConfig, World, launch
-from stgcn_cli.runtime.memory import tune_allocator
+from stgcn_cli.runtime.memory import memory_errors, tune_allocator
 from stgcn_cli.runtime.precision import computing, dtype_of, set_up
 
 FRAMES_IN_BATCH = {"cpu": 16 * 300, "cuda": 128 * 300}  # person-free frames of a batch when the user names no size
@@ -48,7 +48,9 @@ def score_clips(
     model.eval()
     scores: Tensor | None = None
     for index in _batches(clips, batch_size, world, is_exported=isinstance(model, ExportedModel)):
-        with computing(precision, world.device):
+        work = f"An evaluation of {len(index) * clips.samples} clips at a time"
+        hint = f"Compute fewer at a time: --batch-size {max(1, len(index) // 2)}"
+        with computing(precision, world.device), memory_errors(work, hint):
             logits, found = _outputs(model, clips, index, features is not None)
         if features is not None and found is not None:
             means = found.float().unflatten(0, (len(index), -1)).mean(1).cpu()
@@ -57,7 +59,7 @@ def score_clips(
             scores = torch.zeros(len(clips), logits.shape[1], dtype=dtype_of(precision), device=world.device)
         if clips.gives_probabilities:
             logits = logits.to(scores.dtype).softmax(1).unflatten(0, (len(index), -1)).mean(1)
-        scores[index.to(world.device)] = logits.to(scores.dtype)
+        scores[sent(index, world.device)] = logits.to(scores.dtype)
         advance(len(index) * world.size)
     if scores is None:  # fewer clips than ranks
         scores = torch.zeros(len(clips), _classes(model), dtype=dtype_of(precision), device=world.device)
@@ -69,10 +71,11 @@ def score_clips(
 def _outputs(model: nn.Module, clips: Clips, index: Tensor, with_features: bool) -> tuple[Tensor, Tensor | None]:
     if isinstance(model, ExportedModel):
         return model.answer(clips, index)
-    x = clips.batch(index)[0]
+    placed = clips.placed(index)
+    x, absent = clips.batch(index, placed=placed)[0], clips.absent(index, placed)
     if not with_features:
-        return model(x), None
-    features = model.features(x)  # type: ignore[operator]
+        return model(x, absent), None
+    features = model.features(x, absent)  # type: ignore[operator]
     return model.cls_head(features), features  # type: ignore[operator]
 
 
@@ -147,7 +150,7 @@ def evaluate(plan: EvalPlan, place: LaunchConfig) -> EvalResult | None:
 def evaluate_in_world(plan: EvalPlan, world: World) -> EvalResult:
     """The worker of `evaluate`."""
     tune_allocator()
-    set_up(plan.precision, deterministic=False)
+    set_up(plan.precision)
     split = find_split(open_stores(plan.pickles), plan.split, whole_lists=True)
     model: nn.Module
     if exported.is_exported(plan.checkpoint):

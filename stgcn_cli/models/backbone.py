@@ -4,15 +4,21 @@ Shapes: N clips, C channels, T frames, V joints, M persons, B = N*M bodies. Feat
 memory: sums over joints and 1x1 convolutions are matrix products, temporal convolutions run along rows.
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stgcn_cli.models.deduplicate import Distinct, EmptyBody, batch_norm, distinct_bodies, rounded_up
+from stgcn_cli.models.deduplicate import Distinct, EmptyBody, batch_norm, distinct_bodies, known_bodies, rounded_up
 from stgcn_cli.models.temporal_conv import convolve
 
-# Bodies: in evaluation their number is a multiple of it, since cuDNN looks for its quickest algorithm at every new size.
-SIZES_ON_GPU = 32
+if TYPE_CHECKING:
+    from stgcn_cli.data.loader import Absent
+
+# Bodies: their number is a multiple of it (in evaluation: or a smaller power of two), since cuDNN looks for its quickest
+# algorithm at every new size.
+SIZES_ON_GPU, SIZES_IN_TRAINING = 32, 8
 
 
 class Head(nn.Module):
@@ -41,13 +47,13 @@ class Network(nn.Module):
     backbone: "SharedBackbone"
     cls_head: Head
 
-    def forward(self, x_NCTVM: Tensor) -> Tensor:
-        """Logits; in training mode BatchNorm's buffers are updated."""
-        return self.cls_head(self.features(x_NCTVM))
+    def forward(self, x_NCTVM: Tensor, absent: "Absent | None" = None) -> Tensor:
+        """Logits; in training mode BatchNorm's buffers are updated. `absent` names the persons that are not there."""
+        return self.cls_head(self.features(x_NCTVM, absent))
 
-    def features(self, x_NCTVM: Tensor) -> Tensor:
+    def features(self, x_NCTVM: Tensor, absent: "Absent | None" = None) -> Tensor:
         """What the head sees: the mean over the bodies of a clip, (N, 256)."""
-        return self.backbone(x_NCTVM).unflatten(0, (x_NCTVM.shape[0], x_NCTVM.shape[4])).mean(1)
+        return self.backbone(x_NCTVM, absent).unflatten(0, (x_NCTVM.shape[0], x_NCTVM.shape[4])).mean(1)
 
     def plain(self, x_NCTVM: Tensor) -> Tensor:
         """Logits by plain operations: the published order, for exports and as reference of the fast path."""
@@ -95,12 +101,12 @@ class SharedBackbone(nn.Module):
         x = self.data_bn(x.reshape(-1, self.data_bn.num_features, bodies[3])).view(bodies)
         return self.plain_blocks(x.permute(0, 2, 3, 1).contiguous()).mean((2, 3), dtype=self.A.dtype)
 
-    def forward(self, x_NCTVM: Tensor) -> Tensor:
+    def forward(self, x_NCTVM: Tensor, absent: "Absent | None" = None) -> Tensor:
         """Mean features; the input is cast to the float type of the weights."""
         if exporting():
             return self.plain(x_NCTVM)
         x_BTVC = x_NCTVM.permute(0, 4, 2, 3, 1).to(self.A.dtype).flatten(0, 1)
-        distinct = self.find_copies(x_BTVC)
+        distinct = self.find_copies(x_BTVC, absent)
         if distinct is None:
             return self.features(x_BTVC)
         if self.training or torch.is_grad_enabled():
@@ -109,7 +115,7 @@ class SharedBackbone(nn.Module):
 
     def evaluated(self, x_BTVC: Tensor, distinct: Distinct) -> Tensor:
         """Mean features of all bodies; those of the empty one are computed in the first batch that has it."""
-        key = self.empty_body.key(self, distinct.constant, x_BTVC.shape[1:])
+        key = self.empty_body.key(self, distinct.content, x_BTVC.shape[1:], x_BTVC.device.type)
         empty = self.empty_body.get(key)
         kept = distinct.kept if empty is None else distinct.kept[:-1]
         filled = rounded_up(kept, SIZES_ON_GPU if x_BTVC.is_cuda else 1)
@@ -133,26 +139,50 @@ class SharedBackbone(nn.Module):
         self.empty_body = EmptyBody()
         return super().train(mode)
 
-    def find_copies(self, x_BTVC: Tensor) -> Distinct | None:
+    def find_copies(self, x_BTVC: Tensor, absent: "Absent | None" = None) -> Distinct | None:
         """See `distinct_bodies`; None where copies differ (dropout, a normalisation for each person), or need a gradient each.
 
-        Nor are they counted in training on a GPU, where the host would wait for the answer at every step.
+        Nor are they looked for by their values in training on a GPU, where the host would wait at every step.
         """
-        if self.training and (x_BTVC.is_cuda or not self.copies_are_equal):
+        if x_BTVC.requires_grad or (self.training and not self.copies_are_equal):
             return None
-        if x_BTVC.requires_grad or self.data_bn.num_features != x_BTVC.shape[2:].numel():
+        if self.data_bn.num_features != x_BTVC.shape[2:].numel():  # it is different for each person
             return None
-        return distinct_bodies(x_BTVC, least=2 if self.training or torch.is_grad_enabled() else 1)
+        is_learning = self.training or torch.is_grad_enabled()
+        if absent is not None:
+            return known_bodies(absent, 2 if is_learning else 1, SIZES_IN_TRAINING if is_learning else 1)
+        if self.training and x_BTVC.is_cuda:
+            return None
+        return distinct_bodies(x_BTVC, least=2 if is_learning else 1)
 
 
 def convolve_frames(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor, copies: int) -> Tensor:
     """`norm` of `conv` over x (B, C, V, T); `conv` is published for (B, C, T, V). In evaluation norm is folded in."""
-    weight, bias = conv.weight, conv.bias
+    stride, padding = conv.stride[0], conv.padding[0]
     if not norm.training:
         scale, shift = scale_and_shift(norm)
-        weight, bias = weight * scale[:, None, None, None], bias * scale + shift
-    y = convolve(x, weight.transpose(2, 3), bias, conv.stride[0], conv.padding[0])
-    return batch_norm(norm, y, copies) if norm.training else y
+        weight, bias = conv.weight * scale[:, None, None, None], conv.bias * scale + shift
+        return convolve(x, weight.transpose(2, 3), bias, stride, padding)
+    y = batch_norm(norm, convolve(x, conv.weight.transpose(2, 3), None, stride, padding), copies)
+    # BatchNorm takes a bias out again: only its running mean knows of it (`.data`: autograd keeps that buffer, unused)
+    norm.running_mean.data.add_(conv.bias.data, alpha=norm.momentum)
+    return WithoutBias.apply(y, conv.bias)
+
+
+class WithoutBias(torch.autograd.Function):
+    """y as it is; the gradient of `bias`, which has no influence on y, is zero and not None: decay and momentum go on."""
+
+    @staticmethod
+    def forward(ctx, y: Tensor, bias: Tensor) -> Tensor:
+        """Returns y itself."""
+        ctx.mark_dirty(y)
+        ctx.like = bias.detach()
+        return y
+
+    @staticmethod
+    def backward(ctx, dy: Tensor) -> tuple[Tensor, Tensor]:
+        """A zero for each channel."""
+        return dy, torch.zeros_like(ctx.like)
 
 
 def scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

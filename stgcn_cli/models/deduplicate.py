@@ -7,22 +7,30 @@ counts as often in the statistics of BatchNorm, forward and backward. In evaluat
 to the next, until the weights change.
 """
 
-from typing import NamedTuple
+import functools
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from stgcn_cli.data.loader import Absent
+
+
+_ATEN = torch.ops.aten
 
 
 class Distinct(NamedTuple):
     """Which bodies of x (B, ...) to compute: indices `kept`, and the `place` of each body among them (B,).
 
-    The last kept body stands for `copies` bodies that hold the same `constant` (C,) in every frame and joint.
+    The last kept body stands for `copies` bodies that hold the same `content` in every frame and joint.
     """
 
     kept: Tensor
     place: Tensor
     copies: int
-    constant: Tensor
+    content: Hashable
 
 
 def distinct_bodies(x: Tensor, least: int = 2) -> Distinct | None:
@@ -36,12 +44,31 @@ def distinct_bodies(x: Tensor, least: int = 2) -> Distinct | None:
         return None
     kept = torch.cat([(~empty).nonzero()[:, 0], empty.nonzero()[:1, 0]])
     place = torch.where(empty, len(kept) - 1, (~empty).cumsum(0) - 1)
-    return Distinct(kept, place, copies, constant)
+    return Distinct(kept, place, copies, tuple(constant.tolist()))
+
+
+def known_bodies(absent: "Absent", least: int, multiple: int) -> Distinct | None:
+    """As `distinct_bodies`, from what the host knows, so that it need not wait for the device.
+
+    Absent bodies are computed themselves until the number of kept ones is a multiple, so that few sizes occur in training.
+    """
+    bodies, copies = absent.where.numel(), absent.number
+    if copies < least or copies == bodies:
+        return None
+    kept = min(bodies, -(-(bodies - copies + 1) // multiple) * multiple)
+    if kept == bodies and least > 1:
+        return None
+    where = absent.where.flatten()
+    order = where.int().argsort(stable=True)
+    rank = torch.empty_like(order).scatter_(0, order, torch.arange(bodies, device=order.device))
+    return Distinct(order[:kept], rank.clamp_(max=kept - 1), bodies - kept + 1, absent.content)
 
 
 def rounded_up(kept: Tensor, multiple: int) -> Tensor:
-    """Indices (B,) and so many more of the first of them that their number is a multiple."""
-    return torch.cat([kept, kept[:1].expand(-len(kept) % multiple)])
+    """Indices (B,) and so many more of the first of them that their number is a multiple; below it, a power of two."""
+    count = len(kept)
+    size = 1 << (count - 1).bit_length() if 0 < count < multiple else -(-count // multiple) * multiple
+    return torch.cat([kept, kept[:1].expand(size - count)]) if size > count else kept
 
 
 class EmptyBody:
@@ -50,12 +77,11 @@ class EmptyBody:
     def __init__(self) -> None:
         self.kept: tuple[tuple, Tensor] | None = None
 
-    def key(self, network: nn.Module, constant: Tensor, shape: torch.Size) -> tuple:
+    def key(self, network: nn.Module, content: Hashable, shape: torch.Size, device: str) -> tuple:
         """What they depend on: weights and buffers, what the body holds, its shape, and the precision."""
-        device = constant.device.type
         reduced = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         state = ((t.data_ptr(), 0 if t.is_inference() else t._version) for t in network.state_dict().values())
-        return (*state, *constant.tolist(), *shape, reduced)
+        return (*state, content, *shape, reduced)
 
     def get(self, key: tuple) -> Tensor | None:
         """The features, if they were kept for this key."""
@@ -70,6 +96,11 @@ def batch_norm(norm: nn.BatchNorm2d, x: Tensor, copies: int) -> Tensor:
     """`norm` in training mode on x (B, C, V, T), with the last body counted `copies` times."""
     if copies == 1:
         return norm(x)
+    if x.is_cuda:
+        with torch.no_grad():
+            norm.num_batches_tracked.add_(1)
+        running = norm.running_mean, norm.running_var
+        return CountedNormOnGPU.apply(x, norm.weight, norm.bias, *running, norm.eps, norm.momentum, copies)
     mean, var, count = _statistics(norm, x.detach(), copies)
     with torch.no_grad():
         norm.num_batches_tracked.add_(1)
@@ -113,4 +144,45 @@ class CountedNorm(torch.autograd.Function):
         for part, part_x, times in ((dx[:-1], x[:-1], 1), (dx[-1:], x[-1:], ctx.copies)):
             slope_x, offset_x = ((times * s).to(dx.dtype)[:, None, None] for s in (slope, offset))
             part.addcmul_(part_x, slope_x).add_(offset_x)
+        return dx, dweight, dbias, None, None, None, None, None
+
+
+@functools.lru_cache(maxsize=1024)
+def _counts(first: int, last: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Values in both groups, float (2,), and their sum, int32 (1,), on the device; kept, since few combinations occur."""
+    both = torch.full((2,), float(last), device=device)
+    both[0] = float(first)
+    return both, torch.full((1,), first + last, dtype=torch.int32, device=device)
+
+
+class CountedNormOnGPU(torch.autograd.Function):
+    """As `CountedNorm`, by the kernels of synchronised BatchNorm: the last body is a second process with values of its own.
+
+    x is read and written as often as by BatchNorm without counts; what is added concerns the last body and (C,) values.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, running_mean, running_var, eps, momentum, copies):
+        """x (B, C, V, T) with channels last in memory; the running statistics are updated."""
+        per_body = x.shape[2] * x.shape[3]
+        (mean_1, scale_1), (mean_2, scale_2) = (_ATEN.batch_norm_stats(part, eps) for part in (x[:-1], x[-1:]))
+        each, ctx.total = _counts((len(x) - 1) * per_body, copies * per_body, x.device)
+        means, scales = torch.stack([mean_1, mean_2, scale_1, scale_2]).split(2)
+        mean, scale = _ATEN.batch_norm_gather_stats_with_counts(
+            x, means, scales, running_mean, running_var, momentum, eps, each
+        )
+        ctx.save_for_backward(x, weight, mean, scale)
+        ctx.copies = copies
+        return _ATEN.batch_norm_elemt(x, weight, bias, mean, scale, eps)
+
+    @staticmethod
+    def backward(ctx, dy):
+        """dy of the last body is summed over its copies already, and so is dx."""
+        x, weight, mean, scale = ctx.saved_tensors
+        dy = dy.contiguous(memory_format=torch.channels_last)
+        *sums, dweight, dbias = _ATEN.batch_norm_backward_reduce(dy, x, mean, scale, weight, True, True, True)
+        dx = _ATEN.batch_norm_backward_elemt(dy, x, mean, scale, weight, *sums, ctx.total)
+        # through mean and variance the last body has the gradient of each of its copies
+        sums = torch._foreach_mul(sums, float(ctx.copies))
+        dx[-1:] = _ATEN.batch_norm_backward_elemt(dy[-1:], x[-1:], mean, scale, weight, *sums, ctx.total)
         return dx, dweight, dbias, None, None, None, None, None

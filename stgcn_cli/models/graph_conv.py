@@ -38,6 +38,8 @@ class AggregateAndMix(torch.autograd.Function):
         """Keeps the inputs, not the aggregated features."""
         ctx.save_for_backward(x, a, weight)
         ctx.receiving = receiving
+        if in_one_product(x):
+            return _forward_in_one(x, a, weight, bias)
         bodies, joints, frames, channels = x.shape
         x = x.reshape(bodies, joints, frames * channels)
         y = bias[:, None].repeat(bodies, 1, frames, 1)
@@ -53,6 +55,8 @@ class AggregateAndMix(torch.autograd.Function):
     def backward(ctx, dy: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
         """Gradients of the four tensors from dy (B, V, T, C_out)."""
         x, a, weight = ctx.saved_tensors
+        if in_one_product(x):
+            return *_backward_in_one(x, a, weight, dy), None
         shape, x = x.shape, x.reshape(*x.shape[:2], -1)
         dx, da, dweight = torch.zeros_like(x), torch.zeros_like(a), torch.empty_like(weight)
         for k, (a_k, some) in enumerate(zip(a, ctx.receiving, strict=True)):
@@ -64,6 +68,42 @@ class AggregateAndMix(torch.autograd.Function):
             da[k] = da_k if some is None else da[k].index_copy(1, some, da_k)
             dx.baddbmm_(_columns(a_k, some).expand(len(x), -1, -1), dz)
         return dx.view(shape), da, dweight, dy.sum((0, 2)), None
+
+
+def in_one_product(x: Tensor) -> bool:
+    """Whether the sums over joints of all partitions are one product: it moves fewer bytes, and needs K times the memory."""
+    return x.device.type != "cpu"
+
+
+def _sums_over_joints(x: Tensor, a: Tensor) -> Tensor:
+    """x (B, V, T, C), a (K, V, V) -> (B, K, V*T, C)."""
+    rows = a.transpose(1, 2).reshape(-1, a.shape[1])
+    z = torch.bmm(rows.expand(len(x), -1, -1), x.reshape(*x.shape[:2], -1))
+    return z.view(len(x), len(a), -1, x.shape[-1])
+
+
+def _forward_in_one(x: Tensor, a: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """As `AggregateAndMix.forward`."""
+    bodies, _, frames, _ = x.shape
+    z = _sums_over_joints(x, a)
+    y = bias[:, None].repeat(bodies, 1, frames, 1).view(bodies, -1, weight.shape[1])
+    for k, weight_k in enumerate(weight):
+        y.baddbmm_(z[:, k], weight_k.T.expand(bodies, -1, -1))
+    return y.view(*x.shape[:3], -1)
+
+
+def _backward_in_one(x: Tensor, a: Tensor, weight: Tensor, dy: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of x, a, weight, bias, as `AggregateAndMix.backward`; the sums over joints are written over by their gradients."""
+    bodies, joints = x.shape[:2]
+    z, dy_rows = _sums_over_joints(x, a), dy.reshape(bodies, -1, dy.shape[-1])
+    dweight = torch.empty_like(weight)
+    for k, weight_k in enumerate(weight):
+        torch.sum(torch.bmm(dy_rows.transpose(1, 2), z[:, k]), 0, out=dweight[k])
+        torch.bmm(dy_rows, weight_k.expand(bodies, -1, -1), out=z[:, k])
+    dz = z.view(bodies, len(a) * joints, -1)
+    da = torch.bmm(x.reshape(bodies, joints, -1), dz.transpose(1, 2)).sum(0)
+    dx = torch.bmm(a.transpose(0, 1).reshape(joints, -1).expand(bodies, -1, -1), dz)
+    return dx.view(x.shape), da.view(joints, len(a), joints).transpose(0, 1), dweight, dy.sum((0, 2))
 
 
 class AdaptiveAggregateAndMix(torch.autograd.Function):

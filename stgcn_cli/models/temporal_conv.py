@@ -14,7 +14,7 @@ from torch.nn import functional as F
 _OWN = (torch.float64,) if torch.backends.cpu.get_cpu_capability() == "AVX512" else (torch.float32, torch.float64)
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor, stride: int, padding: int) -> Tensor:
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
     """x (B, C_in, V, T) with channels last in memory, weight (C_out, C_in, 1, S) -> (B, C_out, V, T_out)."""
     own = x.device.type == "cpu" and weight.shape[3] > 1 and x.dtype in _OWN and not torch.is_autocast_enabled("cpu")
     if own and weight.requires_grad and torch.is_grad_enabled():
@@ -26,14 +26,14 @@ class ConvolveFrames(torch.autograd.Function):
     """`convolve`, with the gradients of weight and bias as matrix products, body by body."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, stride: int, padding: int) -> Tensor:
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
         """Keeps the input and the weight."""
         ctx.save_for_backward(x, weight)
         ctx.stride, ctx.padding = stride, padding
         return F.conv2d(x, weight, bias, (1, stride), (0, padding))
 
     @staticmethod
-    def backward(ctx, dy: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None, None]:
+    def backward(ctx, dy: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None, None]:
         """Gradients from dy (B, C_out, V, T_out)."""
         x, weight = ctx.saved_tensors
         dx = None
@@ -43,7 +43,8 @@ class ConvolveFrames(torch.autograd.Function):
             )[0]
         dy_BVTC = dy.permute(0, 2, 3, 1)
         dweight = weight_gradient(x.permute(0, 2, 3, 1), dy_BVTC, weight.shape[3], ctx.stride, ctx.padding)
-        return dx, dweight, dy_BVTC.sum((0, 1, 2)), None, None
+        dbias = dy_BVTC.sum((0, 1, 2)) if ctx.needs_input_grad[2] else None
+        return dx, dweight, dbias, None, None
 
 
 def weight_gradient(x: Tensor, dy: Tensor, taps: int, stride: int, padding: int) -> Tensor:

@@ -1,5 +1,6 @@
 """Checkpoints {"meta", "state_dict"[, "optimizer"]}: loaded without executing code, written atomically."""
 
+import copy
 import functools
 import pickle
 import re
@@ -253,13 +254,27 @@ def contents(
     optimizer: torch.optim.Optimizer | None = None,
     in_training: nn.Module | None = None,
 ) -> dict[str, Any]:
-    """Return the contents of a checkpoint in MMAction2's layout; `in_training` where `model` is an average."""
+    """Return the contents of a checkpoint in MMAction2's layout; `in_training` where `model` is an average.
+
+    All tensors are on the CPU, so that a plain torch.load reads the file on any machine.
+    """
     value: dict[str, Any] = {"meta": meta, "state_dict": model.state_dict()}
     if in_training is not None:
         value["training_state_dict"] = in_training.state_dict()
     if optimizer is not None:
         value["optimizer"] = optimizer.state_dict()
-    return value
+    return on_cpu(value)
+
+
+def on_cpu(value: Any) -> Any:
+    """The same containers with every tensor on the CPU; those that are there already are not copied."""
+    if isinstance(value, Tensor):
+        return value if value.device.type == "cpu" else value.detach().cpu()
+    if isinstance(value, dict):
+        copied = copy.copy(value)  # a state dict keeps its type
+        copied.update((key, on_cpu(each)) for key, each in value.items())
+        return copied
+    return type(value)(on_cpu(each) for each in value) if type(value) in (list, tuple) else value
 
 
 def save(path: Path, value: dict[str, Any], before_naming: Callable[[], None] = lambda: None) -> None:

@@ -21,8 +21,9 @@ import torch
 from torch import distributed as dist
 
 from stgcn_cli import errors
-from stgcn_cli.errors import RunError, StgcnError, Terminated, UsageError
-from stgcn_cli.runtime import DEVICES
+from stgcn_cli.errors import RunError, StgcnError, Terminated
+from stgcn_cli.runtime.devices import check_own_devices, device_of_rank
+from stgcn_cli.runtime.memory import out_of_memory
 from stgcn_cli.runtime.rendezvous import adopt_slurm, begin_together, joined_world, signals_end_at_once
 from stgcn_cli.runtime.stop import stop_worker
 
@@ -65,22 +66,6 @@ class World:
     def is_first(self) -> bool:
         """Whether this is the rank that speaks and writes."""
         return self.rank == 0
-
-
-def resolve_device(device: str, gpus: int) -> str:
-    """ "cuda" or "cpu" for the user's `device` ("auto", "cpu", "cuda"); UsageError when `gpus` are not there."""
-    if device not in DEVICES:
-        raise UsageError(f"There is no device {device!r}.", "Use --device auto, cpu or cuda.")
-    if gpus < 1:
-        raise UsageError(f"--gpus {gpus} is not possible.", "Use --gpus 1 or more.")
-    present = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device == "cpu" or (device == "auto" and present == 0 and gpus == 1):
-        return "cpu"
-    if gpus > present:
-        found = f"{present} CUDA GPU{'' if present == 1 else 's'}" if present else "no CUDA GPU"
-        hint = f"Use --gpus {present}." if present else f"Use --gpus {gpus} --device cpu to train on the processor."
-        raise UsageError(f"--gpus {gpus} is not possible: this machine has {found}.", hint)
-    return "cuda"
 
 
 def launch(worker: Callable[[Any, World], Any], argument: Any, place: LaunchConfig) -> Any:
@@ -204,6 +189,8 @@ def _first_error(rank: int, message: Any, exitcode: int) -> StgcnError:
     if isinstance(known, type) and issubclass(known, StgcnError):
         said, _, hint = rest.partition("\n\n")
         return known(said, hint)
+    if exhausted := out_of_memory(RuntimeError(rest), f"Rank {rank}", "Try a smaller batch, or more GPUs (--gpus)."):
+        return exhausted
     if exitcode < 0:
         text = f"it was killed by signal {-exitcode} ({signal.Signals(-exitcode).name})"
         return RunError(f"Worker {rank} died: {text}.", "Out of memory? Go on from the last checkpoint with --resume.")
@@ -211,8 +198,7 @@ def _first_error(rank: int, message: Any, exitcode: int) -> StgcnError:
 
 
 def _work(worker: Callable[[Any, World], Any], argument: Any, device: str) -> Any:
-    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-    where = torch.device("cuda", local_rank) if device == "cuda" else torch.device("cpu")
+    where = device_of_rank(device, int(os.environ.get("LOCAL_RANK", "0")))
     if device == "cuda":
         torch.cuda.set_device(where)
     with _process_group(where):
@@ -229,6 +215,7 @@ def _process_group(where: torch.device) -> Iterator[None]:
     with signals_end_at_once():
         store, rank, size = next(dist.rendezvous("env://"))
         begin_together(store, rank, size)
+        check_own_devices(store, rank, size, where)
         # after a restart the store may still hold the addresses of workers that are gone
         store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, device_id=device_id)

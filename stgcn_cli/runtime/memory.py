@@ -7,10 +7,15 @@ a third of the plain training time in a virtual machine. The price of keeping it
 
 import contextlib
 import ctypes
+import re
 import resource
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from stgcn_cli.errors import RunError
+from stgcn_cli.io.text import size
 
 if TYPE_CHECKING:
     import torch
@@ -86,3 +91,40 @@ def machine_memory() -> tuple[int | None, int | None]:
         if total and free is not None and limit < total:
             return limit, min(free, max(0, limit - used))
     return total, free
+
+
+_ASKED = re.compile(r"[Tt]ried to allocate ([\d.,]+) ?(GiB|MiB|KiB|bytes)")
+_FREE = re.compile(r"total capacity of ([\d.]+ \w+) of which ([\d.]+ \w+) is free")
+_UNITS = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+
+@contextlib.contextmanager
+def memory_errors(work: str, hint: str) -> Iterator[None]:
+    """Around `work` ("A training step of 32 clips"): memory that runs out becomes a RunError with sizes and `hint`."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if found := out_of_memory(error, work, hint):
+            raise found from error
+        raise
+
+
+def out_of_memory(error: BaseException, work: str, hint: str) -> RunError | None:
+    """The error to report where `error` says that memory ran out, of a GPU or of the machine; None for any other."""
+    text = str(error)
+    is_gpu = type(error).__name__ == "OutOfMemoryError" or "CUDA out of memory" in text
+    if not is_gpu and not isinstance(error, MemoryError) and "can't allocate memory" not in text:
+        return None
+    where = "the GPU" if is_gpu else "this machine"
+    asked, room = _ASKED.search(text), _FREE.search(text)
+    wanted = f" It asked for {_size_of(asked)}" if asked else ""
+    if room:
+        free = f"; {room[2]} of {room[1]} are free"
+    else:
+        left = None if is_gpu else machine_memory()[1]
+        free = f"; {size(left)} are free" if left is not None and asked else ""
+    return RunError(f"{work} needs more memory than {where} has.{wanted}{free}{'.' if wanted else ''}", hint)
+
+
+def _size_of(found: re.Match[str]) -> str:
+    return size(int(float(found[1].replace(",", "")) * _UNITS[found[2]]))

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 
 import torch
 
@@ -31,12 +32,32 @@ def computing(precision: str, device: torch.device) -> contextlib.AbstractContex
     return contextlib.nullcontext()
 
 
-def set_up(precision: str, deterministic: bool) -> None:
-    """Process-wide switches: TF32, and deterministic algorithms with --deterministic."""
+def evaluation_precision(precision: str) -> str:
+    """The precision of validations and tests of a run: reduced ones only speed up training, as `stgcn eval` is in float32."""
+    return "float64" if precision == "float64" else "float32"
+
+
+@contextlib.contextmanager
+def without_tf32() -> Iterator[None]:
+    """A block in which float32 is float32, on GPUs too."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+def set_up(precision: str, deterministic: bool | None = None) -> None:
+    """Process-wide switches: TF32, and deterministic algorithms with --deterministic; None leaves them as they are."""
     tf32 = precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.allow_tf32 = tf32
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = not deterministic
+    # a sum over 480,000 rows would be rounded to bfloat16 in between
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    if deterministic is not None:
+        if deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(deterministic)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing here reads what nobody wrote
+    torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()

@@ -5,7 +5,6 @@ No run folder is made. The stores of the pickles may be built, as in training. S
 
 import itertools
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +24,13 @@ from stgcn_cli.models.flops import Cost, cost_of_clip
 from stgcn_cli.runs import folder as run_folders
 from stgcn_cli.runs import history
 from stgcn_cli.runtime.distributed import LaunchConfig, World
-from stgcn_cli.runtime.memory import peak_bytes, reset_peak, tune_allocator, used_bytes
-from stgcn_cli.runtime.precision import computing, dtype_of, set_up
+from stgcn_cli.runtime.memory import memory_errors, peak_bytes, reset_peak, tune_allocator, used_bytes
+from stgcn_cli.runtime.precision import computing, dtype_of, evaluation_precision, set_up, without_tf32
+from stgcn_cli.runtime.timing import seconds_of
 from stgcn_cli.training.check import check
 from stgcn_cli.training.optim import build_optimizer, learning_rate
 from stgcn_cli.training.options import Job, Learner, RunOptions, State
-from stgcn_cli.training.step import batches_of_epoch, is_due, set_training, step
+from stgcn_cli.training.step import batches_of_epoch, is_due, memory_hint, set_training, step
 from stgcn_cli.training.train import freeze, learner_of
 
 _SECONDS = 8.0  # of the measurement, roughly
@@ -87,26 +87,30 @@ def measure(options: RunOptions, split: Split) -> Measured:
 
 
 def _steps(learner: Learner, clips: Clips, index: Tensor) -> tuple[float, float]:
-    """Return the seconds of the second of two steps (the first also prepares) and the peak of memory."""
-    seconds = 0.0
-    for _ in range(2):
-        seconds = _timed(lambda: step(learner, *clips.batch(index, Draws.of(0, 0, index))), learner.world.device)
-    return seconds, peak_bytes(learner.world.device)
+    """Return the seconds of a step and the peak of memory, after a step that also prepares.
+
+    On a GPU several steps are measured as one run, as in training, where nobody waits between them.
+    """
+    device = learner.world.device
+    placed = clips.placed(index)
+
+    def take_step() -> None:
+        x, labels = clips.batch(index, Draws.of(0, 0, placed), placed)
+        step(learner, x, labels, clips.absent(index, placed))
+
+    take_step()
+    if device.type == "cuda":
+        reset_peak(device)  # without the workspaces of the search for the quickest algorithms
+    return seconds_of(take_step, device), peak_bytes(device)
 
 
 def _forward(learner: Learner, clips: Clips, index: Tensor) -> float:
     """Return the seconds of a forward pass in evaluation."""
     model, device = learner.state.model.eval(), learner.world.device
-    with torch.inference_mode(), computing(learner.precision, device):
-        return _timed(lambda: model(clips.batch(index)[0]), device)
-
-
-def _timed(work: Callable[[], object], device: torch.device) -> float:
-    began = time.perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - began
+    with torch.inference_mode(), computing(evaluation_precision(learner.precision), device), without_tf32():
+        return seconds_of(
+            lambda: model(clips.batch(index)[0], clips.absent(index)), device, warm_up=device.type == "cuda"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +193,8 @@ def plan_run(options: RunOptions, reporter: Reporter) -> RunPlan | None:
     clips = {split.name: len(split.indices)}
     if options.validate:
         clips[preset.data.val] = len(find_split(stores, preset.data.val).indices)
-    with reporter.progress("measure a few steps", None):
+    work = f"A training step of {preset.train.batch_size // options.launch.world} clips"
+    with reporter.progress("measure a few steps", None), memory_errors(work, memory_hint(options)):
         measured = measure(options, split)
     last = history.newest(folder) if options.resume and folder.is_dir() else None
     model = build_model(preset).to(dtype_of(options.precision))

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
+from stgcn_cli.data.loader import sent
 from stgcn_cli.errors import RunError
 from stgcn_cli.io.text import duration, printable
 from stgcn_cli.runtime.memory import peak_bytes
@@ -33,11 +34,12 @@ class Monitor:
         self.epoch, self.clip_names = epoch, clip_names
         self.lr = self.job.preset.optim.lr  # of the last step
         device, state = self.world.device, self.state
-        self.sums = torch.zeros(4, dtype=torch.float64, device=device)  # loss, top1, top5 (times clips), clips
-        self.epoch_sums = torch.zeros_like(self.sums)
+        self.losses: list[Tensor] = []  # of the interval, on the device
+        self.ranks: list[Tensor] = []  # how many classes score higher than the label of each clip
+        self.numbers: list[int] = []  # of the steps
+        self.epoch_sums = torch.zeros(4, dtype=torch.float64, device=device)  # loss, top1, top5 (times clips), clips
         if state.step:  # the epoch began before an interruption
             self.epoch_sums += torch.tensor(state.sums, dtype=torch.float64, device=device)
-        self.bad_step = torch.full((), _NEVER, dtype=torch.int64, device=device)
         self.fetch_s, self.steps = 0.0, 0  # of the interval
         self.first_step = self.epoch_steps = state.step
         self.began = self.epoch_began = self.status_at = time.perf_counter()
@@ -45,14 +47,13 @@ class Monitor:
 
     def add(self, step: int, loss: Tensor, logits: Tensor, labels: Tensor, fetch_s: float) -> None:
         """Count a step: loss (), logits (N, classes), labels (N,), seconds spent on fetching the batch."""
-        rank_of_label = (logits > logits.gather(1, labels[:, None])).sum(1)
-        top1, top5 = (rank_of_label < 1).sum(), (rank_of_label < 5).sum()
-        self.sums += torch.stack([loss.double() * len(labels), top1, top5, torch.full_like(top1, len(labels))])
-        step_if_bad = torch.where(torch.isfinite(loss), _NEVER, step)
-        self.bad_step = torch.minimum(self.bad_step, step_if_bad)
+        self.losses.append(loss)
+        self.ranks.append((logits > logits.gather(1, labels[:, None])).sum(1))
+        self.numbers.append(step)
         self.fetch_s += fetch_s
         self.steps += 1
-        if self.world.is_first and time.perf_counter() - self.status_at > _STATUS_SECONDS:
+        waits = self.world.device.type != "cpu"  # for the device, which goes on meanwhile: only at log points
+        if self.world.is_first and not waits and time.perf_counter() - self.status_at > _STATUS_SECONDS:
             self._update_status()
 
     def skip_step(self, step: int) -> dict[str, Any]:
@@ -79,18 +80,19 @@ class Monitor:
         bad_step, bad_rank = self._first_bad_step()
         if bad_step < _NEVER:
             raise self._not_finite(bad_step, self.clip_names(bad_step, bad_rank))
+        sums = self._sums()
         if self.world.size > 1:
-            distributed.all_reduce(self.sums)
+            distributed.all_reduce(sums)
+        means, clips = _means(sums)
         seconds = time.perf_counter() - self.began
-        means, clips = _means(self.sums)
         self._set_status(means, clips / seconds)
         record = {
             "mode": "train", "epoch": self.epoch + 1, "iter": step + 1, "lr": self.lr, **means,
             "time": round(seconds / self.steps, 5), "data_time": round(self.fetch_s / self.steps, 6),
             "memory": int(peak_bytes(self.world.device)) >> 20,
         }  # fmt: skip
-        self.epoch_sums += self.sums
-        self.sums.zero_()
+        self.epoch_sums += sums
+        self.losses, self.ranks, self.numbers = [], [], []
         self.epoch_steps += self.steps
         self.fetch_s, self.steps, self.began = 0.0, 0, time.perf_counter()
         return record
@@ -126,8 +128,8 @@ class Monitor:
             )
 
     def _update_status(self) -> None:
-        """Update the status between log points from this rank's sums; waits for the device, so only now and then."""
-        means, clips = _means(self.sums)
+        """Update the status between log points from this rank's sums."""
+        means, clips = _means(self._sums())
         self.status_at = time.perf_counter()
         self._set_status(means, clips * self.world.size / (self.status_at - self.began))
 
@@ -135,12 +137,24 @@ class Monitor:
         loss, top1 = means["loss"], 100 * means["top1_acc"]
         self.status = {"clips/s": f"{speed:.1f}", "loss": f"{loss:.3f}", "top1": f"{top1:.1f} %"}
 
+    def _sums(self) -> Tensor:
+        """Sums (4,) of the interval: loss, top-1 and top-5 hits times clips, clips; on the device, float64."""
+        if not self.losses:
+            return torch.zeros_like(self.epoch_sums)
+        clips = torch.tensor([len(each) for each in self.ranks], dtype=torch.float64)
+        losses = torch.stack(self.losses).double() @ sent(clips, self.world.device)
+        ranks = torch.cat(self.ranks)
+        return torch.stack([losses, (ranks < 1).sum(), (ranks < 5).sum(), torch.full_like(losses, len(ranks))])
+
     def _first_bad_step(self) -> tuple[int, int]:
-        """Return the first step with a non-finite loss on any rank, and that rank."""
+        """Return the first step with a non-finite loss on any rank, and that rank; waits for the device."""
+        losses = torch.stack(self.losses).tolist() if self.losses else []
+        bad = next((n for n, loss in zip(self.numbers, losses, strict=True) if not math.isfinite(loss)), _NEVER)
         if self.world.size == 1:
-            return int(self.bad_step), 0
-        steps = [torch.zeros_like(self.bad_step) for _ in range(self.world.size)]
-        distributed.all_gather(steps, self.bad_step)
+            return bad, 0
+        mine = torch.tensor(bad, device=self.world.device)
+        steps = [torch.zeros_like(mine) for _ in range(self.world.size)]
+        distributed.all_gather(steps, mine)
         return min((int(step), rank) for rank, step in enumerate(steps))
 
     def _not_finite(self, step: int, names: list[str], more: str = "") -> RunError:

@@ -65,7 +65,16 @@ def _build_cb_focal(config: LossConfig) -> Loss:
     if config.class_counts is None or isinstance(config.class_counts, str):
         raise TypeError(f"loss.class_counts = {config.class_counts!r}: expected one number per class")
     weights = class_weights(config.class_counts, config.beta)
-    return lambda logits, labels: cb_focal_loss(logits, labels, weights, config.gamma)
+    placed: dict[tuple[torch.device, torch.dtype], Tensor] = {}  # once, so that no step waits for a copy
+
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
+        key = logits.device, dtype
+        if key not in placed:
+            placed[key] = weights.to(*key)
+        return cb_focal_loss(logits, labels, placed[key], config.gamma)
+
+    return loss
 
 
 LOSSES: dict[str, Callable[[LossConfig], Loss]] = {

@@ -20,6 +20,7 @@ from stgcn_cli.runs import folder as run_folders
 from stgcn_cli.runs import history, settings
 from stgcn_cli.runs.log import read_log, read_published
 from stgcn_cli.runtime.distributed import World, launch
+from stgcn_cli.runtime.precision import evaluation_precision
 from stgcn_cli.runtime.rendezvous import failing_together
 from stgcn_cli.training.check import check, check_settings
 from stgcn_cli.training.options import Job, RunOptions
@@ -135,7 +136,7 @@ def _test(job: Job, name: str) -> EvalResult:
     """Evaluate NAME.pth on the validation split and write the result files beside it."""
     plan = EvalPlan(
         preset=job.preset, checkpoint=job.folder / f"{name}.pth", pickles=job.pickles, split=job.preset.data.val,
-        precision=job.options.precision, reporter=job.reporter,
+        precision=evaluation_precision(job.options.precision), reporter=job.reporter,
     )  # fmt: skip
     device = torch.device(job.options.launch.device)
     result = evaluate_in_world(plan, World(0, 1, device))  # in this process: other ranks may have ended

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, distributed, nn
 
 from stgcn_cli.data.draws import Draws
-from stgcn_cli.data.loader import epoch_order, shard
+from stgcn_cli.data.loader import Absent, epoch_order, shard
 from stgcn_cli.runtime.distributed import World
+from stgcn_cli.runtime.memory import memory_errors
 from stgcn_cli.runtime.precision import computing
 from stgcn_cli.training.monitor import Monitor
 from stgcn_cli.training.optim import learning_rate
@@ -21,6 +22,24 @@ _EPOCHS, _STEPS = 1_000_003, 7_919  # primes: seeds of near (seed, epoch, step) 
 
 
 def train_epoch(context: TrainContext, epoch: int) -> None:
+    """As `_train_epoch`; memory that runs out is a RunError with what to try."""
+    options = context.job.options
+    clips = -(-options.preset.train.batch_size // context.learner.world.size)
+    with memory_errors(f"A training step of {clips} clips", memory_hint(options)):
+        _train_epoch(context, epoch)
+
+
+def memory_hint(options: RunOptions) -> str:
+    """What to try where a training step does not fit."""
+    batch, device = options.preset.train.batch_size, options.launch.device
+    ways = ["share the batch: --gpus N"] if device == "cuda" else []
+    ways += ["--precision bf16"] if options.precision in ("float32", "tf32", "float64") else []
+    ways.append(f"a smaller batch, which is another recipe: --set train.batch_size={max(1, batch // 2)}")
+    text = "; or ".join(ways)
+    return f"{text[0].upper()}{text[1:]}"
+
+
+def _train_epoch(context: TrainContext, epoch: int) -> None:
     """Train the rest of a 0-based epoch: this rank's batches from `state.step` on.
 
     Saves at a log point once `save_minutes` have passed since the last checkpoint. Raises RunError for a non-finite loss.
@@ -32,18 +51,22 @@ def train_epoch(context: TrainContext, epoch: int) -> None:
     batches = batches_of_epoch(options, len(clips), epoch, world.rank, world.size)
     monitor = Monitor(context, epoch, _clip_names(context, epoch))
     label, total = f"epoch {epoch + 1}/{preset.train.epochs}", len(clips) * preset.data.passes
-    saved = time.monotonic()
+    saved, is_random = time.monotonic(), has_dropout(learner.state.model)
     with context.job.reporter.progress(label, total, shown=world.is_first) as advance:
         advance(sum(map(len, batches[: state.step])) * world.size)
+        placed = clips.placed(torch.cat(batches)).split(len(batches[0]))  # once an epoch
         for number, index in enumerate(batches[state.step :], state.step):
             began = time.perf_counter()
-            x, labels = clips.batch(index, Draws.of(options.seed, epoch, index.to(clips.starts.device)))
+            draws = Draws.of(options.seed, epoch, placed[number]) if clips.is_random else None
+            x, labels = clips.batch(index, draws, placed[number])
+            absent = clips.absent(index, placed[number])
             fetch_s = time.perf_counter() - began
-            seed_step(options, world, epoch, number)
+            if is_random:
+                seed_step(options, world, epoch, number)
             iteration = epoch * len(batches) + number
             monitor.lr = learning_rate(preset.optim, iteration, len(batches), preset.train.epochs)
             _set_learning_rate(state.optimizer, monitor.lr)
-            output = take_step(learner, x, labels)
+            output = take_step(learner, x, labels, absent)
             if output and state.average:
                 state.average.update(state.model, iteration)
             if output:
@@ -66,20 +89,22 @@ def train_epoch(context: TrainContext, epoch: int) -> None:
     monitor.report_epoch(record)
 
 
-def step(learner: Learner, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def step(learner: Learner, x: Tensor, labels: Tensor, absent: Absent | None = None) -> tuple[Tensor, Tensor]:
     """Update the weights with a batch x (N, C, T, V, M), labels (N,); return loss () and logits (N, classes)."""
-    output = _forward_backward(learner, x, labels)
+    output = _forward_backward(learner, x, labels, absent)
     _update(learner)
     return output
 
 
-def tolerant_step(learner: Learner, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor] | None:
+def tolerant_step(
+    learner: Learner, x: Tensor, labels: Tensor, absent: Absent | None = None
+) -> tuple[Tensor, Tensor] | None:
     """Do a `step` unless loss or gradients are not finite on some rank; then nothing changes and None is returned.
 
     Costs a wait for the device and a copy of BatchNorm's statistics at each step.
     """
     before = [buffer.clone() for buffer in learner.state.model.buffers()]
-    output = _forward_backward(learner, x, labels)
+    output = _forward_backward(learner, x, labels, absent)
     if _is_finite(output[0], learner):
         _update(learner)
         return output
@@ -89,9 +114,11 @@ def tolerant_step(learner: Learner, x: Tensor, labels: Tensor) -> tuple[Tensor, 
     return None
 
 
-def _forward_backward(learner: Learner, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _forward_backward(
+    learner: Learner, x: Tensor, labels: Tensor, absent: Absent | None = None
+) -> tuple[Tensor, Tensor]:
     with computing(learner.precision, learner.world.device):
-        logits = learner.net(x)
+        logits = learner.net(x, absent)
     loss = learner.loss(logits, labels)
     loss.backward()
     return loss.detach(), logits.detach()
@@ -117,6 +144,11 @@ def _is_finite(loss: Tensor, learner: Learner) -> bool:
     if learner.world.size > 1:
         distributed.all_reduce(bad, op=distributed.ReduceOp.MAX)
     return not bool(bad)
+
+
+def has_dropout(model: nn.Module) -> bool:
+    """Whether a step draws random numbers, so that it has to be seeded."""
+    return any(isinstance(each, nn.Dropout) and each.p > 0 for each in model.modules())
 
 
 def seed_step(options: RunOptions, world: World, epoch: int, number: int) -> None:

@@ -24,7 +24,7 @@ from stgcn_cli.runs.history import Progress
 from stgcn_cli.runs.log import NullLog, RunLog
 from stgcn_cli.runtime.distributed import World
 from stgcn_cli.runtime.memory import tune_allocator
-from stgcn_cli.runtime.precision import dtype_of, set_up
+from stgcn_cli.runtime.precision import dtype_of, evaluation_precision, set_up, without_tf32
 from stgcn_cli.runtime.stop import StopRequest
 from stgcn_cli.training.collapse import CollapseWarning
 from stgcn_cli.training.optim import WeightAverage, build_loss, build_optimizer
@@ -186,10 +186,11 @@ def validate(context: TrainContext, data: Dataset, epoch: int) -> EvalResult:
                 context.end()
             advance(clips)
 
-        scores = score.score_clips(
-            state.evaluated, data.clips, world=world, precision=job.options.precision,
-            batch_size=score.default_batch_size(data.clips), advance=advance_or_end,
-        )  # fmt: skip
+        with without_tf32():
+            scores = score.score_clips(
+                state.evaluated, data.clips, world=world, precision=evaluation_precision(job.options.precision),
+                batch_size=score.default_batch_size(data.clips), advance=advance_or_end,
+            )  # fmt: skip
     result = score.result_of(job.preset, data.split, scores)
     seconds = round(time.perf_counter() - began, 3)
     context.log.write({"mode": "val", "epoch": epoch, **result.metrics, "time": seconds})
