@@ -12,7 +12,7 @@ from stgcn_cli.evaluation import export as exporting
 from stgcn_cli.evaluation.export import ExportOptions, write
 from stgcn_cli.evaluation.predict import load
 from stgcn_cli.io.reporter import SILENT
-from stgcn_cli.models import MODELS
+from stgcn_cli.models import MODELS, build_model
 from stgcn_cli.runs import export
 from stgcn_cli.runs.resolve import EvalOptions
 from tests.conftest import make_records
@@ -28,6 +28,14 @@ def written(folder, preset="ntu60-xsub-3d", settings=checkpoints.SMALL, name="mo
     """A checkpoint, what was exported of it, and the report."""
     path = checkpoints.made(folder / "model.pth", preset, settings)
     value = torch.load(path, weights_only=True)
+    if "model.name=agcn" in settings:  # drawn weights make attention so sharp that float32 itself is off by 1e-2
+        torch.manual_seed(0)
+        model = build_model(presets.load(preset, settings))
+        with torch.no_grad():
+            for key, values in model.named_parameters():
+                if "bn" in key and key.endswith("weight"):
+                    values.fill_(0.5)
+        value["state_dict"] = model.state_dict()
     value["state_dict"]["cls_head.fc.weight"] *= head
     torch.save(value, path)
     model = EvalOptions(checkpoint=str(path), data=(data,) if data else ())
@@ -41,8 +49,7 @@ def written(folder, preset="ntu60-xsub-3d", settings=checkpoints.SMALL, name="mo
 def test_every_network_and_stream(tmp_path, name, stream, suffix):
     settings = (*checkpoints.SMALL, *NETWORKS[name], f"data.stream={stream}", "data.num_person=2")
     data = checkpoints.write(tmp_path / "ntu60_val.pkl", make_records(12))
-    # drawn weights make logits of 400 with AGCN, where float32 itself is off by 1e-3; trained ones give about 10
-    head = 1.0 if name == "stgcn" else 0.02
+    head = 0.02 if name == "stgcnpp" else 1.0  # drawn weights make logits of 400 there; trained ones give about 10
     _, report = written(tmp_path, settings=settings, name=f"model{suffix}", data=data, head=head)
     assert max(report.difference_random, report.difference_real) < 1e-4 and report.path.stat().st_size == report.size
 

@@ -153,7 +153,8 @@ def test_names_that_are_not_utf_8_and_streams_of_ascii_are_no_reason_to_fail(pla
     words = [*command.words[:own], *(changes.get(word, word) for word in command.words[own:])]
     for encoding in ("utf-8", "ascii"):
         said = run_stgcn(place, *words, *(["--force"] if command.suffix else []), encoding=encoding)
-        assert said.code == 0 and "Glyph" not in said.err, said.err
+        allowed = (0, 3) if name == "data convert" else (0,)  # a clip of such a name is refused in words
+        assert said.code in allowed and "Glyph" not in said.err, said.err
 
 
 @pytest.mark.parametrize("name", ["eval", "presets show"])
