@@ -12,7 +12,7 @@ _METAVARS = {
 _COMMANDS = {  # of other programs
     "test": "eval", "val": "eval", "evaluate": "eval", "validate": "data validate", "infer": "predict",
     "inference": "predict", "detect": "predict", "convert": "data convert", "inspect": "data inspect", "merge": "data merge",
-    "visualize": "view", "show": "view", "plot": "report", "list": "presets list", "benchmark": "bench", "version": "--version",
+    "visualize": "view", "show": "view", "plot": "report", "list": "presets", "benchmark": "bench", "version": "--version",
 }  # fmt: skip
 _OPTIONS = {  # of other programs
     "--learning-rate": "--lr", "--num-epochs": "--epochs", "--max-epochs": "--epochs", "--bs": "--batch-size",

@@ -1,8 +1,18 @@
 """Other programs' spellings of commands and options get an answer that works here."""
 
 import pytest
+from typer.main import get_command
 
+from stgcn_cli.cli import commands
+from stgcn_cli.cli.app import app
 from tests.cli.runner import run_stgcn
+
+
+def test_every_command_that_is_offered_exists():
+    for offered in commands._COMMANDS.values():
+        found = get_command(app)
+        for word in offered.split() if not offered.startswith("-") else ():
+            found = found.commands[word]
 
 
 @pytest.mark.parametrize(
