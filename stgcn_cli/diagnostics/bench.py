@@ -186,7 +186,8 @@ def peak_of_step(preset: Preset, batch: int, device: torch.device, precision: st
         ):
             return pool.submit(_peak_here, preset, batch, device, precision).result()
     except BrokenProcessPool as error:
-        raise RunError(f"A training step of {batch} clips needs more memory than is available.", hint) from error
+        # the machine ended the process before it could answer
+        raise RunError(f"A training step of {batch} clips needs more memory than this machine has.", hint) from error
 
 
 def _peak_here(preset: Preset, batch: int, device: torch.device, precision: str) -> float:

@@ -56,7 +56,7 @@ def test_a_batch_that_memory_cannot_hold_is_told_with_a_smaller_one(tmp_path):
         ["bash", "-c", command], cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True
     )
     assert said.returncode == 6, said.stderr
-    assert "A training step of 300 clips needs more memory than is available." in said.stderr
+    assert "A training step of 300 clips needs more memory than this machine has." in said.stderr
     assert "--batch-size 150" in said.stderr and "Traceback" not in said.stderr and not said.stdout
 
 
