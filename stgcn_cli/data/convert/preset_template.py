@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,6 @@ from stgcn_cli.io.text import one_line
 _STEP, _MOST = 10, 95  # frames; percent of the clips
 _FRAMES, _FRAMES_OF_LONG, _LONG, _FEWEST = 50, 100, 200, 20  # sampled of a clip; of clips longer than this; at least
 _SIDED = re.compile(r"\b(left|right|links|rechts|gauche|droite?|izquierd[ao]|derech[ao])\b", re.IGNORECASE)
-_EPOCHS = 20
 _SEEN, _BATCH = 400, 16  # clips of an epoch, at least about; clips of a step
 _CHANNELS = {"xyz": "x, y and z", "xys": "x, y and the score of a joint", "xy": "x and y"}
 
@@ -57,82 +56,108 @@ def tells_sides(names: Sequence[str] | None) -> bool:
 
 
 def preset_text(facts: Facts) -> str:
-    """The preset as TOML, with a word on each choice."""
-    return "\n".join(_lines(facts)) + "\n"
+    """The preset as TOML, with the reason of each choice."""
+    given, holds = _values(facts), _conditions(facts)
+    lines = []
+    for line in _TEMPLATE.splitlines():
+        condition, _, rest = line[1:].partition(" ") if line.startswith("?") else ("", "", line)
+        if not condition or holds[condition]:
+            lines.append(rest.lstrip().format(**given))
+    return "\n".join(lines) + "\n"
 
 
-def _lines(facts: Facts) -> Iterator[str]:
-    persons = int(np.percentile([max(1, clip.persons) for clip in facts.clips], _MOST, method="inverted_cdf"))
-    channels = channels_of(facts.shape) or "xyz"
+_TEMPLATE = """\
+# A start for {file}.pkl, {count}: change what you like.
+description = {description}
+
+[data]
+dataset = {dataset}
+train = {train}
+val = {val}
+layout = {layout}  # {joints}
+channels = {channels}  # {channel_names}
+num_person = {persons}  # {most} % of the clips have no more; what is missing is zeros
+clip_len = {clip_len}  # frames, of the whole clip; of shorter clips some repeat
+sampling = "uniform"  # other frames in every epoch
+?two-sided  augment = ["mirror", "rotate", "scale", "noise"]  # random changes of training clips: other views, other people
+?one-sided  augment = ["rotate", "scale", "noise"]  # random changes of training clips: other views, other people{no_mirror}
+?flat       normalize = "half-image"  # pixels: the image is from -1 to 1; joints that were not found are at 0
+?sized      image_size = "record"  # that of each clip
+?unsized    image_size = "reference"  # no clip tells its own: 1920 x 1080
+?ntu        pre_normalize = "ntu"  # centred and turned as these clips are: so new raw skeletons are, too
+?body       normalize = "body"  # from the first person's place in the first frame
+?few        passes = {passes}  # times each clip is seen in an epoch, so that a small data set has some {steps} steps in it
+?named      classes = [
+?named      {names}]
+
+[model]
+num_classes = {classes}
+
+[optim]
+lr = 0.05  # half of the published recipe's, as the batch is half
+schedule = "cosine"  # from lr to 0
+
+[train]
+batch_size = {batch}  # clips in a step; a small data set needs steps
+epochs = 20
+checkpoint_every = 10  # epochs between the epoch_N.pth that are kept; last.pth and best.pth are written all the same
+
+[eval]
+metrics = ["top_k_accuracy", "mean_class_accuracy"]  # the second counts every class alike
+clips = 5  # samples of a clip whose probabilities are averaged
+
+[augment]
+rotate = 0.3  # radians at most around each axis: other views, and errors of the normalisation
+scale = 0.2  # share of the size at most
+noise = 0.01  # of the size of the body: what sensors and pose estimators add
+?own        {skeleton}"""  # a line after "?NAME" is written where the condition NAME holds
+
+
+def _values(facts: Facts) -> dict[str, object]:
+    """What the fields of the template stand for."""
+    channels, layout = channels_of(facts.shape) or "xyz", facts.layout
     count = f"{len(facts.clips):,} clips of {facts.num_classes} classes"
-    yield f"# A start for {facts.dataset}.pkl, {count}: change what you like."
-    yield f"description = {_text(f'{facts.dataset}: {count}')}"
-    yield "\n[data]"
-    yield f"dataset = {_text(facts.dataset)}"
-    yield f"train = {_text(facts.train)}"
-    yield f"val = {_text(facts.val)}"
-    own = "the skeleton at the end of this file" if facts.layout.name not in LAYOUTS else f"{facts.shape[0]} joints"
-    yield f"layout = {_text(facts.layout.name)}  # {own}"
-    yield f"channels = {_text(channels)}  # {_CHANNELS[channels]}"
-    yield f"num_person = {persons}  # {_MOST} % of the clips have no more; what is missing is zeros"
-    yield f"clip_len = {clip_len_of([clip.frames for clip in facts.clips])}  # frames, of the whole clip; of shorter clips some repeat"
-    yield 'sampling = "uniform"  # other frames in every epoch'
-    yield from _augment(facts)
-    if facts.shape[1] == 2:
-        yield 'normalize = "half-image"  # pixels: the image is from -1 to 1; joints that were not found are at 0'
-        if any(clip.has_size for clip in facts.clips):
-            yield 'image_size = "record"  # that of each clip'
-        else:
-            yield 'image_size = "reference"  # no clip tells its own: 1920 x 1080'
-    if facts.pre_normalize == "ntu":
-        yield 'pre_normalize = "ntu"  # centred and turned as these clips are: so new raw skeletons are, too'
-    elif facts.shape[1] == 3:
-        yield 'normalize = "body"  # from the first person\'s place in the first frame'
-    if (passes := _passes(facts)) > 1:
-        yield f"passes = {passes}  # times each clip is seen in an epoch, so that a small data set has some {_SEEN // _BATCH} steps in it"
-    if facts.names:
-        yield "classes = [\n" + "".join(f"    {_text(name)},\n" for name in facts.names) + "]"
-    yield "\n[model]"
-    yield f"num_classes = {facts.num_classes}"
-    yield "\n[optim]"
-    yield "lr = 0.05  # half of the published recipe's, as the batch is half"
-    yield 'schedule = "cosine"  # from lr to 0'
-    yield "\n[train]"
-    yield f"batch_size = {_BATCH}  # clips in a step; a small data set needs steps"
-    yield f"epochs = {_EPOCHS}"
-    yield "checkpoint_every = 10  # epochs between the epoch_N.pth that are kept; last.pth and best.pth are written all the same"
-    yield "\n[eval]"
-    yield 'metrics = ["top_k_accuracy", "mean_class_accuracy"]  # the second counts every class alike'
-    yield "clips = 5  # samples of a clip whose probabilities are averaged"
-    yield "\n[augment]"
-    yield "rotate = 0.3  # radians at most around each axis: other views, and errors of the normalisation"
-    yield "scale = 0.2  # share of the size at most"
-    yield "noise = 0.01  # of the size of the body: what sensors and pose estimators add"
-    if facts.layout.name not in LAYOUTS:
-        yield from _layout(facts.layout)
+    built_in = layout.name in LAYOUTS
+    return {
+        "file": facts.dataset, "count": count, "description": _text(f"{facts.dataset}: {count}"),
+        "dataset": _text(facts.dataset), "train": _text(facts.train), "val": _text(facts.val), "layout": _text(layout.name),
+        "joints": f"{facts.shape[0]} joints" if built_in else "the skeleton at the end of this file",
+        "channels": _text(channels), "channel_names": _CHANNELS[channels], "most": _MOST,
+        "persons": int(np.percentile([max(1, clip.persons) for clip in facts.clips], _MOST, method="inverted_cdf")),
+        "clip_len": clip_len_of([clip.frames for clip in facts.clips]),
+        "no_mirror": "; no mirror, as classes or joints do not have two sides that are alike",
+        "passes": _passes(facts), "steps": _SEEN // _BATCH, "classes": facts.num_classes, "batch": _BATCH,
+        "names": "".join(f"    {_text(name)},\n" for name in facts.names or ()),
+        "skeleton": _skeleton(layout),
+    }  # fmt: skip
 
 
-def _augment(facts: Facts) -> Iterator[str]:
-    sided = not facts.layout.pairs or tells_sides(facts.names)
-    names = ["rotate", "scale", "noise"] if sided else ["mirror", "rotate", "scale", "noise"]
-    note = "; no mirror, as classes or joints do not have two sides that are alike" if sided else ""
-    yield f"augment = {json.dumps(names)}  # random changes of training clips: other views, other people{note}"
+def _conditions(facts: Facts) -> dict[str, bool]:
+    """Which of the conditional lines of the template are written."""
+    flat, ntu = facts.shape[1] == 2, facts.pre_normalize == "ntu"
+    sized = any(clip.has_size for clip in facts.clips)
+    two_sided = bool(facts.layout.pairs) and not tells_sides(facts.names)
+    return {
+        "two-sided": two_sided, "one-sided": not two_sided, "flat": flat, "sized": flat and sized,
+        "unsized": flat and not sized, "ntu": ntu, "body": facts.shape[1] == 3 and not ntu,
+        "few": _passes(facts) > 1, "named": bool(facts.names), "own": facts.layout.name not in LAYOUTS,
+    }  # fmt: skip
 
 
 def _passes(facts: Facts) -> int:
     return max(1, round(_SEEN / max(1, facts.train_clips)))
 
 
-def _layout(layout: Layout) -> Iterator[str]:
+def _skeleton(layout: Layout) -> str:
+    """The table [layout] of a preset."""
     names = layout.joints
-    yield "\n[layout]"
-    yield f"joints = [{', '.join(map(_text, names))}]"
-    yield f"bones = [{', '.join(f'[{_text(names[a])}, {_text(names[b])}]' for a, b in layout.bones)}]"
-    yield f"centre = {_text(names[layout.centre])}"
-    if layout.up:
-        yield f"up = {_text(layout.up)}"
+    bones = ", ".join(f"[{_text(names[a])}, {_text(names[b])}]" for a, b in layout.bones)
+    lines = ["\n[layout]", f"joints = [{', '.join(map(_text, names))}]", f"bones = [{bones}]"]
+    lines.append(f"centre = {_text(names[layout.centre])}")
+    lines += [f"up = {_text(layout.up)}"] if layout.up else []
     if layout.pairs != pairs_by_name(names):
-        yield f"pairs = [{', '.join(f'[{a}, {b}]' for a, b in layout.pairs)}]"
+        lines.append(f"pairs = [{', '.join(f'[{a}, {b}]' for a, b in layout.pairs)}]")
+    return "\n".join(lines)
 
 
 def _text(word: str) -> str:
