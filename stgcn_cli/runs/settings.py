@@ -1,12 +1,15 @@
 """Settings of a run besides its preset, recorded in environment.json: a resumed run takes them from there."""
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stgcn_cli.errors import UsageError
+from stgcn_cli.config import presets
+from stgcn_cli.data.locations import find_pickles
+from stgcn_cli.errors import StgcnError, UsageError
 from stgcn_cli.io.files import atomic_write
 from stgcn_cli.io.own_files import read_regular
 from stgcn_cli.runs.folder import environment
@@ -41,7 +44,7 @@ def resumed(folder: Path, given: Mapping[str, Any], force: bool) -> dict[str, An
     chosen = {key: value for key, value in given.items() if value != ()}
     differing = {
         key: value for key, value in chosen.items()
-        if key in before and key not in _MAY_DIFFER and not _is_same(before[key], value)
+        if key in before and key not in _MAY_DIFFER and not _is_same(folder, before[key], value)
     }  # fmt: skip
     if differing and not force:
         differences = ", ".join(
@@ -54,11 +57,14 @@ def resumed(folder: Path, given: Mapping[str, Any], force: bool) -> dict[str, An
     return before | chosen
 
 
-def _is_same(before: Any, value: Any) -> bool:
-    """Compare settings; paths as files, so that a relative path equals an absolute one."""
-    if isinstance(value, tuple):
-        return {os.path.realpath(path) for path in before} == {os.path.realpath(path) for path in value}
-    return bool(before == value)
+def _is_same(folder: Path, before: Any, value: Any) -> bool:
+    """Compare settings; data as files, so that a relative path, or their folder, equals the absolute paths recorded."""
+    if not isinstance(value, tuple):
+        return bool(before == value)
+    with contextlib.suppress(StgcnError):  # no such preset or data: the paths as given
+        recipe = presets.load(str(folder / "preset.toml")).data
+        value = find_pickles(recipe.dataset, (recipe.train, recipe.val), value)
+    return {os.path.realpath(path) for path in before} == {os.path.realpath(path) for path in value}
 
 
 def _option(key: str, value: Any) -> str:

@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 
+from stgcn_cli.config import presets
 from stgcn_cli.errors import UsageError
 from stgcn_cli.runs import folder, settings
 from stgcn_cli.runtime.stop import StopRequest
@@ -30,6 +31,16 @@ def test_a_resumed_run_takes_what_was_recorded(recorded_run, monkeypatch):
     monkeypatch.chdir(recorded_run)
     same = {"seed": 3, "data": (type(recorded_run)("a.pkl"),)}
     assert settings.resumed(recorded_run, same, force=False)["seed"] == 3
+
+
+def test_the_folder_of_the_data_is_no_other_data(recorded_run):
+    (recorded_run / "preset.toml").write_text(presets.to_toml(presets.load("ntu60-xsub-3d")))
+    (recorded_run / "ntu60.pkl").touch()
+    given = {"data": (recorded_run,)}
+    with pytest.raises(UsageError, match="--data"):
+        settings.resumed(recorded_run, given, force=False)
+    (recorded_run / "environment.json").write_text(json.dumps({"data": [str(recorded_run / "ntu60.pkl")]}))
+    assert settings.resumed(recorded_run, given, force=False) == given
 
 
 @pytest.mark.parametrize("given", [{"seed": 4}, {"precision": "bf16"}, {"freeze": "backbone"}, {"data": ("b.pkl",)}])
