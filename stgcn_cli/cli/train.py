@@ -131,6 +131,9 @@ def train(
     tensorboard: Annotated[
         bool, Option("--tensorboard", help="Also log for TensorBoard; needs the extra stgcn[tensorboard].")
     ] = False,
+    wandb: Annotated[
+        bool, Option("--wandb", help="Also log to Weights & Biases; needs the extra stgcn[wandb].")
+    ] = False,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Check everything, print the plan with memory and time, and stop.")
     ] = False,
@@ -189,7 +192,8 @@ def train(
         preset=recipe, launch=LaunchConfig(kind, count, nnodes, node_rank, rdzv_endpoint, max_restarts),
         work_dir=folder or work_dir, resume=resumes, force=force, resume_from=resume_from, load_from=load_from,
         test=tuple(name for name, is_wanted in (("best", test_best), ("last", test_last)) if is_wanted),
-        save_minutes=checkpoint_minutes, report=report, tensorboard=tensorboard, **chosen,
+        save_minutes=checkpoint_minutes, report=report, tensorboard=tensorboard,
+        wandb=wandb, **chosen,
     )  # fmt: skip
     if wanted:
         _train_streams(run_options, wanted, as_json)

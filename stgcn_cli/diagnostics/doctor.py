@@ -18,7 +18,7 @@ from stgcn_cli.io.text import size
 from stgcn_cli.runtime.memory import machine_memory
 
 _NEEDED = ("torch", "numpy", "pandas", "rich", "typer", "matplotlib")
-_OPTIONAL = ("tensorboard", "onnx", "onnxruntime")
+_OPTIONAL = ("tensorboard", "wandb", "onnx", "onnxruntime")
 _VARIABLES = (
     "STGCN_DATA", "STGCN_CACHE", "STGCN_RUN_ID", "STGCN_TRACEBACK", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES",
     "CUDA_LAUNCH_BLOCKING", "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "RANK", "WORLD_SIZE", "LOCAL_RANK",

@@ -36,6 +36,9 @@ class NullLog:
     def results(self) -> None:
         """Write nothing."""
 
+    def close(self) -> None:
+        """Close nothing."""
+
 
 class RunLog(NullLog):
     """The log of a run folder: log.jsonl, and results.csv computed from it."""

@@ -45,6 +45,7 @@ class RunOptions:
     save_minutes: float = 10.0  # between checkpoints within an epoch
     report: bool = True
     tensorboard: bool = False
+    wandb: bool = False
 
 
 @dataclass(frozen=True)

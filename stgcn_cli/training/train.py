@@ -1,5 +1,6 @@
 """The training worker: for each epoch train, validate, log, save. All randomness follows from (seed, epoch, rank, step)."""
 
+import dataclasses
 import functools
 import os
 import time
@@ -30,7 +31,7 @@ from stgcn_cli.training.collapse import CollapseWarning
 from stgcn_cli.training.optim import WeightAverage, build_loss, build_optimizer
 from stgcn_cli.training.options import Dataset, Job, Learner, State, TrainContext
 from stgcn_cli.training.step import batches_of_epoch, is_due, train_epoch
-from stgcn_cli.training.tensorboard import TensorBoardLog
+from stgcn_cli.training.trackers import TensorBoardLog, WandbLog
 
 BUCKET_MB = 4  # three buckets for 3.1 M parameters, so that their reduction overlaps with the backward pass
 
@@ -70,6 +71,7 @@ def train(job: Job, world: World) -> dict[str, Any]:
             if world.is_first:
                 log.results()
                 save_epoch(job, state, trained_on, is_best)
+    log.close()
     return {"best": state.best, "last": last, "epochs": state.epoch, "skipped": state.skipped}
 
 
@@ -155,17 +157,21 @@ def _open_log(job: Job, world: World, state: State, clips: int) -> NullLog:
     """Open the log on rank 0, cut back to the checkpoint that training starts from."""
     if not world.is_first:
         return NullLog()
-    log = RunLog(job.folder)
-    log.cut_back(state.epoch, state.step)
+    records = RunLog(job.folder)
+    records.cut_back(state.epoch, state.step)
+    log: NullLog = records
     if state.epoch or state.step:
         restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
         if restarts:
             where = f"epoch {state.epoch + 1}" + (f", iteration {state.step + 1}" if state.step else "")
             job.reporter.warn(f"A worker died; all workers were restarted (restart {restarts}) and resume at {where}.")
         log.write({"mode": "resumed", "epoch": state.epoch, "iter": state.step, "restarts": restarts})
+    steps = len(batches_of_epoch(job.options, clips, 0, 0, world.size))
     if job.options.tensorboard:
-        steps = len(batches_of_epoch(job.options, clips, 0, 0, world.size))
-        return TensorBoardLog(log, job.folder, steps, state.epoch * steps + state.step)
+        log = TensorBoardLog(log, job.folder, steps, state.epoch * steps + state.step)
+    if job.options.wandb:
+        settings = dataclasses.asdict(job.preset) | {"seed": job.options.seed, "precision": job.options.precision}
+        log = WandbLog(log, job.folder, steps, settings)
     return log
 
 
