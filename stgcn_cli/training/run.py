@@ -74,7 +74,9 @@ def _train(job: Job) -> dict[str, Any] | None:
         if job.options.tensorboard:
             job.reporter.note(f"Watch it with: tensorboard --logdir {shlex.quote(str(job.folder))}")
         if job.options.wandb:
-            job.reporter.note(f"Weights & Biases: run {job.folder.resolve().name}; its files are in {job.folder / 'wandb'}")
+            job.reporter.note(
+                f"Weights & Biases: run {job.folder.resolve().name}; its files are in {job.folder / 'wandb'}"
+            )
     return launch(train, job, job.options.launch)
 
 
