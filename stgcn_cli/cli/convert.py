@@ -10,7 +10,7 @@ from stgcn_cli.errors import UsageError
 from stgcn_cli.io.text import nearest, nearest_file
 
 if TYPE_CHECKING:
-    from stgcn_cli.data.convert.convert import Rules
+    from stgcn_cli.data.convert.collect import Rules
     from stgcn_cli.data.convert.writer import ConversionResult
     from stgcn_cli.data.output import Target
     from stgcn_cli.data.readers.parsing import Options
@@ -141,9 +141,9 @@ def merge(
     Classes are merged by name where the files have names, else by number. Splits of one name become one.
     """
     console.set_quiet(quiet)
+    from stgcn_cli.data.convert.convert import MergeOptions
+    from stgcn_cli.data.convert.convert import merge as make
     from stgcn_cli.data.convert.labels import read_names
-    from stgcn_cli.data.convert.merge import MergeOptions
-    from stgcn_cli.data.convert.merge import merge as make
 
     target = _target(out, format, no_preset, force, layout, *(classes or ()))
     names = [read_names(path) for path in classes or ()]
@@ -168,13 +168,13 @@ def _rules(
     pre_normalize: options.PreNormalize,
     read_as: "Options",
 ) -> "Rules":
-    from stgcn_cli.data.convert.convert import Rules
+    from stgcn_cli.data.convert.collect import Rules
     from stgcn_cli.data.convert.labels import read_labels
 
     if labels and folders:
         raise UsageError("--labels and --classes folders both say the labels.", "Give one of them.")
     table = read_labels(labels) if labels else None
-    return Rules(table, folders, pre_normalize, read_as)
+    return Rules(labels=table, from_folders=folders, pre_normalize=pre_normalize, options=read_as)
 
 
 def _render(result: "ConversionResult", out: Path, as_json: bool) -> None:

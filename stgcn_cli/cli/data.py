@@ -1,7 +1,8 @@
 """`stgcn data`: your own data, from files of any format to an annotation pickle that trains."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Argument, Option
@@ -10,6 +11,9 @@ from stgcn_cli.cli import console, options
 from stgcn_cli.cli.commands import Command
 from stgcn_cli.cli.convert import convert, merge
 from stgcn_cli.errors import DataError
+
+if TYPE_CHECKING:
+    from stgcn_cli.data.facts import Facts
 
 _WIDTH, _LISTED, _SPLITS = 40, 10, 4  # characters of a bar; unusable records shown; splits with a column of their own
 
@@ -28,14 +32,14 @@ def inspect(
     Example: stgcn data inspect own.pkl
     """
     console.set_quiet(quiet)
-    from stgcn_cli.data.census import survey
     from stgcn_cli.data.convert.labels import read_names
+    from stgcn_cli.data.facts import survey
 
     names = read_names(classes) if classes else None
     read_as = options.reading(axes=axes, score_last=score_last, layout=layout)
     found = [survey(word, names, console.reporter(), read_as) for word in inputs]
     if as_json:
-        console.print_json({"files": found})
+        console.print_json({"files": [asdict(facts) for facts in found]})
         return
     for index, facts in enumerate(found):
         if index:
@@ -43,14 +47,14 @@ def inspect(
         _render(facts)
 
 
-def _render(facts: dict[str, Any]) -> None:
-    console.table(facts["source"], ["", ""], _rows(facts))
-    if facts["splits"]:
-        lost = ["names without a record"] if facts["missing_names"] else []
+def _render(facts: "Facts") -> None:
+    console.table(facts.source, ["", ""], _rows(facts))
+    if facts.splits:
+        lost = ["names without a record"] if facts.missing_names else []
         _table("Splits", ["split", "clips", "classes", *lost], _splits(facts))
-    if facts["classes"]:
-        shown = list(facts["splits"]) if 1 < len(facts["splits"]) <= _SPLITS else []
-        named = ["name"] if any(each["name"] for each in facts["classes"]) else []
+    if facts.classes:
+        shown = list(facts.splits) if 1 < len(facts.splits) <= _SPLITS else []
+        named = ["name"] if any(each["name"] for each in facts.classes) else []
         rows = [
             [
                 each["label"],
@@ -58,15 +62,15 @@ def _render(facts: dict[str, Any]) -> None:
                 f"{each['clips']:,}",
                 *(f"{each['splits'][s]:,}" for s in shown),
             ]
-            for each in facts["classes"]
+            for each in facts.classes
         ]
         _table("Classes", ["label", *named, "clips", *shown], rows)
-    if len(facts["histogram"]) > 1:
-        _table("Lengths", ["frames", "clips", ""], _bars(facts["histogram"]))
-    if bad := facts["unusable"]:
+    if len(facts.histogram) > 1:
+        _table("Lengths", ["frames", "clips", ""], _bars(facts.histogram))
+    if bad := facts.unusable:
         more = [[f"and {len(bad) - _LISTED:,} more", "see --json"]] if len(bad) > _LISTED else []
         _table("Not usable", ["record", "cause"], [[*each.values()] for each in bad[:_LISTED]] + more)
-    for line in facts["problems"]:
+    for line in facts.problems:
         console.warn(line)
 
 
@@ -76,41 +80,45 @@ def _table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
     console.table(title, columns, rows)
 
 
-def _rows(f: dict[str, Any]) -> list[list[object]]:
+def _rows(facts: "Facts") -> list[list[object]]:
     rows: list[list[object]] = [
-        ["holds", f["kind"]],
-        ["clips", f"{f['clips']:,}" + (f", {len(f['unusable']):,} of them not usable" if f["unusable"] else "")],
+        ["holds", facts.kind],
+        ["clips", f"{facts.clips:,}" + (f", {len(facts.unusable):,} of them not usable" if facts.unusable else "")],
     ]
-    if not f["lengths"]:
+    if not facts.lengths:
         return rows
-    length, empty = f["lengths"], f["frames_without_anybody"]
-    hidden = f", {f['hidden_labels']:,} clips without a label" if f["hidden_labels"] else ""
-    images: list[list[object]] = [["image size", _counted(f["image_sizes"])]] if f["image_sizes"] else []
+    length, empty = facts.lengths, facts.frames_without_anybody
+    hidden = f", {facts.hidden_labels:,} clips without a label" if facts.hidden_labels else ""
+    notes: list[list[object]] = [["read as", line] for line in facts.axes]
+    notes += [["note", line] for line in facts.notes]
+    images: list[list[object]] = [["image size", _counted(facts.image_sizes)]] if facts.image_sizes else []
     return [
         *rows,
-        ["skeleton", _counted(f["skeletons"]) + (f": {f['layout']}" if f["layout"] else "; no built-in layout fits")],
-        *(["read as", line] for line in f["axes"]),
-        *(["note", line] for line in f["notes"]),
-        ["type", _counted(f["dtypes"])],
+        [
+            "skeleton",
+            _counted(facts.skeletons) + (f": {facts.layout}" if facts.layout else "; no built-in layout fits"),
+        ],
+        *notes,
+        ["type", _counted(facts.dtypes)],
         *images,
-        ["classes", f"{len(f['classes']):,}{hidden}"],
+        ["classes", f"{len(facts.classes):,}{hidden}"],
         [
             "frames a clip",
             f"{length['min']} to {length['max']}, median {length['median']}; 95 % at most {length['most']}",
         ],
-        ["persons a clip", ", ".join(f"{n} (in {clips:,})" for n, clips in f["persons"].items())],
-        ["without anybody", f"{empty:,} of {f['frames']:,} frames{_share(empty / f['frames'])}"],
-        ["missing joints", _missing(f)],
-        ["values", ", ".join(f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in f["values"].items()) or "-"],
-        ["NaN or infinite", _not_finite(f)],
-        ["clips twice", _named(f["twice"])],
-        ["several labels", _named(f["several_labels"])],
+        ["persons a clip", ", ".join(f"{n} (in {clips:,})" for n, clips in facts.persons.items())],
+        ["without anybody", f"{empty:,} of {facts.frames:,} frames{_share(empty / facts.frames)}"],
+        ["missing joints", _missing(facts)],
+        ["values", ", ".join(f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in facts.values.items()) or "-"],
+        ["NaN or infinite", _not_finite(facts)],
+        ["clips twice", _named(facts.twice)],
+        ["several labels", _named(facts.several_labels)],
     ]
 
 
-def _not_finite(f: dict[str, Any]) -> str:
-    gaps = f"{f['joints_with_nan']:,} joints with NaN, taken as not seen" if f["joints_with_nan"] else ""
-    return gaps or (f"{f['not_finite']:,} values" if f["not_finite"] else "none")
+def _not_finite(facts: "Facts") -> str:
+    gaps = f"{facts.joints_with_nan:,} joints with NaN, taken as not seen" if facts.joints_with_nan else ""
+    return gaps or (f"{facts.not_finite:,} values" if facts.not_finite else "none")
 
 
 def _counted(counts: dict[str, int]) -> str:
@@ -125,13 +133,13 @@ def _share(share: float) -> str:
     return f" ({100 * share:.1f} %)" if share else ""
 
 
-def _missing(f: dict[str, Any]) -> str:
-    if f["missing_joints"] is None:
+def _missing(facts: "Facts") -> str:
+    if facts.missing_joints is None:
         return "-"
-    most = ", ".join(f"{joint} {100 * share:.1f} %" for joint, share in f["missing_most"].items())
-    always = ", ".join(f["always_zero"])
+    most = ", ".join(f"{joint} {100 * share:.1f} %" for joint, share in facts.missing_most.items())
+    always = ", ".join(facts.always_zero)
     zero = f"; always zero: {always} (the origin, or never recorded)" if always else ""
-    return f"{100 * f['missing_joints']:.1f} %" + (f"; most: {most}" if most else "") + zero
+    return f"{100 * facts.missing_joints:.1f} %" + (f"; most: {most}" if most else "") + zero
 
 
 def _named(found: dict[str, Any]) -> str:
@@ -140,11 +148,11 @@ def _named(found: dict[str, Any]) -> str:
     return f"{len(found):,}: {', '.join(list(found)[:3])}" + (", ..." if len(found) > 3 else "")
 
 
-def _splits(f: dict[str, Any]) -> list[list[Any]]:
-    lost = f["missing_names"]
+def _splits(facts: "Facts") -> list[list[Any]]:
+    lost = facts.missing_names
     return [
         [split, f"{counts['clips']:,}", counts["classes"], *([f"{lost.get(split, 0):,}"] if lost else [])]
-        for split, counts in f["splits"].items()
+        for split, counts in facts.splits.items()
     ]
 
 

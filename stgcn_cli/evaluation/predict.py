@@ -16,8 +16,10 @@ from torch import nn
 
 from stgcn_cli.config import catalog, class_names, presets
 from stgcn_cli.config.schema import Preset
-from stgcn_cli.data.axes import Understood, summaries
-from stgcn_cli.data.checks import Findings, RecordChecker
+from stgcn_cli.data.axes import summaries
+from stgcn_cli.data.census import Census
+from stgcn_cli.data.checks import RecordChecker
+from stgcn_cli.data.findings import Findings
 from stgcn_cli.data.loader import Clips
 from stgcn_cli.data.readers.inputs import expand, read_inputs
 from stgcn_cli.data.readers.parsing import MAX_PERSONS, Options
@@ -39,7 +41,7 @@ from stgcn_cli.runtime.distributed import World
 from stgcn_cli.runtime.memory import tune_allocator
 from stgcn_cli.runtime.precision import dtype_of, resolve_precision, set_up
 
-_SAID = ("all zeros", "not told", "hidden")  # problems that `input_checks` words itself
+_SHOWN = ("all zeros", "missing, so")  # problems that `input_checks` words itself
 _AT_A_TIME = 512  # clips held in memory; a multiple of the usual batches, so that these are those of an evaluation
 
 
@@ -186,19 +188,14 @@ def predict(
     options = options or Options()
     wishes = dataclasses.replace(wishes, image_size=options.image_size)
     predictor = load(wishes.checkpoint, wishes.device, reporter, wishes)
-    understood: list[Understood] = []
-    notes: dict[str, None] = {}
     scores: list[np.ndarray] = []
     features: list[np.ndarray] = []
     facts: list[Facts] = []
     sources: list[Path] = []
-    checker = RecordChecker(Findings(" ".join(words)), has_splits=False, labelled=False)
+    census = Census(checker=RecordChecker(Findings(" ".join(words)), labelled=False))
     for inputs in _chunks(read_inputs(words, reporter, predictor.reading(options))):
-        understood += [clip.understood for clip in inputs if clip.understood]
         for clip in inputs:
-            notes |= dict.fromkeys(clip.notes)
-            checker.look_at(clip.record, checker.told.clips)
-            checker.told.clips += 1
+            census.add_clip(clip)
         if with_features:
             found, embedded, about = predictor.embed(inputs)
             features.append(embedded)
@@ -209,9 +206,7 @@ def predict(
         sources += [given.source for given in inputs]
     if not facts:
         raise DataError(f"There are no clips in {' '.join(words)}.")
-    checked = checker.finish()
-    checked.found = [each for each in checked.found if not each.found.startswith(_SAID)]
-    warnings = list(notes) + predictor.oddities(facts) + checked.kinds()
+    warnings = [*census.notes, *predictor.oddities(facts), *census.checker.finish().kinds(*_SHOWN)]
     return Predictions(
         predictor.preset,
         predictor.classes,
@@ -219,7 +214,7 @@ def predict(
         facts,
         sources,
         warnings,
-        summaries(understood),
+        summaries(census.understood),
         np.concatenate(features) if with_features else None,
     )
 

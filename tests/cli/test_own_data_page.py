@@ -5,7 +5,7 @@ import re
 import pytest
 
 from stgcn_cli.config.skeletons import read_layout
-from stgcn_cli.data.checks import EXPECTED
+from stgcn_cli.data.findings import EXPECTED
 from stgcn_cli.data.readers import FORMATS
 from stgcn_cli.data.readers.inputs import read_inputs
 from stgcn_cli.data.readers.table import HEADER

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from stgcn_cli.data.checks import Findings, RecordChecker
+from stgcn_cli.data.checks import RecordChecker
+from stgcn_cli.data.findings import Findings
 from stgcn_cli.data.records import image_size_of
 from tests.factories import bodies
 
@@ -40,12 +41,12 @@ def test_what_is_no_size_is_none(shape):
         ((720, 1280), 1, ""),
         ((1280, 720), 1, "is img_shape (width, height)?"),
         ((720, 1280), 3, "outside of an image 1280 wide and 720 high"),
-        (None, 1, "not told"),
+        (None, 1, "missing"),
         ("large", 1, "1920 x 1080 pixels are assumed"),
     ],
 )
 def test_joints_outside_of_the_image_are_told(shape, scale, words):
-    checker = RecordChecker(Findings("a.pkl", 1), has_splits=False, labelled=False)
-    checker.look_at({"frame_dir": "a", "keypoint": bodies.flat()[None] * (1.3, 1) * scale, "img_shape": shape}, 0)
+    checker = RecordChecker(Findings("a.pkl"), labelled=False)
+    checker.look_at({"frame_dir": "a", "keypoint": bodies.flat()[None] * (1.3, 1) * scale, "img_shape": shape})
     found = [each.found for each in checker.finish().found if each.key == "img_shape"]
     assert len(found) == bool(words) and all(words in each for each in found)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stgcn_cli.data.convert.spool import Clip, Word
+from stgcn_cli.data.convert.spool import Spooled, Word
 from stgcn_cli.data.matching import NameIndex
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io import foreign
@@ -109,7 +109,7 @@ def number_or_name(word: str) -> Word:
     return int(word) if word.isascii() and word.isdecimal() else word or None
 
 
-def number(clips: Sequence[Clip], names: Sequence[str] | None) -> tuple[list[int | None], list[str] | None]:
+def number(clips: Sequence[Spooled], names: Sequence[str] | None) -> tuple[list[int | None], list[str] | None]:
     """The label of each clip, and the class names: those given, else those found, in natural order; None for indices only.
 
     Raises DataError for a name that is not in the list, an index that has none, and names mixed with indices.
@@ -127,7 +127,7 @@ def number(clips: Sequence[Clip], names: Sequence[str] | None) -> tuple[list[int
     return [_index(clip, places, names) for clip in clips], None if names is None else list(names)
 
 
-def _index(clip: Clip, places: Mapping[str, int], names: Sequence[str] | None) -> int | None:
+def _index(clip: Spooled, places: Mapping[str, int], names: Sequence[str] | None) -> int | None:
     if isinstance(clip.label, str):
         if clip.label not in places:
             close = nearest(clip.label, list(places))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from stgcn_cli.config.skeletons import LAYOUTS, Layout, Shape, channels_of, pairs_by_name
-from stgcn_cli.data.convert.spool import Clip
 from stgcn_cli.io.text import one_line
 
 _STEP, _MOST = 10, 95  # frames; percent of the clips
@@ -23,7 +22,9 @@ class Facts:
     """What a preset needs to know of a data set."""
 
     dataset: str
-    clips: Sequence[Clip]
+    lengths: Sequence[int]  # frames of each clip
+    persons: Sequence[int]  # of each clip
+    sized: bool  # some clip tells the size of its image
     shape: Shape
     layout: Layout
     train: str
@@ -116,15 +117,15 @@ noise = 0.01  # of the size of the body: what sensors and pose estimators add
 def _values(facts: Facts) -> dict[str, object]:
     """What the fields of the template stand for."""
     channels, layout = channels_of(facts.shape) or "xyz", facts.layout
-    count = f"{len(facts.clips):,} clips of {facts.num_classes} classes"
+    count = f"{len(facts.lengths):,} clips of {facts.num_classes} classes"
     built_in = layout.name in LAYOUTS
     return {
         "file": facts.dataset, "count": count, "description": _text(f"{facts.dataset}: {count}"),
         "dataset": _text(facts.dataset), "train": _text(facts.train), "val": _text(facts.val), "layout": _text(layout.name),
         "joints": f"{facts.shape[0]} joints" if built_in else "the skeleton at the end of this file",
         "channels": _text(channels), "channel_names": _CHANNELS[channels], "most": _MOST,
-        "persons": int(np.percentile([max(1, clip.persons) for clip in facts.clips], _MOST, method="inverted_cdf")),
-        "clip_len": clip_len_of([clip.frames for clip in facts.clips]),
+        "persons": int(np.percentile([max(1, count) for count in facts.persons], _MOST, method="inverted_cdf")),
+        "clip_len": clip_len_of(facts.lengths),
         "no_mirror": "; no mirror, as classes or joints do not have two sides that are alike",
         "passes": _passes(facts), "steps": _SEEN // _BATCH, "classes": facts.num_classes, "batch": _BATCH,
         "names": "".join(f"    {_text(name)},\n" for name in facts.names or ()),
@@ -135,11 +136,10 @@ def _values(facts: Facts) -> dict[str, object]:
 def _conditions(facts: Facts) -> dict[str, bool]:
     """Which of the conditional lines of the template are written."""
     flat, ntu = facts.shape[1] == 2, facts.pre_normalize == "ntu"
-    sized = any(clip.has_size for clip in facts.clips)
     two_sided = bool(facts.layout.pairs) and not tells_sides(facts.names)
     return {
-        "two-sided": two_sided, "one-sided": not two_sided, "flat": flat, "sized": flat and sized,
-        "unsized": flat and not sized, "ntu": ntu, "body": facts.shape[1] == 3 and not ntu,
+        "two-sided": two_sided, "one-sided": not two_sided, "flat": flat, "sized": flat and facts.sized,
+        "unsized": flat and not facts.sized, "ntu": ntu, "body": facts.shape[1] == 3 and not ntu,
         "few": _passes(facts) > 1, "named": bool(facts.names), "own": facts.layout.name not in LAYOUTS,
     }  # fmt: skip
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from stgcn_cli.config.skeletons import some
 from stgcn_cli.data.convert.labels import read_list
-from stgcn_cli.data.convert.spool import Clip
+from stgcn_cli.data.convert.spool import Spooled
 from stgcn_cli.data.matching import NameIndex
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io.text import natural, nearest, one_line
@@ -28,11 +28,12 @@ class Division:
     val_fraction: float | None = None
     only: str | None = None  # all clips into the split of this name
     seed: int = 0
+    as_they_are: bool = False  # the splits that clips bring along, even if none does
 
     @property
     def is_default(self) -> bool:
         """Whether the user asked for nothing."""
-        return self == Division(seed=self.seed)
+        return not (self.val_subjects or self.val_names or self.only) and self.val_fraction is None
 
 
 def division(
@@ -51,7 +52,7 @@ def division(
     return Division(persons, tuple(read_list(listed)) if listed else (), fraction, only, seed)
 
 
-def divide(clips: Sequence[Clip], labels: Sequence[int | None], wish: Division) -> tuple[Splits, str]:
+def divide(clips: Sequence[Spooled], labels: Sequence[int | None], wish: Division) -> tuple[Splits, str]:
     """The splits of each clip, "train" and "val" unless the clips bring their own, and how it was done in words.
 
     Raises DataError when a subject or name is not there, or a split would be empty.
@@ -68,7 +69,7 @@ def divide(clips: Sequence[Clip], labels: Sequence[int | None], wish: Division) 
     if wish.val_names:
         listed = _listed(clips, wish.val_names)
         return _checked([clip.name in listed for clip in clips], usable, "by a list of names")
-    if wish.val_fraction is None and any(clip.splits for clip in clips):
+    if wish.as_they_are or (wish.val_fraction is None and any(clip.splits for clip in clips)):
         return _trainable([clip.splits for clip in clips], usable), AS_THEY_WERE
     fraction = FRACTION if wish.val_fraction is None else wish.val_fraction
     subjects = {clip.subject for clip in clips} - {None}
@@ -99,7 +100,7 @@ def plain_subject(word: object) -> str | None:
     return (text.lstrip("0") or "0") if text.isdecimal() else text or None
 
 
-def _subjects(clips: Sequence[Clip], wish: Division) -> set[str]:
+def _subjects(clips: Sequence[Spooled], wish: Division) -> set[str]:
     there = {clip.subject for clip in clips if clip.subject is not None}
     if not there:
         raise DataError(
@@ -113,7 +114,7 @@ def _subjects(clips: Sequence[Clip], wish: Division) -> set[str]:
     return set(wish.val_subjects)
 
 
-def _listed(clips: Sequence[Clip], names: Sequence[str]) -> set[str]:
+def _listed(clips: Sequence[Spooled], names: Sequence[str]) -> set[str]:
     there = list(dict.fromkeys(clip.name for clip in clips))
     index, listed = NameIndex(there), set()
     for name in names:
@@ -130,7 +131,9 @@ def _share(sorted_words: Sequence[str], fraction: float, seed: int) -> set[str]:
     return {sorted_words[index] for index in chosen}
 
 
-def _share_of_each_class(clips: Sequence[Clip], labels: Sequence[int | None], fraction: float, seed: int) -> set[str]:
+def _share_of_each_class(
+    clips: Sequence[Spooled], labels: Sequence[int | None], fraction: float, seed: int
+) -> set[str]:
     by_class: dict[int | None, dict[str, None]] = {}
     seen: set[str] = set()
     for clip, label in zip(clips, labels, strict=True):

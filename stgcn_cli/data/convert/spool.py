@@ -1,6 +1,6 @@
 """Clips that wait on disk until all have been seen: labels are numbered and splits made when the last one is known.
 
-Only the summary of a clip stays in memory, so any number of clips can be converted.
+Only names and labels stay in memory, so any number of clips can be converted.
 """
 
 import tempfile
@@ -19,26 +19,13 @@ Word = int | str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
-    """Summary of a clip: `label` is an index, a class name, or None where it is hidden."""
+class Spooled:
+    """A clip that waits: `label` is an index, a class name, or None where it is hidden."""
 
     name: str
-    source: str
     label: Word
     subject: str | None
     splits: tuple[str, ...]
-    frames: int
-    persons: int  # who are there in any frame
-    has_size: bool  # the record tells the size of its image
-
-
-def clip_of(record: dict[str, Any], source: Path, label: Word, subject: str | None, splits: Sequence[str]) -> Clip:
-    """Return the summary of a usable record."""
-    keypoint = record["keypoint"]
-    persons = int(keypoint.reshape(len(keypoint), -1).any(axis=1).sum())
-    frames = int(record.get("total_frames", keypoint.shape[1]))
-    sized = record.get("img_shape") is not None
-    return Clip(record["frame_dir"], str(source), label, subject, tuple(splits), frames, persons, sized)
 
 
 class Spool:
@@ -47,9 +34,9 @@ class Spool:
     def __init__(self, stream: IO[bytes], folder: Path) -> None:
         self._stream, self._folder = stream, folder
         self._sizes: list[int] = []
-        self.clips: list[Clip] = []
+        self.clips: list[Spooled] = []
 
-    def add(self, record: dict[str, Any], clip: Clip) -> None:
+    def add(self, record: dict[str, Any], clip: Spooled) -> None:
         """Take in a record; its label is left out until it is written. Raises RunError when the disk is full."""
         item = unlisted({key: value for key, value in record.items() if key != "label"})
         try:

@@ -9,8 +9,9 @@ from typing import Any
 
 from stgcn_cli.config import presets
 from stgcn_cli.config.skeletons import Layout, Shape, channels_of, some, words
+from stgcn_cli.data.census import UNSIZED, Census
 from stgcn_cli.data.convert.preset_template import Facts, pair_of, preset_text
-from stgcn_cli.data.convert.split import AS_THEY_WERE, Splits
+from stgcn_cli.data.convert.split import Splits
 from stgcn_cli.data.convert.spool import Spool
 from stgcn_cli.data.output import Target, list_pickles, one_pickle
 from stgcn_cli.data.records import KINECT
@@ -30,6 +31,7 @@ class Dataset:
     shape: Shape
     layout: Layout | None  # the skeleton, where it is known
     pre_normalize: str  # "ntu" or "none"
+    census: Census
     axes: list[str] = field(default_factory=list)  # how those of arrays were understood
     left_out: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -81,7 +83,7 @@ def write_dataset(ready: Dataset, target: Target, reporter: Reporter) -> Convers
         ready.spool.write(writer, ready.labels, ready.splits, advance)
     files = list(paths.values())
     preset, missing = _write_preset(ready, target, layout, list(members))
-    lengths = sorted(clip.frames for clip in ready.spool.clips)
+    lengths = sorted(ready.census.lengths)
     counts = Counter(ready.labels)
     return ConversionResult(
         clips=len(lengths),
@@ -93,11 +95,11 @@ def write_dataset(ready: Dataset, target: Target, reporter: Reporter) -> Convers
         splits={split: len(names) for split, names in members.items()},
         divided=ready.divided,
         frames=(lengths[0], lengths[len(lengths) // 2], lengths[-1]),
-        persons=max(clip.persons for clip in ready.spool.clips),
+        persons=max(ready.census.persons),
         files=[str(path) for path in [*files, *([preset] if preset else [])]],
         next=_next(files, preset),
         left_out=ready.left_out,
-        warnings=[*ready.warnings, *_warnings(ready), *missing],
+        warnings=[*ready.warnings, *_untrained(ready), *missing],
     )
 
 
@@ -121,7 +123,8 @@ def _write_preset(
         lacks = "labels" if pair else "a split to train on and one to validate on"
         return None, [f"No preset was written: that needs {lacks}."]
     facts = Facts(
-        dataset=target.out.stem, clips=ready.spool.clips, shape=ready.shape, layout=layout, train=pair[0], val=pair[1],
+        dataset=target.out.stem, lengths=ready.census.lengths, persons=list(ready.census.persons.elements()),
+        sized=bool(ready.census.sizes.keys() - {UNSIZED}), shape=ready.shape, layout=layout, train=pair[0], val=pair[1],
         num_classes=ready.num_classes, names=ready.names, pre_normalize=ready.pre_normalize,
         train_clips=sum(pair[0] in splits for splits in ready.splits),
     )  # fmt: skip
@@ -138,27 +141,6 @@ def _next(files: Sequence[Path], preset: Path | None) -> str:
         return f"stgcn data validate {shlex.quote(str(files[0]))}"
     data = " ".join(f"--data {shlex.quote(str(path))}" for path in files)
     return f"stgcn train --preset {shlex.quote(str(preset))} {data}"
-
-
-def _warnings(ready: Dataset) -> list[str]:
-    clips, lines = ready.spool.clips, list[str]()
-    hidden = [clip.name for clip, label in zip(clips, ready.labels, strict=True) if label is None]
-    if hidden:
-        lines.append(
-            f"Without a label, so not to be trained on: {len(hidden):,} of {len(clips):,} clips: {some(hidden)}."
-        )
-    outside = [clip.name for clip, splits in zip(clips, ready.splits, strict=True) if not splits]
-    if outside:
-        is_unnamed = ready.divided == AS_THEY_WERE and not set(outside) <= set(hidden)
-        why = " A list's name says it: own_train.pkl" if is_unnamed else " They have no label or no subject."
-        lines.append(f"In no split: {len(outside):,} of {len(clips):,} clips: {some(outside)}.{why}")
-    unsized = sum(not clip.has_size for clip in clips)
-    if ready.shape[1] == 2 and unsized:
-        lines.append(
-            f"The image size is unknown in {unsized:,} of {len(clips):,} clips, so 1920 x 1080 is assumed. "
-            "Better: --image-size WIDTHxHEIGHT"
-        )
-    return lines + _untrained(ready)
 
 
 def _untrained(ready: Dataset) -> list[str]:

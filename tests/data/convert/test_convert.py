@@ -9,9 +9,8 @@ import pytest
 from stgcn_cli.config import class_names, presets
 from stgcn_cli.config.skeletons import layout_from, read_layout
 from stgcn_cli.data import annotations
-from stgcn_cli.data.convert.convert import ConvertOptions, Rules, convert
+from stgcn_cli.data.convert.convert import ConvertOptions, MergeOptions, Rules, convert, merge
 from stgcn_cli.data.convert.labels import LabelRow, LabelTable, read_labels
-from stgcn_cli.data.convert.merge import MergeOptions, merge
 from stgcn_cli.data.convert.split import Division
 from stgcn_cli.data.output import Target
 from stgcn_cli.data.readers.parsing import Options
@@ -116,13 +115,13 @@ def test_labels_and_subjects_by_a_table(tmp_path):
     wish = ConvertOptions(
         inputs=[str(wave_and_kick(tmp_path / "own") / "wave")],
         target=Target(tmp_path / "a.pkl"),
-        rules=Rules(LabelTable(Path("labels.csv"), told)),
+        rules=Rules(labels=LabelTable(Path("labels.csv"), told)),
         division=Division(("1",)),
     )
     handed = convert(wish)
     assert handed.classes == ["a", "b"] and splits(tmp_path / "a.pkl") == {"train": ["0", "1"], "val": ["2", "3"]}
     told.pop("3")
-    rules = Rules(LabelTable(Path("labels.csv"), told))
+    rules = Rules(labels=LabelTable(Path("labels.csv"), told))
     with pytest.raises(DataError, match=r"3: it is not in labels\.csv, which names .0. for instance"):
         convert(ConvertOptions(inputs=wish.inputs, target=Target(tmp_path / "b.pkl"), rules=rules))
 
@@ -216,7 +215,7 @@ def test_a_clip_without_anybody_gets_the_joints_of_the_others(tmp_path):
     handed = convert(ConvertOptions(inputs=[str(tmp_path / "own")], target=Target(tmp_path / "a.pkl")))
     records = made(tmp_path / "a.pkl")
     assert {record["keypoint"].shape for record in records.values()} == {(1, 6, 18, 2)} and len(records) == 4
-    assert handed.layout == "openpose-18" and "No person in 1 of 4 clips" in handed.warnings[0]
+    assert handed.layout == "openpose-18" and "all zeros: no person in any frame" in " ".join(handed.warnings)
 
 
 def test_what_cannot_be_used_stops_or_is_left_out_and_named(tmp_path):
@@ -278,7 +277,10 @@ def test_clips_that_wait_are_counted_once(tmp_path):
         np.savez(tmp_path / f"clip{index}.npz", keypoint=keypoint, keypoint_score=score, label=index % 2)
     options = ConvertOptions(inputs=[str(tmp_path)], target=Target(tmp_path / "o" / "x.pkl", preset=False))
     said = " ".join(convert(options).warnings)
-    assert "the score was left out, in 6 of 6 clips" in said and "No person in 2 of 6 clips" in said
+    assert (
+        "the score was left out, in 6 of 6 clips" in said
+        and "2 of 6 clips, for instance clip0: keypoint: all zeros" in said
+    )
 
 
 def test_what_validate_says_convert_says(tmp_path):
@@ -296,7 +298,7 @@ def test_what_validate_says_convert_says(tmp_path):
         "fractions of the image",
         "counted from 1",
         "the same values as clip000",
-        "NaN became zeros in 1 of 6",
+        "NaN in 1 joints, which become zeros",
     ):
         assert words in said, words
     assert all(np.isfinite(record["keypoint"]).all() for record in annotations.read(tmp_path / "b.pkl").records)
@@ -403,4 +405,4 @@ def test_a_clip_without_a_label_is_trained_on_in_no_division(tmp_path, division)
     inputs = [str(tmp_path / "own.pkl")]
     handed = convert(ConvertOptions(inputs=inputs, target=Target(tmp_path / "a.pkl"), division=division))
     assert names[0] not in splits(tmp_path / "a.pkl")["train"] and names[1] in splits(tmp_path / "a.pkl")["train"]
-    assert any("no label" in warning and names[0] in warning for warning in handed.warnings)
+    assert any("hidden" in warning and names[0] in warning for warning in handed.warnings)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from stgcn_cli.config.skeletons import NTU
-from stgcn_cli.data.census import histogram, survey
-from stgcn_cli.data.checks import Findings
+from stgcn_cli.data.census import take_census
 from stgcn_cli.data.convert import validate as validating
-from stgcn_cli.data.convert.validate import validate_pickle
+from stgcn_cli.data.facts import histogram, survey
+from stgcn_cli.data.findings import Findings
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.io.reporter import SILENT
 from tests.conftest import make_records
@@ -23,7 +23,7 @@ def write(path, records, **splits):
 
 
 def check(tmp_path, records, names=None, **splits):
-    found = validate_pickle(write(tmp_path / "a.pkl", records, **splits), names)
+    found = take_census(str(write(tmp_path / "a.pkl", records, **splits))).finish(names or ())
     return [(finding.level, finding.where, finding.key, finding.found) for finding in found.found]
 
 
@@ -35,7 +35,7 @@ def all_of(records):
 def test_sound_files_have_nothing_wrong(tmp_path, shared):
     records = make_records(12)
     assert check(tmp_path, records, **all_of(records)) == check(tmp_path, records) == []
-    assert validate_pickle(shared / "data" / "uiprmd_2d_val.pkl").found == []
+    assert take_census(str(shared / "data" / "uiprmd_2d_val.pkl")).finish().found == []
 
 
 def _set(key, value):
@@ -106,8 +106,8 @@ def test_splits_that_do_not_fit_their_records(tmp_path):
         ("error", "clip001", "split", "it is in xsub_train and in xsub_val: the figures would be too good"),
     ]  # fmt: skip
     assert {f[1:] for f in found if f[0] == "warning"} == {
-        ("split xsub_train", "split", "nope has no record"), ("split empty", "split", "lost has no record"),
-        ("split xsub_train", "split", "clip001 stands there more than once"),
+        ("split xsub_train", "split", "'nope' has no record"), ("split empty", "split", "'lost' has no record"),
+        ("split xsub_train", "split", "'clip001' is listed more than once"),
         ("split empty", "split", "no clip is in it"), ("split none", "split", "no clip is in it"),
         ("clip004", "split", "it is in no split"), ("clip005", "split", "it is in no split"),
     }  # fmt: skip
@@ -133,14 +133,14 @@ def test_what_inspect_counts(tmp_path):
     records[2] = "no record"
     path = write(tmp_path / "a.pkl", records, train=["clip000", "clip001", "lost"], val=["clip003"])
     facts = survey(str(path), options=Options(layout=NTU))
-    assert facts["clips"] == 9 and facts["unusable"] == [{"record": "record 2", "cause": "it is a str, not a dict"}]
-    assert facts["splits"] == {"train": {"clips": 2, "classes": 2}, "val": {"clips": 1, "classes": 1}}
-    assert facts["missing_names"] == {"train": 1} and facts["layout"] == "ntu" and facts["frames_without_anybody"] == 4
-    bodies = facts["frames"] - 4
-    assert facts["missing_most"] == {"head": pytest.approx(records[1]["total_frames"] / bodies)}
-    assert facts["missing_joints"] == pytest.approx(records[1]["total_frames"] / bodies / 25)
-    assert facts["lengths"]["max"] == max(record["total_frames"] for record in records if record != "no record")
-    assert sum(row["clips"] for row in facts["histogram"]) == 8
+    assert facts.clips == 9 and facts.unusable == [{"record": "record 2", "cause": "record: a str"}]
+    assert facts.splits == {"train": {"clips": 2, "classes": 2}, "val": {"clips": 1, "classes": 1}}
+    assert facts.missing_names == {"train": 1} and facts.layout == "ntu" and facts.frames_without_anybody == 4
+    bodies = facts.frames - 4
+    assert facts.missing_most == {"head": pytest.approx(records[1]["total_frames"] / bodies)}
+    assert facts.missing_joints == pytest.approx(records[1]["total_frames"] / bodies / 25)
+    assert facts.lengths["max"] == max(record["total_frames"] for record in records if record != "no record")
+    assert sum(row["clips"] for row in facts.histogram) == 8
 
 
 @pytest.mark.parametrize("lengths", [[1], [5, 5, 5], [1, 100_000], list(range(30, 301)), [28, 71, 179]])
@@ -158,14 +158,14 @@ def test_only_pixels_need_the_size_of_their_image(tmp_path, joints, coordinates,
     records = make_records(2, joints=joints, **more)
     for record in records:
         record["keypoint"] = record["keypoint"][..., :coordinates]
-    assert survey(str(write(tmp_path / "a.pkl", records)))["image_sizes"] == told
+    assert survey(str(write(tmp_path / "a.pkl", records))).image_sizes == told
 
 
 def test_raw_files_can_be_inspected(tmp_path):
     foreign.table(tmp_path / "a.csv", *foreign.clip(), label="wave", subject=3)
     (tmp_path / "b.json").write_text('{"people": 3}')
     facts = survey(str(tmp_path))
-    assert facts["classes"][0]["name"] == "wave" and facts["layout"] == "coco" and len(facts["unusable"]) == 1
+    assert facts.classes[0]["name"] == "wave" and facts.layout == "coco" and len(facts.unusable) == 1
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_what_validate_says_inspect_says(tmp_path):
     records = make_records(8, joints=17)
     for record in records:
         record |= {"keypoint": np.abs(record["keypoint"][..., :2] % 0.9), "label": record["label"] + 1}
-    said = " ".join(survey(str(write(tmp_path / "a.pkl", records, train=["clip000"])))["problems"])
+    said = " ".join(survey(str(write(tmp_path / "a.pkl", records, train=["clip000"]))).problems)
     assert "counted from 1" in said and "fractions of the image" in said
 
 
