@@ -175,6 +175,7 @@ _ORDER = (
 )  # fmt: skip
 LAYOUTS = _built_in()
 NTU, COCO, OPENPOSE_18, OPENPOSE_25 = (LAYOUTS[name] for name in _ORDER[:4])
+TURNED = ("ntu", "kinect-20")  # layouts whose joints `data.normalize = "body"` turns clips by
 
 # Which built-in skeleton fits an array, and what its values are.
 

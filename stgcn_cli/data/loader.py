@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stgcn_cli.config import presets
 from stgcn_cli.config.schema import DataConfig, Preset
-from stgcn_cli.config.skeletons import Layout
+from stgcn_cli.config.skeletons import TURNED, Layout
 from stgcn_cli.data import sampling, streams
 from stgcn_cli.data.augment import AugmentConfig, Sides, augmented
 from stgcn_cli.data.draws import Draws
@@ -24,7 +24,6 @@ from stgcn_cli.data.records import REFERENCE_SIZE
 from stgcn_cli.data.splits import Split
 
 _CPU = torch.device("cpu")
-_KINECT = ("ntu", "kinect-20")  # layouts whose joints the turns of BodyFrames are named by
 _DEVICE_SHARE = 0.5  # of the free device memory the frames may take
 Moved = TypeVar("Moved")
 # Frames that lie on a device already, by the address of the stored ones: several splits of a store share them.
@@ -76,7 +75,7 @@ class Clips:
         starts, lengths = _persons(store.starts[index], data.num_person), store.lengths[index]
         body = None
         if data.normalize == "body":
-            joint = None if data.layout in _KINECT else layout.centre
+            joint = None if data.layout in TURNED else layout.centre
             body = BodyFrames.of(store.frames, store.starts[index], lengths, joint)
         if body is not None:
             starts, lengths = _persons(body.starts.numpy(), data.num_person), body.lengths.numpy()

@@ -30,14 +30,15 @@ def distance(layout: Layout) -> np.ndarray:
     return np.stack([np.where(itself, shares, 0), np.where(itself, 0, shares)])
 
 
-def spatial(layout: Layout) -> np.ndarray:
+def spatial(layout: Layout, max_hop: int = 1) -> np.ndarray:
     """K = 3 as published: the joint itself, neighbours not nearer to the centre, neighbours nearer to it.
 
     The published code looks one hop far, so that every joint two or more bones away from the centre is infinitely far
     and its neighbours count as equally far. Published weights depend on it; `spatial_corrected` has true distances.
+    A larger `max_hop` adds two partitions for each hop, as in PYSKL.
     """
     from_centre = hops(layout)[layout.centre]
-    return _by_distance(layout, np.where(from_centre <= 1, from_centre, np.inf))
+    return _by_distance(layout, np.where(from_centre <= max_hop, from_centre, np.inf), max_hop)
 
 
 def spatial_corrected(layout: Layout) -> np.ndarray:
@@ -55,12 +56,12 @@ def agcn(layout: Layout) -> np.ndarray:
 
 def pyskl(layout: Layout) -> np.ndarray:
     """K = 3 of ST-GCN++ in PYSKL: as `agcn`, over the edges of PYSKL."""
-    return agcn(_as_in_pyskl(layout))
+    return agcn(as_in_pyskl(layout))
 
 
 def pyskl_spatial(layout: Layout) -> np.ndarray:
     """K = 3 of ST-GCN in PYSKL: as `spatial`, over the edges of PYSKL."""
-    return spatial(_as_in_pyskl(layout))
+    return spatial(as_in_pyskl(layout))
 
 
 # Edges of PYSKL where they differ from those of MMAction2 0.x: (joint, joint nearer to the centre), added or taken away.
@@ -70,7 +71,8 @@ _PYSKL_EDGES = {
 }
 
 
-def _as_in_pyskl(layout: Layout) -> Layout:
+def as_in_pyskl(layout: Layout) -> Layout:
+    """The layout with the edges of PYSKL's graphs; its bones are those of the streams all the same."""
     added, removed = _PYSKL_EDGES.get(layout.name, (set(), set()))
     return replace(layout, bones=tuple(sorted((set(layout.bones) - removed) | added)))
 
@@ -110,7 +112,8 @@ def _shares(near: np.ndarray) -> np.ndarray:
     return near / np.where(received > 0, received, 1)
 
 
-def _by_distance(layout: Layout, from_centre: np.ndarray) -> np.ndarray:
-    shares, itself = _shares(_near(layout)), np.eye(len(from_centre), dtype=bool)
-    nearer = from_centre[:, None] < from_centre[None, :]
-    return np.stack([np.where(part, shares, 0) for part in (itself, ~itself & ~nearer, ~itself & nearer)])
+def _by_distance(layout: Layout, from_centre: np.ndarray, max_hop: int = 1) -> np.ndarray:
+    away, nearer = hops(layout), from_centre[:, None] < from_centre[None, :]
+    shares = _shares(away <= max_hop)
+    parts = [way & (away == hop) for hop in range(1, max_hop + 1) for way in (~nearer, nearer)]
+    return np.stack([np.where(part, shares, 0) for part in (away == 0, *parts)])

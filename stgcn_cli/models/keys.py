@@ -48,6 +48,13 @@ class Keys:
         """Classes of the head."""
         return len(state[self.head])
 
+    def graph_in(self, state: Mapping[str, Tensor]) -> Tensor | None:
+        """The graph (K, V, V), of a network that learns one in each block that of the first; None if there is none."""
+        graphs = (
+            [state[self.graph]] if self.graph in state else [state[key] for key in state if self.counts_joints(key)]
+        )
+        return next((graph for graph in graphs if graph.ndim == 3), None)
+
     def factors(self, state: Mapping[str, Tensor]) -> dict[int, Tensor]:
         """The learned factors of the graph by block; empty for a network without them."""
         found = {}

@@ -61,8 +61,8 @@ def _kind(read: Checkpoint) -> str:
 
 def _skeleton(read: Checkpoint) -> dict[str, Any]:
     """Joints and partitions, and every layout and partition of ours that has just this graph."""
-    graph = read.state.get(read.keys.graph)
-    if graph is None or graph.ndim != 3:
+    graph = read.keys.graph_in(read.state)
+    if graph is None:
         return {"joints": read.channels // 3, "partitions": None, "layouts": [], "graph": []}
     a = graph.double().numpy()
     same = [(name, way) for name, layout in LAYOUTS.items() for way in PARTITIONS if _is(a, adjacency(layout, way))]

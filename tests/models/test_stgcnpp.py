@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from stgcn_cli.config.skeletons import LAYOUTS
 from stgcn_cli.models import recognise
-from stgcn_cli.models.graph import adjacency
+from stgcn_cli.models.graph import adjacency, as_in_pyskl, hops, spatial
 from stgcn_cli.models.stgcn import STGCN
 from stgcn_cli.models.stgcnpp import STGCNPP
 from stgcn_cli.runs.dialects import translate
@@ -80,8 +80,15 @@ def test_graphs_are_the_references(shared):
     names = {"nturgb+d": "ntu", "coco": "coco", "openpose": "openpose-18", "handmp": "hand-21"}
     with np.load(shared / "golden" / "pyskl" / "graph" / "graph.npz") as stored:
         for theirs, layout in names.items():
-            for mode, partition in (("spatial", "pyskl"), ("stgcn_spatial", "pyskl-spatial")):
-                np.testing.assert_array_equal(adjacency(LAYOUTS[layout], partition), stored[f"{theirs}|{mode}"])
+            edges = as_in_pyskl(LAYOUTS[layout])
+            assert set(edges.bones) == set(map(tuple, stored[f"{theirs}|inward"])), theirs
+            assert edges.centre == stored[f"{theirs}|center"]
+            found = {
+                "spatial": adjacency(LAYOUTS[layout], "pyskl"), "stgcn_spatial": adjacency(LAYOUTS[layout], "pyskl-spatial"),
+                "stgcn_spatial|max_hop2": spatial(edges, max_hop=2), "binary_adj": (hops(edges) == 1)[None],
+            }  # fmt: skip
+            for mode, graph in found.items():
+                np.testing.assert_array_equal(graph, stored[f"{theirs}|{mode}"], f"{theirs}|{mode}")
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)

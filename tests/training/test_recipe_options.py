@@ -1,17 +1,26 @@
-"""Every option of the recipes together: a resumed run ends with the same bits, and streams are trained and fused."""
+"""Every option of the recipes together: a resumed run ends with the same bits, ranks agree, and streams are trained and fused."""
 
 import json
 
 import pytest
 import torch
 
+from stgcn_cli.config import presets
+from stgcn_cli.data.draws import Draws
+from stgcn_cli.data.loader import Clips
+from stgcn_cli.data.splits import find_split, open_stores
 from stgcn_cli.runs import checkpoint
+from stgcn_cli.runtime.distributed import LaunchConfig, World, launch
+from stgcn_cli.training import options, step, train
 from tests.conftest import SMALL
 
-OPTIONS = ("--set", "data.sampling=uniform", "--set", "eval.clips=2", "--set", "data.normalize=none", "--set", "data.pre_normalize=none",
-           "--set", 'data.augment=["mirror","rotate","scale","noise","drop-joints"]', "--set", "data.passes=2", "--set",
-           "optim.schedule=cosine", "--set", "optim.steps=[]", "--set", "loss.label_smoothing=0.1", "--set", "optim.ema_decay=0.9",
-           "--set", "model.name=stgcnpp", "--set", "model.partition=pyskl", "--set", "train.checkpoint_every=1")  # fmt: skip
+SETTINGS = (
+    "data.sampling=uniform", "eval.clips=2", "data.normalize=none", "data.pre_normalize=none", "data.passes=2",
+    'data.augment=["mirror","rotate","scale","noise","drop-joints"]', "optim.schedule=cosine", "optim.steps=[]",
+    "optim.warmup_epochs=0.5", "optim.clip_norm=1", "loss.label_smoothing=0.1", "optim.ema_decay=0.9", "model.name=stgcnpp",
+    "model.partition=pyskl", "train.checkpoint_every=1",
+)  # fmt: skip
+OPTIONS = tuple(word for each in SETTINGS for word in ("--set", each))
 
 
 @pytest.mark.slow
@@ -24,6 +33,31 @@ def test_a_resumed_run_ends_with_the_same_bits(stgcn, small_data, tmp_path, stre
     assert again.code == 0, again.err
     ended = [checkpoint.read(tmp_path / folder / "epoch_2.pth").state for folder in ("whole", "again")]
     assert all(torch.equal(ended[0][name], ended[1][name]) for name in ended[0])
+
+
+def updated(job: tuple, world: World) -> dict[str, torch.Tensor]:
+    """Worker: weights and their average after the first step of an epoch, BatchNorm in evaluation mode, in float64."""
+    path, stream = job
+    preset = presets.load("ntu60-xsub-3d", [*SMALL[1::2][:5], *SETTINGS, f"data.stream={stream}"])
+    run = options.RunOptions(preset=preset, precision="float64")
+    state = train.start(options.Job(run, (path,), path.parent / "none"), world)
+    learner = train.learner_of(options.Job(run, (path,), path.parent), world, state)
+    clips = Clips.of(find_split(open_stores([path]), "xsub_train"), preset, world.device, torch.float64)
+    items = step.batches_of_epoch(run, len(clips), 0, world.rank, world.size)[0]
+    learner.net.eval()
+    step.step(learner, *clips.batch(items, Draws.of(0, 0, items)))
+    state.average.update(state.model, 0)
+    named = {**state.model.state_dict(), **{f"average.{k}": v for k, v in state.average.model.state_dict().items()}}
+    return {name: value.clone() for name, value in named.items()}
+
+
+@pytest.mark.slow
+def test_two_workers_have_the_weights_of_one(small_data):
+    job = small_data / "ntu60.pkl", "bone-motion"
+    alone, together = (launch(updated, job, LaunchConfig("cpu", gpus=gpus)) for gpus in (1, 2))
+    assert alone.keys() == together.keys()
+    for name, value in alone.items():
+        torch.testing.assert_close(together[name], value, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.slow

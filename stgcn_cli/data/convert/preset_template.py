@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stgcn_cli.config.skeletons import LAYOUTS, Layout, Shape, channels_of, pairs_by_name
+from stgcn_cli.config.skeletons import LAYOUTS, TURNED, Layout, Shape, channels_of, pairs_by_name
 from stgcn_cli.io.text import one_line
 
 _STEP, _MOST = 10, 95  # frames; percent of the clips
 _FRAMES, _FRAMES_OF_LONG, _LONG, _FEWEST = 50, 100, 200, 20  # sampled of a clip; of clips longer than this; at least
 _SIDED = re.compile(r"\b(left|right|links|rechts|gauche|droite?|izquierd[ao]|derech[ao])\b", re.IGNORECASE)
 _SEEN, _BATCH = 400, 16  # clips of an epoch, at least about; clips of a step
+_AXES, _TILT, _VIEWS = "xyz", 0.3, 1.0  # radians around an axis; around the vertical of skeletons that nothing turns
 _CHANNELS = {"xyz": "x, y and z", "xys": "x, y and the score of a joint", "xy": "x and y"}
 
 
@@ -79,9 +80,10 @@ layout = {layout}  # {joints}
 channels = {channels}  # {channel_names}
 num_person = {persons}  # {most} % of the clips have no more; what is missing is zeros
 clip_len = {clip_len}  # frames, of the whole clip; of shorter clips some repeat
+stream = "bone"  # joint minus the joint it hangs on: better with few clips; "joint" also sees where people go
 sampling = "uniform"  # other frames in every epoch
-?two-sided  augment = ["mirror", "rotate", "scale", "noise"]  # random changes of training clips: other views, other people
-?one-sided  augment = ["rotate", "scale", "noise"]  # random changes of training clips: other views, other people{no_mirror}
+?two-sided  augment = ["mirror", "rotate", "scale"]  # random changes of training clips: other views, other people
+?one-sided  augment = ["rotate", "scale"]  # random changes of training clips: other views, other people{no_mirror}
 ?flat       normalize = "half-image"  # pixels: the image is from -1 to 1; joints that were not found are at 0
 ?sized      image_size = "record"  # that of each clip
 ?unsized    image_size = "reference"  # no clip tells its own: 1920 x 1080
@@ -100,7 +102,7 @@ schedule = "cosine"  # from lr to 0
 
 [train]
 batch_size = {batch}  # clips in a step; a small data set needs steps
-epochs = 20
+epochs = 18
 checkpoint_every = 10  # epochs between the epoch_N.pth that are kept; last.pth and best.pth are written all the same
 
 [eval]
@@ -108,9 +110,9 @@ metrics = ["top_k_accuracy", "mean_class_accuracy"]  # the second counts every c
 clips = 5  # samples of a clip whose probabilities are averaged
 
 [augment]
-rotate = 0.3  # radians at most around each axis: other views, and errors of the normalisation
+?turned     rotate = {tilt}  # radians at most around each axis: other views, and errors of the normalisation
+?unturned   rotate = {views}  # radians at most around x, y and z, most around the vertical: cameras stand around people
 scale = 0.2  # share of the size at most
-noise = 0.01  # of the size of the body: what sensors and pose estimators add
 ?own        {skeleton}"""  # a line after "?NAME" is written where the condition NAME holds
 
 
@@ -129,18 +131,21 @@ def _values(facts: Facts) -> dict[str, object]:
         "no_mirror": "; no mirror, as classes or joints do not have two sides that are alike",
         "passes": _passes(facts), "steps": _SEEN // _BATCH, "classes": facts.num_classes, "batch": _BATCH,
         "names": "".join(f"    {_text(name)},\n" for name in facts.names or ()),
-        "skeleton": _skeleton(layout),
+        "skeleton": _skeleton(layout), "tilt": _TILT,
+        "views": [_VIEWS if axis == layout.up.lstrip("-") else _TILT for axis in _AXES],
     }  # fmt: skip
 
 
 def _conditions(facts: Facts) -> dict[str, bool]:
     """Which of the conditional lines of the template are written."""
     flat, ntu = facts.shape[1] == 2, facts.pre_normalize == "ntu"
+    unturned = facts.shape[1] == 3 and facts.layout.name not in TURNED and bool(facts.layout.up)
     two_sided = bool(facts.layout.pairs) and not tells_sides(facts.names)
     return {
         "two-sided": two_sided, "one-sided": not two_sided, "flat": flat, "sized": flat and facts.sized,
         "unsized": flat and not facts.sized, "ntu": ntu, "body": facts.shape[1] == 3 and not ntu,
         "few": _passes(facts) > 1, "named": bool(facts.names), "own": facts.layout.name not in LAYOUTS,
+        "unturned": unturned, "turned": not unturned,
     }  # fmt: skip
 
 
