@@ -106,8 +106,8 @@ def load(
     from stgcn_cli.evaluation import predict
     from stgcn_cli.runs.resolve import EvalOptions
 
-    wishes = _options(EvalOptions, {"checkpoint": str(checkpoint), "settings": _settings(settings), **options})
-    return Recognizer(predict.load(str(checkpoint), device, SILENT, wishes))
+    given = {"checkpoint": str(checkpoint), "device": device, "settings": _settings(settings), **options}
+    return Recognizer(predict.load(_options(EvalOptions, given)))
 
 
 def read(source: str | os.PathLike[str]) -> list[Clip]:

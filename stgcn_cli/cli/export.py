@@ -56,7 +56,7 @@ def export(
 
     model = EvalOptions(
         checkpoint=checkpoint, preset=preset, settings=tuple(settings or ()), data=tuple(data or ()), split=split,
-        base_url=base_url,
+        base_url=base_url, device="cpu",
     )  # fmt: skip
     check_options(ExportOptions(model=model, out=out, half=half, int8=int8))
     console.set_results_aside(out)

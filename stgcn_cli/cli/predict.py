@@ -1,5 +1,6 @@
 """`stgcn predict`: what a model says of skeletons in any file."""
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,8 @@ from stgcn_cli.io.outputs import OutputRule
 if TYPE_CHECKING:
     from stgcn_cli.data.readers.parsing import Options as Reading
     from stgcn_cli.evaluation.results import Predictions
-    from stgcn_cli.evaluation.windows import WindowOptions
+    from stgcn_cli.evaluation.timeline import WindowOptions
+    from stgcn_cli.evaluation.windows import Timelines
     from stgcn_cli.runs.resolve import EvalOptions
 
 
@@ -121,14 +123,18 @@ def predict(
     from stgcn_cli.evaluation.predict import predict
 
     said = predict(inputs or [], wishes, console.reporter(), read_as, with_features=features is not None)
-    for line in said.axes:
-        console.note(f"Read as: {line}")
-    for warning in said.warnings:
-        console.warn(warning)
+    _tell(said)
     if features:
         results.write_features(said, features)
         console.note(f"Wrote {features}: {len(said.facts):,} x {said.features.shape[1]} features")  # type: ignore[union-attr]
     _render(said, topk, out, as_json, as_csv)
+
+
+def _tell(found: "Predictions | Timelines") -> None:
+    for line in found.axes:
+        console.note(f"Read as: {line}")
+    for warning in found.warnings:
+        console.warn(warning)
 
 
 def _check_exclusive(
@@ -152,7 +158,7 @@ _Windowed = tuple[int | None, int | None, int, float, float]  # --window, --stri
 
 
 def _window_options(given: _Windowed, clip_len: int | None = None) -> "WindowOptions":
-    from stgcn_cli.evaluation.windows import WindowOptions
+    from stgcn_cli.evaluation.timeline import WindowOptions
 
     window, stride, smooth, min_score, fps = given
     window = window or clip_len or 64
@@ -168,6 +174,7 @@ def _windows(
     from stgcn_cli.io.files import atomic_write
 
     found = windows.predict_windows(inputs, wishes, _window_options(given), console.reporter(), read_as)
+    _tell(found)
     out, as_json, as_csv = to
     if out:
         with atomic_write(out, "w") as stream:
@@ -194,9 +201,9 @@ def _stream(wishes: "EvalOptions", given: _Windowed, every: int, read_as: "Readi
     from stgcn_cli.evaluation.predict import load
 
     reporter = console.reporter()
-    predictor = load(wishes.checkpoint, wishes.device, reporter, wishes)
+    predictor = load(dataclasses.replace(wishes, image_size=read_as.image_size), reporter)
     windows = _window_options(given, predictor.preset.data.clip_len)
-    state = live.Live(predictor, live.LiveOptions(windows=windows, every=every, image_size=read_as.image_size))
+    state = live.Live(predictor, live.LiveOptions(windows=windows, every=every, reading=read_as))
     console.note(f"Reading frames from stdin: windows of {windows.window} frames, every {windows.stride}.")
     lines = (line.decode("utf-8", "replace") for line in iter(lambda: sys.stdin.buffer.readline(live.LONGEST + 1), b""))
 

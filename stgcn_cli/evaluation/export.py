@@ -94,7 +94,7 @@ def check_options(options: ExportOptions) -> None:
 def write(options: ExportOptions, reporter: Reporter) -> Exported:
     """Export; the file appears only when it computes what torch computes. Raises RunError above LIMIT."""
     check_options(options)
-    predictor = load(options.model.checkpoint, "cpu", reporter, options.model)
+    predictor = load(options.model, reporter)
     split = _split(predictor.preset, options.model) if options.model.data else None
     with reporter.progress(f"export {options.out.name}", None):
         content, run = _content(predictor, options)

@@ -15,21 +15,22 @@ from typing import Any
 import numpy as np
 
 from stgcn_cli.config import presets
-from stgcn_cli.data.readers import openpose
-from stgcn_cli.data.readers.persons import PERSONS, Person, persons_in
-from stgcn_cli.data.readers.tracking import ABSENT, Detection, Track, nearest_tracks
-from stgcn_cli.data.records import Clip
+from stgcn_cli.data.joint_values import Plan
+from stgcn_cli.data.readers.parsing import Options
+from stgcn_cli.data.readers.persons import Person, detection_of, plan_of
+from stgcn_cli.data.records import REFERENCE_SIZE, Clip
 from stgcn_cli.errors import DataError
 from stgcn_cli.evaluation import metrics
+from stgcn_cli.evaluation.frames import Frame, Identities, frame_of
 from stgcn_cli.evaluation.predict import Predictor
-from stgcn_cli.evaluation.windows import Segment, Timeline, WindowOptions, window_starts
+from stgcn_cli.evaluation.timeline import Segment, Timeline, WindowOptions, window_starts
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.io.text import printable
 
 LONGEST = 10_000_000  # characters of a line
-_NUMBERS = ("frame", "frame_id", "frame_index")
 _SOURCE = Path("stdin")
-_TOLD = 10  # unreadable lines that are reported one by one
+_REPORTED = 10  # unreadable lines that are reported one by one
+_AS_THEY_LOOK = Options()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,132 +39,138 @@ class LiveOptions:
 
     windows: WindowOptions
     every: int = 0
-    image_size: tuple[int, int] | None = None
+    reading: Options = _AS_THEY_LOOK
 
 
 class Body:
     """One person who is there: the last W frames (None where not seen), the timeline, and the last answer."""
 
-    def __init__(self, options: WindowOptions) -> None:
-        self.frames: deque[np.ndarray | None] = deque(maxlen=options.window)
+    def __init__(self, options: WindowOptions, missed: int) -> None:
+        self.frames: deque[Person | None] = deque([None] * min(missed, options.window), maxlen=options.window)
         self.timeline = Timeline(options)
         self.answer: int | None = None
         self.asked = False
+        self.last = 0  # frame in which the person was seen
 
-
-class Identities:
-    """Ids of persons that come without one: whoever is near to where a person was is that person."""
-
-    def __init__(self) -> None:
-        self.tracks: dict[int, Track] = {}
-        self.next = 0
-
-    def of(self, loose: list[Detection], frame: int) -> list[str]:
-        """An id, "#0", "#1", …, for each person of a frame."""
-        self.tracks = {key: track for key, track in self.tracks.items() if frame - track.last <= ABSENT}
-        keys = {id(track): key for key, track in self.tracks.items()}
-        found = []
-        for seen, track in zip(loose, nearest_tracks(loose, list(self.tracks.values())), strict=True):
-            key = self.next if track is None else keys[id(track)]
-            if track is None:
-                track, self.next = self.tracks.setdefault(key, Track()), self.next + 1
-            track.add(frame, seen)
-            track.seen.clear()  # a track of a file remembers all frames
-            found.append(f"#{key}")
-        return found
+    def newest(self, frames: int) -> list[Person | None]:
+        """The newest frames."""
+        return list(self.frames)[-frames:]
 
 
 class Live:
-    """The state of a stream: `frame(value)` for each frame and `end()` yield answers and segments as dicts."""
+    """The state of a stream: `take(read(value))` for each frame and `end()` yield answers and segments as dicts."""
 
     def __init__(self, predictor: Predictor, options: LiveOptions) -> None:
-        self.predictor, self.options = predictor, options
-        data = predictor.preset.data
+        self.predictor, self.options, self.windows = predictor, options, options.windows
         self.joints = len(presets.layout_of(predictor.preset).joints)
-        self.coordinates, self.has_score = len(data.channels.removesuffix("s")), data.channels == "xys"
+        self.plan: Plan | None = None  # what the values of joints are, as those of the first window tell
+        self.form: tuple[int, bool, bool] | None = None  # values of a joint; scores beside them; is_exact of the frames
         self.bodies: dict[Any, Body] = {}
-        self.identities = Identities()
+        self.identities = Identities(len(predictor.preset.data.channels.removesuffix("s")))
+        self.warnings: list[str] = []  # what is odd about the first window, until somebody reports it
         self.count = 0  # frames so far, those that are missing between numbers included
         self.number: int | None = None  # of the newest frame, as the input counts
-        self.times: deque[float | None] = deque(maxlen=2 * options.windows.window * max(2, options.windows.smooth))
+        self.times: deque[float | None] = deque(maxlen=2 * self.windows.window * max(2, self.windows.smooth))
 
-    def frame(self, value: Any) -> Iterator[dict[str, Any]]:
-        """Take in a frame. Raises ValueError for one that is not readable; the state is then as before."""
-        began = time.perf_counter()
-        t, number = _time(value), _number(value)
-        persons = [self._joints(person) for person in _persons(value)]
-        there = self._with_ids([(p, who) for p, who in persons if p.any()])
-        missing = 0 if number is None or self.number is None else max(0, number - self.number - 1)
-        for _ in range(min(missing, 2 * self.options.windows.window)):
-            yield from self._take({}, None, began)
-        if missing > 2 * self.options.windows.window:  # nobody is there any more
-            self.count += missing - 2 * self.options.windows.window
+    def read(self, value: Any) -> Frame:
+        """The frame in a JSON value; the state stays as it is. Raises ValueError for one that does not fit."""
+        frame = frame_of(value)
+        for person, form in zip(frame.persons, forms := _forms(frame), strict=True):
+            if len(person.values) != self.joints:
+                raise ValueError(f"a person has {len(person.values)} joints, expected {self.joints}")
+            if form != (self.form or forms[0]):
+                raise ValueError(f"a person has {form[0]} values a joint, in another form than the persons before")
+        return frame
+
+    def take(self, frame: Frame) -> Iterator[dict[str, Any]]:
+        """Take in a frame. Raises DataError where the values of joints are not those that the model expects."""
+        began, most = time.perf_counter(), 2 * self.windows.window
+        self.form = self.form or next(iter(_forms(frame)), None)
+        missing = 0 if frame.number is None or self.number is None else max(0, frame.number - self.number - 1)
+        for _ in range(min(missing, most)):
+            yield from self._add({}, None, began)
+        if missing > most:  # nobody is there any more
+            self.count += missing - most
             self.times.clear()
-        self.number = number
-        yield from self._take(there, t, began)
+        self.number = frame.number
+        yield from self._add(self.identities.of(frame.persons, self.count), frame.t, began)
 
     def end(self) -> Iterator[dict[str, Any]]:
         """The window at the end, where none ended there, and the segments that are left."""
         frames, began = self.count, time.perf_counter()
-        last = window_starts(frames, self.options.windows)[-1]
-        if frames and not self._is_regular(frames):
-            yield from self._ask(last, began, min(frames, self.options.windows.window))
+        if frames and not self._ends_window(frames):
+            yield from self._ask(window_starts(frames, self.windows)[-1], began, min(frames, self.windows.window))
         for key, body in self.bodies.items():
             yield from (self._segment(key, each) for each in body.timeline.finish())
 
-    def _is_regular(self, frames: int) -> bool:
-        window, stride = self.options.windows.window, self.options.windows.stride
+    def _ends_window(self, frames: int) -> bool:
+        window, stride = self.windows.window, self.windows.stride
         return frames >= window and (frames - window) % stride == 0
 
-    def _take(self, there: dict[Any, np.ndarray], t: float | None, began: float) -> Iterator[dict[str, Any]]:
-        window = self.options.windows.window
+    def _add(self, there: dict[Any, Person], t: float | None, began: float) -> Iterator[dict[str, Any]]:
+        window, every = self.windows.window, self.options.every
         for key in there:
             if key not in self.bodies:
-                body = self.bodies.setdefault(key, Body(self.options.windows))
-                body.frames.extend([None] * min(self.count, window))
+                self.bodies[key] = Body(self.windows, self.count)
         for key, body in self.bodies.items():
             body.frames.append(there.get(key))
+            body.last = self.count if key in there else body.last
         self.count += 1
         self.times.append(t)
-        if self._is_regular(self.count):
+        if self._ends_window(self.count):
             yield from self._ask(self.count - window, began, window)
-        for key in [key for key, body in self.bodies.items() if not any(each is not None for each in body.frames)]:
+        for key in [key for key, body in self.bodies.items() if body.last < self.count - window]:
             yield from (self._segment(key, each) for each in self.bodies.pop(key).timeline.finish())
-        every = self.options.every
         if every and self.count % every == 0:
-            for key, body in self.bodies.items():
-                if body.timeline.given:
-                    yield self._answer(key, body, began)
+            yield from (self._answer(key, body, began) for key, body in self.bodies.items() if body.timeline.given)
 
     def _ask(self, start: int, began: float, frames: int) -> Iterator[dict[str, Any]]:
         """Compute the newest window of everybody in it; changed answers and final segments."""
-        there = {key: body for key, body in self.bodies.items() if any(each is not None for each in body.frames)}
+        there = {key: body for key, body in self.bodies.items() if body.last >= start}
         if not there:
             return
-        clips = [self._clip(body, frames) for body in there.values()]
-        shares = metrics.probabilities(self.predictor.scores(clips))
-        for (key, body), share in zip(there.items(), shares, strict=True):
-            present = np.array([each is not None for each in list(body.frames)[-frames:]])
-            final = body.timeline.add(start, share, present)
+        is_first = self.plan is None
+        self.plan = self.plan or self._planned([each for body in there.values() for each in body.frames if each])
+        windows = {key: body.newest(frames) for key, body in there.items()}
+        scores, facts = self.predictor.answer([self._clip(persons) for persons in windows.values()])
+        self.warnings += self.predictor.oddities(facts) if is_first else []
+        for (key, body), share in zip(there.items(), metrics.probabilities(scores), strict=True):
+            final = body.timeline.add(start, share, np.array([each is not None for each in windows[key]]))
             answer = self._label(body)
             if not body.asked or answer != body.answer:
                 yield self._answer(key, body, began)
             body.asked, body.answer = True, answer
             yield from (self._segment(key, each) for each in final)
 
-    def _clip(self, body: Body, frames: int) -> Clip:
-        shape = (self.joints, self.coordinates + self.has_score)
-        values = np.stack(
-            [np.zeros(shape, np.float32) if each is None else each for each in list(body.frames)[-frames:]]
-        )[None]
-        record = {"frame_dir": "live", "keypoint": values[..., : self.coordinates], "total_frames": frames}
-        record |= {"keypoint_score": values[..., -1]} if self.has_score else {}
-        record |= {"img_shape": self.options.image_size} if self.options.image_size else {}
+    def _planned(self, persons: list[Person]) -> Plan | None:
+        assert self.form is not None  # somebody is there
+        values, _, is_exact = self.form
+        return Plan(values, None, "") if is_exact else plan_of(persons, self.options.reading)
+
+    def _clip(self, persons: list[Person | None]) -> Clip:
+        """What a file of these frames of one person would hold."""
+        assert self.plan is not None and self.form is not None  # somebody is there
+        values = np.zeros((len(persons), self.joints, self.form[0]), np.float32)
+        scores = np.zeros(values.shape[:2], np.float32) if self.form[1] else None
+        for index, person in enumerate(persons):
+            if person is not None:
+                values[index] = person.values
+                if scores is not None:
+                    scores[index] = person.scores
+        size = self.options.reading.image_size or (REFERENCE_SIZE if self.plan.is_shares else None)
+        found = detection_of(Person(values, scores), self.plan, size or REFERENCE_SIZE)
+        record: dict[str, Any] = {
+            "frame_dir": "the stream",
+            "total_frames": len(persons),
+            "keypoint": found.joints[None],
+        }
+        record |= {"keypoint_score": found.scores[None]} if self.form[1] or self.plan.score is not None else {}
+        record |= {"img_shape": size} if size else {}
         return Clip(record=record, source=_SOURCE, raw=True)
 
     def _label(self, body: Body) -> int | None:
         share = body.timeline.smoothed()
-        return int(share.argmax()) if share.max() >= self.options.windows.min_score else None
+        return int(share.argmax()) if share.max() >= self.windows.min_score else None
 
     def _answer(self, key: Any, body: Body, began: float) -> dict[str, Any]:
         label, share = self._label(body), body.timeline.smoothed()
@@ -184,64 +191,18 @@ class Live:
         """The time of a frame as the input gave it, else by the rate."""
         place = frame - (self.count - len(self.times))
         given = self.times[place] if 0 <= place < len(self.times) else None
-        return round(given if given is not None else frame / self.options.windows.fps, 3)
-
-    def _joints(self, person: Person) -> tuple[np.ndarray, Any]:
-        """(V, C + score) and the id. Raises ValueError for another skeleton."""
-        values, scores = person.values, person.scores
-        if len(values) != self.joints or values.shape[1] < self.coordinates:
-            wanted = f"{self.joints} joints with {self.coordinates} coordinates"
-            raise ValueError(f"a person has {len(values)} joints with {values.shape[1]} values, expected {wanted}")
-        joints = np.nan_to_num(values[:, : self.coordinates], posinf=0, neginf=0)
-        if not self.has_score:
-            return joints, person.track
-        score = values[:, 2] if values.shape[1] > 2 else scores if scores is not None else joints.any(axis=1)
-        joined = np.concatenate([joints, np.nan_to_num(np.asarray(score, np.float32))[:, None]], axis=1)
-        return joined * joints.any(axis=1, keepdims=True), person.track
-
-    def _with_ids(self, persons: list[tuple[np.ndarray, Any]]) -> dict[Any, np.ndarray]:
-        """By id; of two with one id the first counts."""
-        loose = [joints for joints, who in persons if who is None]
-        seen = [Detection(each[:, : self.coordinates], np.ones(len(each), np.float32), None) for each in loose]
-        named = dict(zip(self.identities.of(seen, self.count), loose, strict=True))
-        for joints, who in persons:
-            if who is not None:
-                named.setdefault(who, joints)
-        return named
+        return round(given if given is not None else frame / self.windows.fps, 3)
 
 
-def _persons(value: Any) -> list[Person]:
-    """The persons of a frame, in any form that pose estimators write. Raises ValueError."""
-    if isinstance(value, list):
-        return persons_in(value)
-    if not isinstance(value, dict):
-        raise ValueError(f"a frame is a {type(value).__name__}, not an object")
-    if wrong := next((key for key in PERSONS if not isinstance(value.get(key, []), list | None)), None):
-        raise ValueError(f"{wrong!r} is a {type(value[wrong]).__name__}, not a list")
-    people = value.get("people")
-    if people and all(isinstance(each, dict) for each in people):  # OpenPose's
-        found = [seen for each in people if (seen := openpose.person_of(each))]
-        if found:
-            return [Person(seen.joints, seen.scores, seen.track) for seen in found]
-    return persons_in(value["annotations"] if isinstance(value.get("annotations"), list) else value)
-
-
-def _time(value: Any) -> float | None:
-    t = value.get("t") if isinstance(value, dict) else None
-    return float(t) if isinstance(t, int | float) and not isinstance(t, bool) and np.isfinite(t) else None
-
-
-def _number(value: Any) -> int | None:
-    found = (
-        next((value[key] for key in _NUMBERS if isinstance(value.get(key), int)), None)
-        if isinstance(value, dict)
-        else None
-    )
-    return None if isinstance(found, bool) else found
+def _forms(frame: Frame) -> list[tuple[int, bool, bool]]:
+    return [(person.values.shape[1], person.scores is not None, frame.is_exact) for person in frame.persons]
 
 
 def stream(live: Live, lines: Iterable[str], reporter: Reporter) -> Iterator[dict[str, Any]]:
-    """Answers and segments for JSON lines; lines that are no frame are reported and skipped. Ends with the lines."""
+    """Answers and segments for JSON lines; lines that are no frame are reported and skipped. Ends with the lines.
+
+    Raises DataError where the values of joints are not those that the model expects.
+    """
     wrong = 0
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -249,12 +210,16 @@ def stream(live: Live, lines: Iterable[str], reporter: Reporter) -> Iterator[dic
         try:
             if len(line) > LONGEST:
                 raise ValueError(f"it has {len(line):,} characters")
-            yield from live.frame(json.loads(line))
+            frame = live.read(json.loads(line))
         except (ValueError, DataError, RecursionError) as error:
             wrong += 1
-            if wrong <= _TOLD:
-                more = " Further ones are only counted." if wrong == _TOLD else ""
+            if wrong <= _REPORTED:
+                more = " Further ones are only counted." if wrong == _REPORTED else ""
                 reporter.warn(f"Line {number} is skipped: {printable(str(error))[:200]}.{more}")
+            continue
+        yield from live.take(frame)
+        while live.warnings:
+            reporter.warn(live.warnings.pop(0))
     yield from live.end()
-    if wrong > _TOLD:
+    if wrong > _REPORTED:
         reporter.warn(f"{wrong:,} lines were skipped.")

@@ -115,28 +115,19 @@ def _store(ready: Sequence[Adapted], inputs: Sequence[Clip]) -> Store:
     return store_of([each.clip.record for each in ready], inputs[0].source)
 
 
-def load(
-    checkpoint_word: str, device: str = "auto", reporter: Reporter = SILENT, wishes: resolve.EvalOptions | None = None
-) -> Predictor:
-    """The model in a checkpoint file, or of published weights by name; other `wishes` as an evaluation has them.
-
-    Raises StgcnError where there is none, or it cannot be used.
-    """
-    wishes = dataclasses.replace(
-        wishes or resolve.EvalOptions(checkpoint=checkpoint_word), checkpoint=checkpoint_word, device=device
-    )
-    where = resolve_device(device, 1, reporter.warn)
-    precision = resolve_precision(wishes.precision, where, training=False)
+def load(wishes: resolve.EvalOptions, reporter: Reporter = SILENT) -> Predictor:
+    """The model in a checkpoint file, or of published weights by name. Raises StgcnError where it cannot be used."""
+    where = resolve_device(wishes.device, 1, reporter.warn)
     path = resolve.locate(wishes, reporter)
     if exported.is_exported(path):
         exported.check_options(wishes)
         program = exported.read(path, where)
         about = program.about
-        trained_on, on = parse_statistics(about.trained_on), torch.device("cpu")
         return Predictor(
-            program, about.preset, about.classes, trained_on, on, batch_size=wishes.batch_size,
-            image_size=wishes.image_size,
+            program, about.preset, about.classes, parse_statistics(about.trained_on), torch.device("cpu"),
+            batch_size=wishes.batch_size, image_size=wishes.image_size,
         )  # fmt: skip
+    precision = resolve_precision(wishes.precision, where, training=False)
     read = checkpoint.read(path)
     preset = _sized_by_the_data(resolve.preset_of(read, wishes, reporter), read, wishes)
     tune_allocator()
@@ -148,6 +139,36 @@ def load(
         model, preset, _classes(read, preset), parse_statistics(read.meta.get("trained_on")), torch.device(where), precision,
         wishes.batch_size, wishes.image_size,
     )  # fmt: skip
+
+
+class Inputs:
+    """The clips of `words`, read while they are iterated, and what reading them has told up to then."""
+
+    def __init__(self, words: Sequence[str], clips: Iterator[Clip]) -> None:
+        self._clips, self._census = clips, Census(checker=RecordChecker(Findings(" ".join(words)), labelled=False))
+
+    def __iter__(self) -> Iterator[Clip]:
+        for clip in self._clips:
+            self._census.add_clip(clip)
+            yield clip
+
+    def axes(self) -> list[str]:
+        """How the axes of arrays were understood."""
+        return summaries(self._census.understood)
+
+    def warnings(self) -> list[str]:
+        """Notes of readers, and problems of records, apart from those that `input_checks` words itself."""
+        return [*self._census.notes, *self._census.checker.finish().kinds(*_SHOWN)]
+
+
+def opened(
+    words: Sequence[str], wishes: resolve.EvalOptions, reporter: Reporter, options: Options | None = None
+) -> tuple[Predictor, Inputs]:
+    """The model, and the clips of the inputs as they are read for it. Raises StgcnError as `load` and `read_inputs` do."""
+    expand(words)  # a name that is not there is told before the model is read
+    options = options or Options()
+    predictor = load(dataclasses.replace(wishes, image_size=options.image_size), reporter)
+    return predictor, Inputs(words, read_inputs(words, reporter, predictor.reading(options)))
 
 
 def _classes(read: Checkpoint, preset: Preset) -> list[str]:
@@ -184,41 +205,24 @@ def predict(
 
     Raises StgcnError: DataError naming the file for what cannot be read, CheckpointError for the model.
     """
-    expand(words)  # a name that is not there is told before the model is read
-    options = options or Options()
-    wishes = dataclasses.replace(wishes, image_size=options.image_size)
-    predictor = load(wishes.checkpoint, wishes.device, reporter, wishes)
+    predictor, inputs = opened(words, wishes, reporter, options)
+    clips = iter(inputs)
     scores: list[np.ndarray] = []
     features: list[np.ndarray] = []
     facts: list[Facts] = []
     sources: list[Path] = []
-    census = Census(checker=RecordChecker(Findings(" ".join(words)), labelled=False))
-    for inputs in _chunks(read_inputs(words, reporter, predictor.reading(options))):
-        for clip in inputs:
-            census.add_clip(clip)
+    while some := list(itertools.islice(clips, _AT_A_TIME)):
         if with_features:
-            found, embedded, about = predictor.embed(inputs)
+            found, embedded, about = predictor.embed(some)
             features.append(embedded)
         else:
-            found, about = predictor.answer(inputs)
+            found, about = predictor.answer(some)
         scores.append(found)
         facts += about
-        sources += [given.source for given in inputs]
+        sources += [given.source for given in some]
     if not facts:
         raise DataError(f"There are no clips in {' '.join(words)}.")
-    warnings = [*census.notes, *predictor.oddities(facts), *census.checker.finish().kinds(*_SHOWN)]
     return Predictions(
-        predictor.preset,
-        predictor.classes,
-        np.concatenate(scores),
-        facts,
-        sources,
-        warnings,
-        summaries(census.understood),
-        np.concatenate(features) if with_features else None,
-    )
-
-
-def _chunks(inputs: Iterator[Clip]) -> Iterator[list[Clip]]:
-    while some := list(itertools.islice(inputs, _AT_A_TIME)):
-        yield some
+        predictor.preset, predictor.classes, np.concatenate(scores), facts, sources,
+        inputs.warnings() + predictor.oddities(facts), inputs.axes(), np.concatenate(features) if with_features else None,
+    )  # fmt: skip

@@ -2,7 +2,7 @@
 
 import io
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -205,15 +205,21 @@ def as_dict(said: Predictions, topk: int) -> dict[str, Any]:
 
 def as_csv(said: Predictions, topk: int) -> str:
     """One line a clip: clip, source, frames, persons, then class, name and probability of each place."""
-    import pandas
-
     rows = []
     for clip in as_dict(said, topk)["clips"]:
         row = {key: value for key, value in clip.items() if key != "top"}
         for place, best in enumerate(clip["top"], 1):
             row |= {f"{key}_{place}": value for key, value in best.items()}
-        rows.append({key: csv_cell(value) if isinstance(value, str) else value for key, value in row.items()})
-    return pandas.DataFrame(rows).to_csv(index=False, lineterminator="\n")
+        rows.append(row)
+    return table_text(rows)
+
+
+def table_text(rows: Sequence[Mapping[str, object]], columns: list[str] | None = None) -> str:
+    """Rows as CSV under a header, texts as cells that nothing is computed from; `columns` are needed where there may be no row."""
+    import pandas
+
+    cells = [{key: csv_cell(value) if isinstance(value, str) else value for key, value in row.items()} for row in rows]
+    return pandas.DataFrame(cells, columns=columns).to_csv(index=False, lineterminator="\n")
 
 
 def _as_json(said: Predictions, topk: int) -> str:

@@ -1,166 +1,54 @@
-"""What happens when in a recording: a model's answers for overlapping windows, averaged per frame, as segments of each person.
+"""What happens when in a recording: the windows of all persons of all inputs, computed together, as timelines and as files of them.
 
-Shapes: W frames of a window, M persons, C classes. A window holds one person. Windows start at 0, stride, 2 stride, … and the last
-one ends where the recording ends; a shorter recording is one window. Windows without the person are left out.
+Shapes: W frames of a window, M persons, C classes. A window holds one person; where windows lie: `timeline`.
 """
 
 import dataclasses
 import itertools
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from stgcn_cli.data.readers.inputs import expand, read_inputs
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.data.records import Clip
-from stgcn_cli.errors import DataError, UsageError
+from stgcn_cli.errors import DataError
 from stgcn_cli.evaluation import metrics
-from stgcn_cli.evaluation.predict import Predictor, load
+from stgcn_cli.evaluation.input_checks import Facts
+from stgcn_cli.evaluation.predict import Predictor, opened
+from stgcn_cli.evaluation.results import table_text
+from stgcn_cli.evaluation.timeline import Segment, Timeline, WindowOptions, window_starts
 from stgcn_cli.io.reporter import Reporter
+from stgcn_cli.io.text import json_text, one_line
 from stgcn_cli.runs.resolve import EvalOptions
 
 _AT_A_TIME = 256  # windows computed together, of all persons and inputs
 
 
-@dataclass(frozen=True, kw_only=True)
-class WindowOptions:
-    """`smooth`: windows of a person whose probabilities are averaged around each; frames below `min_score` have no class."""
-
-    window: int
-    stride: int
-    smooth: int = 1
-    min_score: float = 0.0
-    fps: float = 30.0
-
-    def __post_init__(self) -> None:
-        if not self.smooth % 2:
-            raise UsageError(f"--smooth {self.smooth} has no middle; expected an odd number of windows.")
-        if self.stride > self.window:
-            raise UsageError(f"--stride {self.stride} leaves frames out between windows of {self.window} frames.")
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Frames `start` up to, not including, `end` of one person with one class; `score` is the mean probability."""
-
-    start: int
-    end: int
-    label: int
-    score: float
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Track:
     """The timeline of one person of a clip, of `frames` frames; persons count from 0."""
 
     clip: str
     person: int
     frames: int
-    segments: list[Segment]
+    segments: list[Segment] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Timelines:
-    """The timelines of all persons of all inputs."""
+    """The timelines of all persons of all inputs; what is odd about these, and how the axes of arrays were understood."""
 
     tracks: list[Track]
     classes: list[str]
     options: WindowOptions
-
-
-def window_starts(frames: int, options: WindowOptions) -> list[int]:
-    """First frames of all windows of a recording."""
-    last = max(0, frames - options.window)
-    return [*range(0, last, options.stride), last]
-
-
-class Timeline:
-    """Windows of one person, in their order, to segments; holds the frames that later windows may still change."""
-
-    def __init__(self, options: WindowOptions) -> None:
-        self.options, self.half = options, options.smooth // 2
-        self.given: deque[tuple[int, np.ndarray, np.ndarray]] = deque()  # windows that smoothing still needs
-        self.done = 0  # of those: how many are added to the frames
-        self.base = 0  # first frame that is open
-        self.sums: deque[np.ndarray | None] = deque()
-        self.counts: deque[int] = deque()
-        self.run: tuple[int, int, int, float] | None = None  # start, end, label, sum of scores
-        self.last = -1
-
-    def add(self, start: int, probabilities: np.ndarray, present: np.ndarray) -> list[Segment]:
-        """Take in a window: probabilities (C,), `present` (W,) where the person is seen. Returns segments that are final."""
-        found = self.finish() if self.given and start > self.last + self.options.stride else []
-        self.last = start
-        self.given.append((start, probabilities, present))
-        if len(self.given) - self.done > self.half:
-            found += self._add_to_frames(self.done)
-        return found
-
-    def finish(self) -> list[Segment]:
-        """The segments that are left; later windows begin a new timeline."""
-        found = []
-        while self.done < len(self.given):
-            found += self._add_to_frames(self.done)
-        found += self._close(self.base + len(self.sums)) + self._end_run()
-        self.given.clear()
-        self.done = 0
-        return found
-
-    def smoothed(self) -> np.ndarray:
-        """The mean of the newest windows, (C,): the answer at this moment."""
-        newest = list(self.given)[-self.options.smooth :]
-        return np.mean([probabilities for _, probabilities, _ in newest], axis=0)
-
-    def _add_to_frames(self, index: int) -> list[Segment]:
-        start, _, present = self.given[index]
-        near = list(self.given)[max(0, index - self.half) : index + self.half + 1]
-        mean = np.mean([probabilities for _, probabilities, _ in near], axis=0)
-        found = self._close(start)
-        if not self.sums:
-            self.base = start
-        for offset, seen in enumerate(present, start - self.base):
-            if offset == len(self.sums):
-                self.sums.append(None)
-                self.counts.append(0)
-            if seen:
-                sums = self.sums[offset]
-                self.sums[offset] = mean if sums is None else sums + mean
-                self.counts[offset] += 1
-        self.done += 1
-        while self.done > max(self.half, self.options.smooth):  # what no later mean needs
-            self.given.popleft()
-            self.done -= 1
-        return found
-
-    def _close(self, end: int) -> list[Segment]:
-        """Frames before `end` get their class."""
-        found = []
-        while self.sums and self.base < end:
-            sums, count = self.sums.popleft(), self.counts.popleft()
-            mean = None if sums is None else sums / count
-            label = -1 if mean is None else int(mean.argmax())
-            score = 0.0 if mean is None else float(mean[label])
-            label = label if score >= self.options.min_score else -1
-            if self.run is None or self.run[2] != label or self.run[1] != self.base:
-                found += self._end_run()
-                self.run = (self.base, self.base + 1, label, score)
-            else:
-                self.run = (self.run[0], self.base + 1, label, self.run[3] + score)
-            self.base += 1
-        return found
-
-    def _end_run(self) -> list[Segment]:
-        run, self.run = self.run, None
-        if run is None or run[2] < 0:
-            return []
-        return [Segment(run[0], run[1], run[2], run[3] / (run[1] - run[0]))]
+    warnings: list[str]
+    axes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Window:
-    """One person in some frames of a clip; `present` (W,) says where the person is seen. `key` tells clip and person."""
+    """One person in some frames of a clip; `present` (W,) says where the person is seen. `key`: numbers of clip and person."""
 
     key: tuple[int, int]
     start: int
@@ -191,41 +79,36 @@ def predict_windows(
     reading: Options | None = None,
 ) -> Timelines:
     """The timelines of every person in the inputs. Raises StgcnError as `predict` does."""
-    expand(words)
-    reading = reading or Options()
-    wishes = dataclasses.replace(wishes, image_size=reading.image_size)
-    predictor = load(wishes.checkpoint, wishes.device, reporter, wishes)
-    return timelines(predictor, read_inputs(words, reporter, predictor.reading(reading)), options)
+    predictor, inputs = opened(words, wishes, reporter, reading)
+    found = timelines(predictor, inputs, options)
+    return dataclasses.replace(found, warnings=inputs.warnings() + found.warnings, axes=inputs.axes())
 
 
 def timelines(predictor: Predictor, clips: Iterable[Clip], options: WindowOptions) -> Timelines:
     """The timelines of clips, whose windows are computed in batches over all of them. Raises DataError where there are none."""
-    about: list[tuple[str, int, int]] = []  # name, persons, frames
+    tracks: dict[tuple[int, int], Track] = {}
     lines: dict[tuple[int, int], Timeline] = {}
-    segments: dict[tuple[int, int], list[Segment]] = {}
+    facts: dict[int, Facts] = {}  # of the first window of each clip
 
     def windows() -> Iterator[Window]:
         for number, clip in enumerate(clips):
-            about.append((clip.name, *clip.frames.shape[:2]))
+            for person, frames in enumerate(clip.frames[:, :, 0, 0]):
+                tracks[number, person] = Track(clip=clip.name, person=person, frames=len(frames))
             yield from windows_of(clip, number, options)
 
     source = windows()
     while some := list(itertools.islice(source, _AT_A_TIME)):
-        shares = metrics.probabilities(predictor.scores([each.clip for each in some]))
-        for window, share in zip(some, shares, strict=True):
+        scores, about = predictor.answer([each.clip for each in some])
+        for window, share, fact in zip(some, metrics.probabilities(scores), about, strict=True):
             line = lines.setdefault(window.key, Timeline(options))
-            segments.setdefault(window.key, []).extend(line.add(window.start, share, window.present))
-    if not about:
+            tracks[window.key].segments += line.add(window.start, share, window.present)
+            facts.setdefault(window.key[0], fact)
+    if not tracks:
         raise DataError("There are no clips in the input.")
     for key, line in lines.items():
-        segments[key] += line.finish()
-    tracks = [
-        Track(clip=name, person=person, frames=frames, segments=segments[number, person])
-        for number, (name, persons, frames) in enumerate(about)
-        for person in range(persons)
-        if (number, person) in segments
-    ]
-    return Timelines(tracks, predictor.classes, options)
+        tracks[key].segments += line.finish()
+    seen = [track for key, track in tracks.items() if key in lines]
+    return Timelines(seen, predictor.classes, options, predictor.oddities(list(facts.values())))
 
 
 def rows(found: Timelines) -> list[dict[str, object]]:
@@ -242,38 +125,33 @@ def rows(found: Timelines) -> list[dict[str, object]]:
     ]  # fmt: skip
 
 
+_COLUMNS = ["clip", "person", "start", "end", "start_s", "end_s", "class", "name", "score"]
+
+
 def as_dict(found: Timelines) -> dict[str, object]:
     """Everything, for JSON."""
     tracks = [{"clip": track.clip, "person": track.person, "frames": track.frames} for track in found.tracks]
-    return {"options": dataclasses.asdict(found.options), "tracks": tracks, "segments": rows(found)}
+    options = dataclasses.asdict(found.options)
+    return {"options": options, "tracks": tracks, "segments": rows(found), "warnings": found.warnings}
 
 
 def as_csv(found: Timelines) -> str:
     """A line for each segment, under a header."""
-    import csv
-    import io
-
-    stream = io.StringIO()
-    names = ("clip", "person", "start", "end", "start_s", "end_s", "class", "name", "score")
-    writer = csv.DictWriter(stream, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows(found))
-    return stream.getvalue()
+    return table_text(rows(found), _COLUMNS)
 
 
 def as_srt(found: Timelines) -> str:
     """Subtitles in the order of time; with several persons or clips each line names its own."""
-    several_clips = len({track.clip for track in found.tracks}) > 1
-    several_persons = len(found.tracks) > len({track.clip for track in found.tracks})
-    ordered = sorted(
-        rows(found), key=lambda row: (str(row["clip"]) if several_clips else "", row["start"], row["person"])
-    )
+    clips, fps = len({track.clip for track in found.tracks}), found.options.fps
+    pairs = [(track, segment) for track in found.tracks for segment in track.segments]
+    pairs.sort(key=lambda pair: (pair[0].clip if clips > 1 else "", pair[1].start, pair[0].person))
     blocks = []
-    for number, row in enumerate(ordered, 1):
-        who = [str(row["clip"])] * several_clips + [f"person {row['person']}"] * several_persons
+    for number, (track, segment) in enumerate(pairs, 1):
+        who = [one_line(track.clip)] * (clips > 1) + [f"person {track.person}"] * (len(found.tracks) > clips)
         text = f"{', '.join(who)}: " if who else ""
-        times = f"{_clock(float(str(row['start_s'])))} --> {_clock(float(str(row['end_s'])))}"
-        blocks.append(f"{number}\n{times}\n{text}{row['name']} ({100 * float(str(row['score'])):.0f} %)\n")
+        times = f"{_clock(segment.start / fps)} --> {_clock(segment.end / fps)}"
+        name = found.classes[segment.label]
+        blocks.append(f"{number}\n{times}\n{text}{name} ({100 * segment.score:.0f} %)\n")
     return "\n".join(blocks)
 
 
@@ -283,10 +161,6 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}:{thousandths // 1000:02},{thousandths % 1000:03}"
 
 
-def _as_json(found: Timelines) -> str:
-    import json
-
-    return json.dumps(as_dict(found), indent=2, ensure_ascii=False) + "\n"
-
-
-WRITERS: dict[str, Callable[[Timelines], str]] = {".json": _as_json, ".csv": as_csv, ".srt": as_srt}
+WRITERS: dict[str, Callable[[Timelines], str]] = {
+    ".json": lambda found: json_text(as_dict(found)) + "\n", ".csv": as_csv, ".srt": as_srt,
+}  # fmt: skip

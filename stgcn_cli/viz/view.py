@@ -97,8 +97,10 @@ def view(options: ViewOptions, reporter: Reporter) -> Path:
     if options.checkpoint:
         from stgcn_cli.evaluation import predict
 
-        wishes = resolve.EvalOptions(checkpoint=options.checkpoint, image_size=read_as.image_size)
-        predictor = predict.load(options.checkpoint, options.device, reporter, wishes)
+        wishes = resolve.EvalOptions(
+            checkpoint=options.checkpoint, device=options.device, image_size=read_as.image_size
+        )
+        predictor = predict.load(wishes, reporter)
         read_as = predictor.reading(read_as)
     chosen = select.choose(options.source, options.clip, read_as, reporter)
     clip, own = chosen.clip, beside(chosen.clip.source)
@@ -148,7 +150,8 @@ def _strips(predictor: "Predictor | None", clip: Clip, options: ViewOptions) -> 
     """What each person does when, where --window asks for it."""
     if predictor is None or options.window is None:
         return []
-    from stgcn_cli.evaluation.windows import WindowOptions, timelines
+    from stgcn_cli.evaluation.timeline import WindowOptions
+    from stgcn_cli.evaluation.windows import timelines
 
     stride = options.stride or max(1, options.window // 4)
     found = timelines(predictor, [clip], WindowOptions(window=options.window, stride=stride, fps=options.rate))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stgcn_cli.evaluation.export import ExportOptions, write
-from stgcn_cli.evaluation.live import _persons
+from stgcn_cli.evaluation.frames import frame_of
 from stgcn_cli.io.reporter import SILENT
 from stgcn_cli.runs.resolve import EvalOptions
 from tests.cli.runner import ROOT
@@ -78,12 +78,12 @@ def test_camera_scripts_write_frames_that_are_read(blocks, monkeypatch, capsys):
         assert len(code.splitlines()) < 25
         exec(code, {})
         lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-        read = _persons(lines[0])
+        read = frame_of(lines[0]).persons
         assert [each.track for each in read] == persons and all(each.values.shape == (count, 3) for each in read)
-    np.testing.assert_allclose(_persons(lines[0])[0].values[0], [320, 120, 0.9], rtol=1e-6)
+    np.testing.assert_allclose(frame_of(lines[0]).persons[0].values[0], [320, 120, 0.9], rtol=1e-6)
 
 
 def test_the_lines_shown_are_read(blocks):
     shown = [text for language, text in blocks if language == "json"]
-    assert len(_persons(json.loads(shown[0]))[0].values) == 2
+    assert len(frame_of(json.loads(shown[0])).persons[0].values) == 2
     assert [json.loads(line)["event"] for line in shown[1].splitlines()] == ["answer", "segment"]

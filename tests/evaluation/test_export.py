@@ -10,7 +10,6 @@ from stgcn_cli.config import presets
 from stgcn_cli.errors import CheckpointError, RunError, UsageError
 from stgcn_cli.evaluation import export as exporting
 from stgcn_cli.evaluation.export import ExportOptions, write
-from stgcn_cli.evaluation.predict import load
 from stgcn_cli.io.reporter import SILENT
 from stgcn_cli.models import MODELS, build_model
 from stgcn_cli.runs import export
@@ -146,14 +145,14 @@ def test_names_that_promise_something_else_are_refused(tmp_path, name, more):
 def test_files_of_others_are_refused(tmp_path, whole):
     (tmp_path / "a.onnx").write_bytes(b"no model")
     with pytest.raises(CheckpointError, match="damaged, or not an ONNX file"):
-        load(str(tmp_path / "a.onnx"), "cpu")
+        checkpoints.loaded(tmp_path / "a.onnx")
     import onnx
 
     model = onnx.load(whole[1].path)
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "b.onnx")
     with pytest.raises(CheckpointError, match="not written by stgcn export"):
-        load(str(tmp_path / "b.onnx"), "cpu")
+        checkpoints.loaded(tmp_path / "b.onnx")
 
 
 def test_without_the_packages_it_is_said_what_to_install(tmp_path, monkeypatch):

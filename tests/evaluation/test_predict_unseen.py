@@ -10,7 +10,7 @@ from stgcn_cli.evaluation import predict
 from stgcn_cli.runs.resolve import EvalOptions
 from tests.conftest import make_records
 from tests.factories.bodies import KINECT_POSE
-from tests.factories.checkpoints import SMALL, WHOLE, evaluated, made, predicted, two_d, write
+from tests.factories.checkpoints import SMALL, WHOLE, evaluated, loaded, made, predicted, two_d, write
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def asked(tmp_path_factory):
         seen = people(12) if preset == "ntu60-xsub-3d" else two_d()
         read = [given.record for given in read_inputs([str(write(folder / "x.pkl", seen))])]
         path = made(folder / "x.pth", preset, settings, trained_on=write(folder / "seen.pkl", read))
-        return predict.load(str(path), "cpu")
+        return loaded(path)
 
     return load
 
@@ -155,7 +155,7 @@ def test_a_model_that_divided_by_the_reference_whatever_the_picture_still_does(t
 def test_one_input_and_its_warnings_for_other_rooms(tmp_path):
     """What `view` asks for."""
     path = made(tmp_path / "x.pth", trained_on=write(tmp_path / "train.pkl", make_records(6)))
-    predictor = predict.load(str(path), "cpu")
+    predictor = loaded(path)
     np.save(tmp_path / "clip.npy", make_records(1)[0]["keypoint"] * 1000)
     inputs = list(read_inputs([str(tmp_path / "clip.npy")]))
     assert predictor.scores(inputs).shape == (1, 3) and len(predictor.classes) == 3
@@ -167,10 +167,10 @@ def test_images_of_unknown_size_are_taken_for_those_of_training_or_as_the_user_s
     settings = (*WHOLE, "data.image_size=record")
     path = made(tmp_path / "x.pth", "ntu60-xsub-2d", settings, trained_on=write(tmp_path / "train.pkl", sized))
     data = write(tmp_path / "x.pkl", without_size(two_d(size=(720, 1280), scale=0.5)))
-    wanted = predict.load(str(path), "cpu").scores(list(read_inputs([str(tmp_path / "train.pkl")])))
-    scores, found = answered(predict.load(str(path), "cpu"), data)
+    wanted = loaded(path).scores(list(read_inputs([str(tmp_path / "train.pkl")])))
+    scores, found = answered(loaded(path), data)
     np.testing.assert_allclose(scores, wanted, atol=1e-5)
     assert any("1280 x 720 pixels are assumed" in line and "--image-size" in line for line in found)
-    told = EvalOptions(checkpoint=str(path), image_size=(1440, 2560))
-    scores, found = answered(predict.load(str(path), "cpu", wishes=told), data)
+    told = EvalOptions(checkpoint=str(path), device="cpu", image_size=(1440, 2560))
+    scores, found = answered(predict.load(told), data)
     assert not any("assumed" in line for line in found) and not np.allclose(scores, wanted, atol=1e-5)

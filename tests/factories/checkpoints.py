@@ -42,6 +42,11 @@ def evaluated(path, data):
     return result.scores
 
 
+def loaded(path):
+    """The model of a checkpoint, ready to be asked."""
+    return predict.load(resolve.EvalOptions(checkpoint=str(path), device="cpu"))
+
+
 def predicted(path, *words):
     said = predict.predict(
         [str(word) for word in words], resolve.EvalOptions(checkpoint=str(path), device="cpu"), SILENT

@@ -19,6 +19,7 @@ from stgcn_cli.viz import animation, select, skeleton, view
 from stgcn_cli.viz import layout as layout_drawing
 from tests.cli.runner import run_stgcn
 from tests.conftest import make_records
+from tests.factories.checkpoints import loaded
 from tests.viz.test_page import outline
 
 CHAIN = Layout("chain", tuple("abcde"), ((1, 0), (2, 1), (3, 2), (4, 3)), 0)
@@ -179,9 +180,8 @@ def test_a_model_says_in_the_page_what_it_scores(weights, here):
     path = view.view(view.ViewOptions(source="wave.skeleton", checkpoint="w.pth", device="cpu"), SILENT)
     page = path.read_text("utf-8")
     from stgcn_cli.data.readers.inputs import read_inputs
-    from stgcn_cli.evaluation import predict
 
-    scores = predict.load("w.pth", "cpu").scores(list(read_inputs(["wave.skeleton"])))
+    scores = loaded("w.pth").scores(list(read_inputs(["wave.skeleton"])))
     best = class_names.class_names(presets.load("demo"))[int(scores[0].argmax())]
     assert f"<td>{best}</td>" in page and f"{100 * metrics.probabilities(scores)[0].max():.1f} %" in page
     assert json.loads(outline(page).scripts[0])["clips"]["clip"]["name"] == "wave"

@@ -177,7 +177,8 @@ def clips_of(
 
     Raises ValueError, DataError where it cannot be told what the values of joints are.
     """
-    plan, names = _plan(rows, options), _names(rows)
+    plan = plan_of([person for row in rows for person in row.persons], options)
+    names = _names(rows)
     notes: tuple[str, ...] = (f"{stem}: joints hold {plan.words}.",) if plan and "left out" in plan.words else ()
     if plan and plan.is_shares and not (image or options.image_size):
         notes += ASSUMED
@@ -200,7 +201,7 @@ def clips_of(
         seen: dict[int, list[Detection]] = {}
         for number, row in placed:
             seen.setdefault(number, []).extend(
-                _detection(person, plan, size or REFERENCE_SIZE) for person in row.persons
+                detection_of(person, plan, size or REFERENCE_SIZE) for person in row.persons
             )
         clip = clip_of([seen.get(number, []) for number in frame_span(seen)], options, _JOINTS)
         clip |= {"img_shape": size} if size and clip["keypoint"].shape[3] == 2 else {}
@@ -210,9 +211,8 @@ def clips_of(
     return records
 
 
-def _plan(rows: Sequence[Row], options: Options) -> joint_values.Plan | None:
-    """What the values of all joints are; None where there are none."""
-    found = [person for row in rows for person in row.persons]
+def plan_of(found: Sequence[Person], options: Options) -> joint_values.Plan | None:
+    """What the values of all joints are; None where there are none. Raises ValueError, DataError."""
     shapes = {person.values.shape for person in found}
     if len(shapes) > 1:
         raise ValueError(f"its persons have different numbers of joints: {', '.join(map(str, sorted(shapes)))}")
@@ -228,12 +228,13 @@ def _plan(rows: Sequence[Row], options: Options) -> joint_values.Plan | None:
 
 def _whole(person: Person) -> np.ndarray:
     """The values with the scores beside x, y and z as a fourth one: whether z is one of them, they tell together."""
-    if person.scores is None or person.values.shape[1] != 3:
+    if person.scores is None or person.values.shape[-1] != 3:
         return person.values
-    return np.concatenate([person.values, np.clip(person.scores, 0, 1)[:, None]], axis=1)
+    return np.concatenate([person.values, np.clip(person.scores, 0, 1)[..., None]], axis=-1)
 
 
-def _detection(person: Person, plan: joint_values.Plan | None, size: tuple[int, int]) -> Detection:
+def detection_of(person: Person, plan: joint_values.Plan | None, size: tuple[int, int]) -> Detection:
+    """Joints and scores of a person, in one frame (V, C) or in many (T, V, C); shares are of an image of this size."""
     assert plan is not None  # there is a person
     joints, score = plan.split(_whole(person), size)
     if person.scores is not None:
