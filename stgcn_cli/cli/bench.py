@@ -21,22 +21,18 @@ def bench(
     data: Annotated[
         list[Path] | None, Option("--data", help="Use clips of this pickle or folder instead of random ones.")
     ] = None,
-    settings: Annotated[
-        list[str] | None, Option("--set", "--cfg-options", help="Change the recipe: --set data.clip_len=100")
-    ] = None,
+    settings: options.Settings = None,
     batch_size: Annotated[
         int | None, Option(help="Clips per batch. Default: the preset's on CUDA, 4 on a CPU.", min=1)
     ] = None,
     rounds: Annotated[int, Option(help="Number of measurements.", min=1)] = 5,
-    device: Annotated[str, Option(help="auto, cpu, cuda, or a GPU: cuda:1.", autocompletion=options.devices)] = "auto",
-    precision: Annotated[
-        str, Option(help="auto, float32, tf32, bf16 or float64.", autocompletion=options.precisions)
-    ] = "auto",
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
     export: Annotated[
         bool, Option("--export", help="Measure torch, torch in bf16, ONNX and int8 side by side instead, on the CPU.")
     ] = False,
-    as_json: Annotated[bool, Option("--json", help="Print JSON; times in seconds.")] = False,
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Measure speed and memory with a preset.
 
@@ -50,8 +46,8 @@ def bench(
         return
     from stgcn_cli.diagnostics.bench import measure
 
-    options = _options(preset, tuple(data or ()), settings or [], batch_size, rounds, device, precision)
-    measured = measure(options, console.reporter()).as_dict()
+    measuring = _options(preset, tuple(data or ()), settings or [], batch_size, rounds, device, precision)
+    measured = measure(measuring, console.reporter()).as_dict()
     if as_json:
         console.print_json(measured)
     else:

@@ -27,11 +27,12 @@ class Form(enum.StrEnum):
 
 
 @checkpoint.command("inspect", cls=Command)
-def inspect(file: _File, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
+def inspect(file: _File, as_json: options.Json = False, quiet: options.Quiet = False) -> None:
     """Show what is inside a checkpoint.
 
     Example: stgcn checkpoint inspect best.pth
     """
+    console.set_quiet(quiet)
     from stgcn_cli.runs import checkpoint as checkpoints
     from stgcn_cli.runs import inspect as inspection
 
@@ -54,11 +55,13 @@ def convert(
         Form, typer.Option(help="mmaction2 (0.x), or 2s-agcn: the code of AGCN's authors, and BABEL's.")
     ] = Form.mmaction2,
     force: options.Force = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write a checkpoint as another program reads it.
 
     Example: stgcn checkpoint convert best.pth mine.pth
     """
+    console.set_quiet(quiet)
     from stgcn_cli.runs import checkpoint as checkpoints
     from stgcn_cli.runs import convert as conversion
 

@@ -3,11 +3,11 @@
 import dataclasses
 
 from typer._click.exceptions import NoSuchOption, UsageError
-from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
-_METAVARS = {
-    "<int>": "N", "<int range>": "N", "<float>": "X", "<float range>": "X", "<path>": "PATH", "<file>": "PATH",
-    "<str>": "NAME", "<list[path]>": "PATH", "<list[str]>": "NAME",
+_METAVARS = {  # of types in help
+    "int": "N", "int range": "N", "float": "X", "float range": "X", "Path": "PATH", "path": "PATH", "file": "PATH",
+    "str": "NAME", "list[Path]": "PATH", "list[path]": "PATH", "list[str]": "NAME",
 }  # fmt: skip
 _COMMANDS = {  # of other programs
     "test": "eval", "val": "eval", "evaluate": "eval", "validate": "data validate", "infer": "predict",
@@ -18,7 +18,7 @@ _OPTIONS = {  # of other programs
     "--learning-rate": "--lr", "--num-epochs": "--epochs", "--max-epochs": "--epochs", "--bs": "--batch-size",
     "--batch": "--batch-size", "--config": "--preset", "--cfg": "--preset", "--model": "--preset",
     "--project": "--work-dir", "--output-dir": "--work-dir", "--save-dir": "--work-dir", "--amp": "--precision bf16",
-    "--fp16": "--precision bf16", "--half": "--precision bf16", "--cpu": "--device cpu", "--cuda": "--device cuda",
+    "--fp16": "--half or --precision bf16", "--half": "--precision bf16", "--cpu": "--device cpu", "--cuda": "--device cuda",
     "--ngpus": "--gpus", "--num-gpus": "--gpus", "--weights": "--load-from", "--pretrained": "--load-from",
     "--output": "--out", "--save": "--out", "--dataset": "--data", "--ann-file": "--data", "--topk": "--top-k",
     "--early-stopping": "--patience", "--imgsz": "--image-size", "--conf": "--min-score",
@@ -31,8 +31,8 @@ class Command(TyperCommand):
     def parse_args(self, ctx, args):
         """Parse the words of the command line. Raises UsageError."""
         for parameter in self.params:
-            if isinstance(parameter, TyperOption) and parameter.metavar is None and not parameter.is_flag:
-                parameter.metavar = _METAVARS.get(parameter.display_type(ctx))
+            if parameter.metavar is None:
+                parameter.metavar = _metavar(parameter, ctx)
         try:
             return super().parse_args(ctx, args)
         except NoSuchOption as error:
@@ -40,6 +40,31 @@ class Command(TyperCommand):
             if hint := option_hint(error.option_name, known):
                 error.message, error.possibilities = f"{error.message}. {hint}", None
             raise
+
+    def format_options(self, ctx, formatter):
+        """Write the sections of the help; arguments without their types."""
+        for title, kind in (("Arguments", "argument"), ("Options", "option")):
+            records = [each.get_help_record(ctx) for each in self.get_params(ctx) if each.param_type_name == kind]
+            if rows := [
+                (name.partition(" <")[0] if kind == "argument" else name, text) for name, text in filter(None, records)
+            ]:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+    def collect_usage_pieces(self, ctx):
+        """The words of the usage line: required arguments without braces."""
+        return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
+
+
+def _metavar(parameter, ctx) -> str | None:
+    """What stands for the value of a parameter: N, X, PATH, NAME or its choices; of an argument its name."""
+    if isinstance(parameter, TyperArgument):
+        name = parameter.name.upper()
+        return name.removesuffix("S") if parameter.nargs != 1 else name
+    if not isinstance(parameter, TyperOption) or parameter.is_flag:
+        return None
+    shown = parameter.display_type(ctx).strip("<>")
+    return _METAVARS.get(shown, shown)
 
 
 class Group(TyperGroup):
@@ -52,6 +77,9 @@ class Group(TyperGroup):
         except UsageError as error:
             if args and ctx.parent is None and args[0] in _COMMANDS:
                 error.message = f"No such command '{args[0]}'. Use: stgcn {_COMMANDS[args[0]]}"
+            elif ctx.info_name == "presets" and "Did you mean" not in error.message:
+                use = "stgcn presets" if args[0] in ("list", "ls") else f"stgcn presets show {args[0]}"
+                error.message = f"No such command '{args[0]}'. Use: {use}"
             raise
 
 
@@ -59,7 +87,8 @@ def option_hint(name: str, known: set[str]) -> str:
     """Return what an unknown option is called in a command with the options `known`; "" where that is not clear."""
     if name in ("--workers", "--num-workers"):
         return "It is not needed: batches are gathered from memory, without worker processes."
-    here = _OPTIONS.get(name, name)
+    ours = _OPTIONS.get(name, name).split(" or ")
+    here = next((each for each in ours if each.split()[0] in known), ours[-1])
     if here.split()[0] in known and here != name:
         return f"Use {here}"
     if "--set" not in known:

@@ -108,7 +108,12 @@ def _stderr() -> Any:
 
     # else cyan and green, pale on white; and the part to come nearly black, stronger there than the part that is done
     theme = Theme({"progress.remaining": "default", "progress.download": "default", "bar.back": "grey50"})
-    return Console(stderr=True, highlight=False, theme=theme)
+    return Console(stderr=True, highlight=False, theme=theme, color_system=_colours())
+
+
+def _colours() -> Literal["auto"] | None:
+    """None, without bold, too, where the user wants no colour."""
+    return None if os.environ.get("NO_COLOR") else "auto"
 
 
 def say(text: str) -> None:
@@ -161,7 +166,7 @@ def _draw_table(title: str, columns: Sequence[str], rows: list[list[str]]) -> No
         drawn.add_column(Text(column), justify=justify, overflow="fold", no_wrap=short)
     for row in rows:
         drawn.add_row(*map(Text, row))
-    Console(file=_results(), highlight=False).print(drawn)
+    Console(file=_results(), highlight=False, color_system=_colours()).print(drawn)
 
 
 def _plain_table(title: str, columns: Sequence[str], rows: list[list[str]]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from stgcn_cli.cli import console, options
+from stgcn_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from stgcn_cli.diagnostics.demo import DemoResult
@@ -15,14 +16,16 @@ def demo(
     folder: Annotated[Path, Option("--out", help="Where everything goes.")] = Path("stgcn-demo"),
     epochs: Annotated[int | None, Option(help="Fewer are quicker and worse.", min=1)] = None,
     seed: Annotated[int, Option(help="Of the clips, the initial weights and their order.", min=0)] = 0,
-    device: Annotated[str, Option(help="auto, cpu, cuda, or a GPU: cuda:1.", autocompletion=options.devices)] = "auto",
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Only the summary.")] = False,
+    device: options.Device = "auto",
+    quiet: options.Quiet = False,
 ) -> None:
     """Prepare, train and evaluate on clips made here.
 
     Example: stgcn demo
     """
     console.set_quiet(quiet)
+    if folder.is_file():
+        raise UsageError(f"{folder} is a file; --out names a folder.", "For example: stgcn demo --out stgcn-demo")
     from stgcn_cli.diagnostics import demo as demonstration
 
     _render(demonstration.show(folder, epochs, seed, device, console.reporter()), folder)

@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from stgcn_cli.cli import console
+from stgcn_cli.cli import console, options
 
 if TYPE_CHECKING:
     from stgcn_cli.diagnostics import Finding
 
 
 def doctor(
-    as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
+    as_json: options.Json = False,
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Only what needs a look.")] = False,
 ) -> None:
     """Check this installation and machine, for a bug report.
 
@@ -20,13 +21,15 @@ def doctor(
     """
     from stgcn_cli.diagnostics.doctor import examine
 
-    found = dict(examine() if as_json else _shown(examine()))
+    found = dict(examine() if as_json or quiet else _shown(examine()))
     warnings = [finding for findings in found.values() for finding in findings if finding.advice]
     if as_json:
         report = {title: [_as_dict(finding) for finding in findings] for title, findings in found.items()}
         console.print_json({"warnings": len(warnings)} | report)
         return
-    console.say("\nNothing looks wrong." if not warnings else f"\n{_count(len(warnings))} to look at:")
+    if not quiet:
+        console.gap()
+    console.say("Nothing looks wrong." if not warnings else f"{_count(len(warnings))} to look at:")
     for finding in warnings:
         console.say(f"  {finding.name}: {finding.advice}")
 

@@ -18,7 +18,6 @@ def download_command(
     names: Annotated[
         list[str] | None,
         Argument(
-            metavar="[NAME]...",
             help="Presets, published names, or annotation files.",
             autocompletion=options.presets,
         ),
@@ -33,10 +32,10 @@ def download_command(
     ] = None,
     base_url: Annotated[
         str | None,
-        Option("--base-url", help=f"A mirror of {catalog.BASE_URL} (for BABEL's AGCN: of {catalog.BABEL_URL})"),
+        Option(metavar="URL", help=f"A mirror of {catalog.BASE_URL} (for BABEL's AGCN: of {catalog.BABEL_URL})"),
     ] = None,
-    as_json: Annotated[bool, Option("--json", help="For scripts.")] = False,
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Fetch published weights.
 
@@ -105,11 +104,13 @@ def _render_list(items: list["Item"], cache: Path, as_json: bool) -> None:
         console.print_json({"cache": cache, "files": entries})
         return
     rows = [
-        [e["name"], e["kind"], _percent(e["top1"]), _percent(e["mean_class"]), _size(e["bytes"]), "yes" if e["path"] else "no"]
+        [e["name"], e["kind"], _percent(e["top1"]), _percent(e["mean_class"]), _size(e["bytes"]) if e["bytes"] else _about(e), "yes" if e["path"] else "no"]
         for e in entries
     ]  # fmt: skip
     console.table("Published files", ["name", "kind", "top-1", "mean class", "size", "in cache"], rows)
-    console.note(f"The cache is {cache}. Sizes are known once a file is there.")
+    console.note(
+        f"The cache is {cache}. Annotations are gigabytes; stgcn download NAME --annotations shows how far it is."
+    )
 
 
 def _describe(item: "Item", cache: Path) -> dict[str, Any]:
@@ -125,6 +126,7 @@ def _describe(item: "Item", cache: Path) -> dict[str, Any]:
         "top1": shown.top1 if shown else None,
         "mean_class": shown.mean_class if shown else None,
         "bytes": path.stat().st_size if path else None,
+        "about_megabytes": shown.megabytes if shown else None,
         "path": str(path) if path else None,
         "right": right if path else None,
         "verdict": words,
@@ -133,6 +135,10 @@ def _describe(item: "Item", cache: Path) -> dict[str, Any]:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
+
+
+def _about(entry: dict[str, Any]) -> str:
+    return f"about {entry['about_megabytes']:g} MB" if entry["about_megabytes"] else "-"
 
 
 def _size(value: int | None) -> str:

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from stgcn_cli.cli import console, options
-from stgcn_cli.cli.options import METRICS
-from stgcn_cli.data.locations import data_folder
 from stgcn_cli.errors import UsageError
-from stgcn_cli.evaluation import compare
 from stgcn_cli.io.files import is_stream
 from stgcn_cli.io.outputs import OutputRule
 
 if TYPE_CHECKING:
+    from stgcn_cli.evaluation.compare import Comparison
     from stgcn_cli.evaluation.score import EvalResult
     from stgcn_cli.io.reporter import Reporter
     from stgcn_cli.runs.resolve import EvalOptions
@@ -28,49 +26,24 @@ def evaluate(
             autocompletion=options.checkpoints,
         ),
     ],
-    data: Annotated[
-        list[Path] | None,
-        Option(
-            "--data", metavar="PATH", help="Data folder or annotation pickle; repeatable. Default: $STGCN_DATA, ./data"
-        ),
-    ] = None,
+    data: options.Data = None,
     split: Annotated[
         str | None, Option(help="Default: the preset's validation split; a bare list is taken whole.")
     ] = None,
     out: Annotated[Path | None, Option(help="Write the scores: .pkl (as the reference), .json, .csv or .npz.")] = None,
-    metrics: Annotated[
-        str | None,
-        Option(
-            "--metrics",
-            "--eval",
-            help=f"One or several of {', '.join(METRICS)}.",
-            autocompletion=options.one_of(*METRICS),
-        ),
-    ] = None,
-    preset: Annotated[
-        str | None,
-        Option(
-            "--preset", "-p", help="When the checkpoint does not say, or against it.", autocompletion=options.presets
-        ),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        Option("--set", "--cfg-options", metavar="KEY=VALUE", help="Change the preset: --set data.clip_len=100"),
-    ] = None,
+    metrics: options.Metrics = None,
+    preset: options.Preset = None,
+    settings: options.Settings = None,
     stream: options.Stream = None,
-    batch_size: Annotated[int | None, Option(help="Clips computed at a time; changes speed only.", min=1)] = None,
+    batch_size: options.BatchSize = None,
     gpus: Annotated[int, Option(help="Processes on this machine, one a GPU.")] = 1,
-    device: Annotated[
-        str, Option(help="auto, cpu, cuda, or a GPU: cuda:1, or several: 0,2.", autocompletion=options.devices)
-    ] = "auto",
-    precision: Annotated[
-        str, Option(help="auto (float32), float32, tf32, bf16 or float64.", autocompletion=options.precisions)
-    ] = "auto",
-    base_url: Annotated[str | None, Option("--base-url", help="A mirror to download published weights from.")] = None,
+    device: options.Devices = "auto",
+    precision: options.Precision = "auto",
+    base_url: options.BaseUrl = None,
     report: Annotated[bool, Option(help="Write a page with confusions, classes and clips beside the table.")] = True,
     force: options.Force = False,
-    as_json: Annotated[bool, Option("--json", help="The metrics for scripts.")] = False,
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
     launcher: Annotated[str | None, Option(hidden=True)] = None,
     fuse_conv_bn: Annotated[bool, Option("--fuse-conv-bn", hidden=True)] = False,
     average_clips: Annotated[str | None, Option(hidden=True)] = None,
@@ -88,6 +61,7 @@ def evaluate(
     })  # fmt: skip
     wanted = options.metric_names(metrics)
     checkpoint, settings = options.with_stream(checkpoint, settings or [], stream)
+    from stgcn_cli.data.locations import data_folder
     from stgcn_cli.evaluation.saved import is_result
     from stgcn_cli.runs import resolve
 
@@ -98,19 +72,16 @@ def evaluate(
     from stgcn_cli.evaluation import results
     from stgcn_cli.viz import report as reporting
 
-    rule = OutputRule(
-        inputs=[Path(checkpoint), *map(Path, [preset] if preset else []), *(data or [data_folder()])],
-        command="eval",
-        force=force,
-    )
+    inputs = options.with_preset(checkpoint, preset, *(data or [data_folder()]))
+    rule = OutputRule(inputs=inputs, command="eval", force=force)
     console.set_results_aside(out)
     if out:
         results.writer_for(out)  # an impossible name is refused before the work
         rule.check(*reporting.files_beside(out))
         out = rule.place(out)
     wishes = resolve.EvalOptions(
-        checkpoint=checkpoint, data=tuple(data or ()), split=split, preset=preset, settings=tuple(settings or ()), metrics=wanted, batch_size=batch_size, gpus=gpus, device=device, precision=precision,
-        base_url=base_url,
+        checkpoint=checkpoint, data=tuple(data or ()), split=split, preset=preset, settings=tuple(settings or ()),
+        metrics=wanted, batch_size=batch_size, gpus=gpus, device=device, precision=precision, base_url=base_url,
     )  # fmt: skip
     reporter = console.reporter()
     result = _measured_again(wishes, reporter) if is_saved else evaluating.evaluate(wishes, reporter)
@@ -153,7 +124,7 @@ def _measured_again(wishes: "EvalOptions", reporter: "Reporter") -> "EvalResult"
 
 
 def _render(result: "EvalResult", written: list[Path], as_json: bool) -> None:
-    from stgcn_cli.evaluation import results
+    from stgcn_cli.evaluation import compare, results
 
     clips, known = len(result.labels), result.labelled
     comparison = compare.with_published(
@@ -192,7 +163,8 @@ def _warn_of_challenge(result: "EvalResult") -> None:
         )
 
 
-def _table(result: "EvalResult", clips: int, comparison: compare.Comparison | None) -> None:
+def _table(result: "EvalResult", clips: int, comparison: "Comparison | None") -> None:
+    from stgcn_cli.evaluation.compare import TOLERANCE
     from stgcn_cli.evaluation.metrics import informative
 
     title = f"{result.preset.name} on {result.split}"
@@ -201,7 +173,7 @@ def _table(result: "EvalResult", clips: int, comparison: compare.Comparison | No
     if comparison is None or not comparison.metrics:
         console.table(title, ["metric", "value"], rows)
         return
-    words = {"within": f"within {compare.TOLERANCE:g} points"}
+    words = {"within": f"within {TOLERANCE:g} points"}
     beside = {c.metric: [f"{100 * c.published:.2f} %", words.get(c.verdict, c.verdict)] for c in comparison.metrics}
     rows = [[*row, *beside.get(row[0], ["", ""])] for row in rows]
     console.table(title, ["metric", "value", "published", "compared"], rows)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Option
+from typer import Option
 
 from stgcn_cli.cli import console, options
 from stgcn_cli.io.outputs import OutputRule
@@ -14,35 +14,21 @@ if TYPE_CHECKING:
 
 
 def export(
-    checkpoint: Annotated[
-        str,
-        Argument(
-            help="A checkpoint file, or published weights by name (downloaded once).",
-            autocompletion=options.checkpoints,
-        ),
-    ],
+    checkpoint: options.Checkpoint,
     out: Annotated[Path, Option(help="The file to write: .onnx, or .pt2 for torch.export.load.")],
     half: Annotated[bool, Option("--half", help="Weights and arithmetic in float16 (.onnx).")] = False,
     int8: Annotated[bool, Option("--int8", help="Weights in 8 bits, by dynamic quantisation (.onnx).")] = False,
     data: Annotated[
         list[Path] | None,
-        Option("--data", metavar="PATH", help="Compare on these clips, too, and measure the accuracy lost."),
+        Option("--data", help="Compare on these clips, too, and measure the accuracy lost."),
     ] = None,
     split: Annotated[str | None, Option(help="The split compared. Default: the preset's validation split.")] = None,
-    preset: Annotated[
-        str | None,
-        Option(
-            "--preset", "-p", help="When the checkpoint does not say, or against it.", autocompletion=options.presets
-        ),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        Option("--set", "--cfg-options", metavar="KEY=VALUE", help="Change the preset: --set data.clip_len=64"),
-    ] = None,
-    base_url: Annotated[str | None, Option("--base-url", help="A mirror to download published weights from.")] = None,
+    preset: options.Preset = None,
+    settings: options.Settings = None,
+    base_url: options.BaseUrl = None,
     force: options.Force = False,
-    as_json: Annotated[bool, Option("--json", help="For scripts.")] = False,
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write a model for ONNX Runtime or torch.export.
 
@@ -60,9 +46,7 @@ def export(
     )  # fmt: skip
     check_options(ExportOptions(model=model, out=out, half=half, int8=int8))
     console.set_results_aside(out)
-    out = OutputRule(
-        inputs=[Path(checkpoint), *map(Path, [preset] if preset else []), *(data or [])], force=force
-    ).place(out)
+    out = OutputRule(inputs=options.with_preset(checkpoint, preset, *(data or [])), force=force).place(out)
     wishes = ExportOptions(model=model, out=out, half=half, int8=int8)
     written = write(wishes, console.reporter())
     if as_json:

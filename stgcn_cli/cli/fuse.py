@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from stgcn_cli.cli import console, options
-from stgcn_cli.cli.options import METRICS
-from stgcn_cli.data.locations import data_folder
 from stgcn_cli.errors import UsageError
 from stgcn_cli.io.outputs import OutputRule
 
@@ -17,19 +15,16 @@ if TYPE_CHECKING:
 
 def fuse(
     results: Annotated[list[Path], Argument(help="Result files (.pkl, .npz, .json, .csv) or run folders.")],
-    weights: Annotated[str | None, Option(help="One number each, for example 2:2:1:1. Default: equal.")] = None,
+    weights: Annotated[
+        str | None, Option(metavar="W:W", help="One number each, for example 2:2:1:1. Default: equal.")
+    ] = None,
     softmax: Annotated[bool, Option("--softmax", help="Turn logits into probabilities first.")] = False,
     search: Annotated[
         bool, Option("--search", help="Find the weights on one half of the clips; measure on the other.")
     ] = False,
-    data: Annotated[
-        list[Path] | None, Option("--data", metavar="PATH", help="Annotations with the labels; repeatable.")
-    ] = None,
+    data: Annotated[list[Path] | None, Option("--data", help="Annotations with the labels; repeatable.")] = None,
     split: Annotated[str | None, Option(help="Split of the annotations. Default: that of the results.")] = None,
-    metrics: Annotated[
-        str | None,
-        Option("--metrics", "--eval", help=f"Of {', '.join(METRICS)}.", autocompletion=options.one_of(*METRICS)),
-    ] = None,
+    metrics: options.Metrics = None,
     preset: Annotated[
         str | None,
         Option("--preset", "-p", help="Class names and metrics for bare lists.", autocompletion=options.presets),
@@ -39,14 +34,15 @@ def fuse(
     ] = None,
     per_class: Annotated[bool, Option("--per-class", help="Also show the accuracy of each class.")] = False,
     force: options.Force = False,
-    as_json: Annotated[bool, Option("--json", help="For scripts.")] = False,
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Add up the scores of several results, and measure the sum.
 
     Example: stgcn fuse joint.npz bone.npz --weights 2:1
     """
     console.set_quiet(quiet)
+    from stgcn_cli.data.locations import data_folder
     from stgcn_cli.evaluation import fuse as fusing
     from stgcn_cli.evaluation import results as files
     from stgcn_cli.evaluation.align import LabelSource

@@ -1,15 +1,16 @@
-"""What a shell offers after TAB where the program knows the words; file names are the shell's business."""
+"""Option types that commands share, what a shell completes after them, and the parsing of their words."""
 
 import enum
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from typer import Option
+from typer import Argument, Option
 
 from stgcn_cli.errors import UsageError
 from stgcn_cli.io.text import nearest
-from stgcn_cli.runtime import DEVICES, PRECISIONS
+from stgcn_cli.runtime import DEVICES
 
 if TYPE_CHECKING:
     from stgcn_cli.data.readers.parsing import Options
@@ -77,10 +78,6 @@ def one_of(*words: str) -> Offer:
     return offer
 
 
-devices = one_of(*DEVICES)
-precisions = one_of(*PRECISIONS)
-
-
 def presets(incomplete: str) -> list[str]:
     """Offers presets by their short names; the published ones once a letter tells that they are meant."""
     from stgcn_cli.config import catalog
@@ -111,15 +108,53 @@ def formats(incomplete: str) -> list[str]:
     return one_of(*FORMATS)(incomplete)
 
 
+# Options that several commands have.
+
+Checkpoint = Annotated[
+    str,
+    Argument(help="A checkpoint file, or published weights by name (downloaded once).", autocompletion=checkpoints),
+]
+Data = Annotated[
+    list[Path] | None,
+    Option("--data", help="Data folder or annotation pickle; repeatable. Default: $STGCN_DATA, ./data"),
+]
+Preset = Annotated[
+    str | None,
+    Option("--preset", "-p", help="When the checkpoint does not say, or against it.", autocompletion=presets),
+]
+Settings = Annotated[
+    list[str] | None,
+    Option("--set", "--cfg-options", metavar="KEY=VALUE", help="Change the preset: --set data.clip_len=100 (repeatable)"),
+]  # fmt: skip
+Metrics = Annotated[
+    str | None,
+    Option("--metrics", "--eval", help=f"One or several of {', '.join(METRICS)}.", autocompletion=one_of(*METRICS)),
+]
+BatchSize = Annotated[int | None, Option(help="Clips computed at a time; changes speed only.", min=1)]
+Device = Annotated[str, Option(help="auto, cpu, cuda, or a GPU: cuda:1.", autocompletion=one_of(*DEVICES))]
+Devices = Annotated[
+    str, Option(help="auto, cpu, cuda, or a GPU: cuda:1, or several: 0,2.", autocompletion=one_of(*DEVICES))
+]
+PrecisionName = Literal["auto", "float32", "tf32", "bf16", "float64"]
+Precision = Annotated[PrecisionName, Option(help="Arithmetic; auto is float32.")]
+BaseUrl = Annotated[str | None, Option(metavar="URL", help="A mirror to download published weights from.")]
+Window = Annotated[int | None, Option(help="Say what happens when: the class of each window of so many frames.", min=2)]
+Stride = Annotated[
+    int | None, Option(help="Frames from one window to the next.", min=1, show_default="a quarter of --window")
+]
+Force = Annotated[bool, Option("--force", help="Write over files that this command did not make.")]
+Json = Annotated[bool, Option("--json", help="Print JSON for scripts.")]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")]
 STREAMS = ("joint", "bone", "joint-motion", "bone-motion")
 Stream = Annotated[
-    str | None,
-    Option(
-        "--stream",
-        help=f"Short for --set data.stream=X, and of published weights those of it: {', '.join(STREAMS)}.",
-        autocompletion=one_of(*STREAMS),
-    ),
+    Literal["joint", "bone", "joint-motion", "bone-motion"] | None,
+    Option("--stream", help="Short for --set data.stream=X, and of published weights those of it."),
 ]
+
+
+def with_preset(checkpoint: str, preset: str | None, *files: Path) -> list[Path]:
+    """The files that a command reads, which its output must not replace."""
+    return [Path(checkpoint), *map(Path, [preset] if preset else []), *files]
 
 
 def with_stream(checkpoint: str, settings: list[str], stream: str | None) -> tuple[str, list[str]]:
@@ -128,7 +163,6 @@ def with_stream(checkpoint: str, settings: list[str], stream: str | None) -> tup
 
     if stream is None:
         return checkpoint, settings
-    stream_names(stream)
     published = catalog.find(checkpoint)
     if published and (entry := catalog.of_preset(published.preset, stream)):
         checkpoint = entry.label
@@ -162,7 +196,6 @@ def file_format(text: str) -> str:
     return known
 
 
-Force = Annotated[bool, typer.Option("--force", help="Write over files that this command did not make.")]
 # How files are read, alike in every command that reads skeletons.
 
 AxesOption = Annotated[
@@ -174,7 +207,9 @@ AxesOption = Annotated[
 ]  # fmt: skip
 _SCORE_LAST = "The last value of a joint is its score, or is not. Default: as the values look."
 ScoreLastOption = Annotated[bool | None, Option("--score-last/--no-score-last", help=_SCORE_LAST)]
-ImageSizeOption = Annotated[str | None, Option("--image-size", help="WIDTHxHEIGHT of images of unknown size: 1280x720")]
+ImageSizeOption = Annotated[
+    str | None, Option(metavar="WIDTHxHEIGHT", help="Size in pixels of images that do not say theirs.")
+]
 LayoutOption = Annotated[
     str | None,
     Option("--layout", help="The skeleton, a built-in one (see docs/own-data.md) or my.toml.", autocompletion=layouts),

@@ -19,13 +19,7 @@ if TYPE_CHECKING:
 
 
 def predict(
-    checkpoint: Annotated[
-        str,
-        Argument(
-            help="A checkpoint file, or published weights by name (downloaded once).",
-            autocompletion=options.checkpoints,
-        ),
-    ],
+    checkpoint: options.Checkpoint,
     inputs: Annotated[
         list[str] | None,
         Argument(
@@ -41,12 +35,8 @@ def predict(
         Path | None,
         Option(help="Also write what the head sees of each clip: .npz of features (N, 256), logits, names."),
     ] = None,
-    window: Annotated[
-        int | None, Option(help="Say what happens when: the class of each window of so many frames.", min=2)
-    ] = None,
-    stride: Annotated[
-        int | None, Option(help="Frames from one window to the next.", min=1, show_default="a quarter of --window")
-    ] = None,
+    window: options.Window = None,
+    stride: options.Stride = None,
     smooth: Annotated[int, Option(help="Average over so many windows, an odd number.", min=1)] = 1,
     min_score: Annotated[float, Option(help="Frames with a lower probability get no class.", min=0, max=1)] = 0.0,
     fps: Annotated[float, Option(help="Frames per second, for the times of --window.", min=0.1, max=1000)] = 30.0,
@@ -56,30 +46,20 @@ def predict(
     every: Annotated[
         int, Option(help="With --stream: answer every N frames, too.", min=0, show_default="changes only")
     ] = 0,
-    preset: Annotated[
-        str | None,
-        Option(
-            "--preset", "-p", help="When the checkpoint does not say, or against it.", autocompletion=options.presets
-        ),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        Option("--set", "--cfg-options", metavar="KEY=VALUE", help="Change the preset: --set data.clip_len=100"),
-    ] = None,
+    preset: options.Preset = None,
+    settings: options.Settings = None,
     axes: options.AxesOption = None,
     score_last: options.ScoreLastOption = None,
     image_size: options.ImageSizeOption = None,
     layout: options.LayoutOption = None,
-    batch_size: Annotated[int | None, Option(help="Clips computed at a time; changes speed only.", min=1)] = None,
-    device: Annotated[str, Option(help="auto, cpu, cuda, or a GPU: cuda:1.", autocompletion=options.devices)] = "auto",
-    precision: Annotated[
-        str, Option(help="auto (float32), float32, tf32, bf16 or float64.", autocompletion=options.precisions)
-    ] = "auto",
-    base_url: Annotated[str | None, Option("--base-url", help="A mirror to download published weights from.")] = None,
+    batch_size: options.BatchSize = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    base_url: options.BaseUrl = None,
     force: options.Force = False,
-    as_json: Annotated[bool, Option("--json", help="For scripts.")] = False,
+    as_json: options.Json = False,
     as_csv: Annotated[bool, Option("--csv", help="One line a clip, for tables.")] = False,
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Name the action in skeletons of any file.
 
@@ -94,14 +74,13 @@ def predict(
     from stgcn_cli.runs.resolve import EvalOptions, require
 
     _check_exclusive(inputs, stream, window, features, stride, every)
+    _check_order(checkpoint, inputs or [])
     read_as = options.reading(axes=axes, score_last=score_last, image_size=image_size, layout=layout)
     files = expand(inputs or [])  # missing files are refused before torch is imported
     require(checkpoint)
     from stgcn_cli.evaluation import results
 
-    rule = OutputRule(
-        inputs=[Path(checkpoint), *map(Path, [preset] if preset else []), *files], command="predict", force=force
-    )
+    rule = OutputRule(inputs=options.with_preset(checkpoint, preset, *files), command="predict", force=force)
     if out:
         results.check_name(out, (".json", ".csv", ".srt") if window else (".json", ".csv"))  # before the work
         console.set_results_aside(out)
@@ -152,6 +131,13 @@ def _check_exclusive(
         raise UsageError("--stride needs --window.", "For example: --window 64 --stride 16")
     if every and not stream:
         raise UsageError("--every needs --stream.")
+
+
+def _check_order(checkpoint: str, inputs: list[str]) -> None:
+    """Raise UsageError when the checkpoint stands after the clips."""
+    later = next((word for word in inputs if word.endswith((".pth", ".onnx", ".pt2"))), None)
+    if later and not checkpoint.endswith((".pth", ".pt", ".onnx", ".pt2")):
+        raise UsageError("The checkpoint comes before the clips.", f"Type: stgcn predict {later} {checkpoint}")
 
 
 _Windowed = tuple[int | None, int | None, int, float, float]  # --window, --stride, --smooth, --min-score, --fps

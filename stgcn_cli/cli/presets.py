@@ -5,12 +5,12 @@ from typing import Annotated, Any
 import typer
 
 from stgcn_cli.cli import console, options
-from stgcn_cli.cli.commands import Command
-from stgcn_cli.config import catalog
-from stgcn_cli.config import presets as library
+from stgcn_cli.cli.commands import Command, Group
 
 presets = typer.Typer(
-    help="List the presets, or show one.\n\nExample: stgcn presets show ntu60-xsub-3d", invoke_without_command=True
+    cls=Group,
+    help="List the presets, or show one.\n\nExample: stgcn presets show ntu60-xsub-3d",
+    invoke_without_command=True,
 )
 
 _COLUMNS = ["preset", "network", "skeleton", "GPUs", "top-1", "mean class", "weights top-1", "weights mean class",
@@ -19,15 +19,16 @@ _NAMES = ["preset", "data", "class counts", "published as"]
 
 
 @presets.callback()
-def list_presets(
-    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False
-) -> None:
+def list_presets(context: typer.Context, as_json: options.Json = False, quiet: options.Quiet = False) -> None:
     """List the presets, or show one.
 
     Example: stgcn presets show ntu60-xsub-3d
     """
+    console.set_quiet(quiet)
     if context.invoked_subcommand:
         return
+    from stgcn_cli.config import presets as library
+
     entries = [_describe(name) for name in library.names()]
     if as_json:
         console.print_json(entries)
@@ -51,19 +52,23 @@ def show(
     name: Annotated[
         str, typer.Argument(help="A preset, a published name, or a TOML file.", autocompletion=options.presets)
     ],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", "--cfg-options", metavar="KEY=VALUE", help="Override, e.g. --set optim.lr=0.05"),
-    ] = None,
+    settings: options.Settings = None,
+    quiet: options.Quiet = False,
 ) -> None:
     """Print a preset with everything resolved.
 
     Example: stgcn presets show ntu60-xsub-3d
     """
+    console.set_quiet(quiet)
+    from stgcn_cli.config import presets as library
+
     console.say(library.to_toml(library.load(name, settings or [])).rstrip())
 
 
 def _describe(name: str) -> dict[str, Any]:
+    from stgcn_cli.config import catalog
+    from stgcn_cli.config import presets as library
+
     preset, published = library.load(name), catalog.find(name)
     skeleton = "2d" if preset.data.channels == "xys" else "3d"
     links = [f"{published.base}/{path}" for path in (published.weights, *published.logs)] if published else []

@@ -22,7 +22,6 @@ def report(
         list[Path] | None,
         Option(
             "--data",
-            metavar="PATH",
             help="Annotations to take example clips from; repeatable. Default: the data of the run.",
         ),
     ] = None,
@@ -32,7 +31,7 @@ def report(
     ] = None,
     open_it: Annotated[bool, Option("--open", help="Show it in the browser.")] = False,
     force: options.Force = False,
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and the file name.")] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write a page about a run, or one that compares runs.
 

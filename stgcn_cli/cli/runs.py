@@ -4,9 +4,9 @@ import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Option
+from typer import Argument
 
-from stgcn_cli.cli import console
+from stgcn_cli.cli import console, options
 from stgcn_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ def runs(
     folders: Annotated[
         list[Path] | None, Argument(help="Run folders, or folders of runs.", show_default="./runs")
     ] = None,
-    as_json: Annotated[bool, Option("--json", help="Print a list for scripts.")] = False,
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Only the table.")] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """List runs: preset, data, epochs, best result, state.
 

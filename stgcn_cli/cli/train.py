@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from stgcn_cli.training.options import RunOptions
     from stgcn_cli.training.run import RunResult
 
-_PLACE = "Place and speed"
-
 
 def train(
     name: Annotated[
@@ -31,21 +29,11 @@ def train(
     preset: Annotated[
         str | None, Option("--preset", "-p", help="The same as an option.", autocompletion=options.presets)
     ] = None,
-    data: Annotated[
-        list[Path] | None,
-        Option(
-            "--data", metavar="PATH", help="Data folder or annotation pickle (repeatable). Default: $STGCN_DATA, ./data"
-        ),
-    ] = None,
+    data: options.Data = None,
     work_dir: Annotated[
         Path | None, Option("--work-dir", help="Run folder. Default: ./runs/<preset>, numbered.")
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        Option(
-            "--set", "--cfg-options", metavar="KEY=VALUE", help="Change the recipe: --set optim.lr=0.05 (repeatable)"
-        ),
-    ] = None,
+    settings: options.Settings = None,
     epochs: Annotated[int | None, Option(help="Short for --set train.epochs=N", min=1)] = None,
     lr: Annotated[float | None, Option("--lr", help="Short for --set optim.lr=X")] = None,
     batch_size: Annotated[
@@ -99,34 +87,15 @@ def train(
     ] = 10.0,
     test_best: Annotated[bool, Option("--test-best", help="Evaluate the best checkpoint at the end.")] = False,
     test_last: Annotated[bool, Option("--test-last", help="Evaluate the last checkpoint at the end.")] = False,
-    gpus: Annotated[
-        int | None, Option(help="Processes on this machine, one per GPU.", rich_help_panel=_PLACE, show_default="1")
-    ] = None,
-    device: Annotated[
-        str,
-        Option(
-            help="auto, cpu, cuda, or a GPU: cuda:1, or several: 0,2.",
-            autocompletion=options.devices,
-            rich_help_panel=_PLACE,
-        ),
-    ] = "auto",
+    gpus: Annotated[int | None, Option(help="Processes on this machine, one per GPU.", show_default="1")] = None,
+    device: options.Devices = "auto",
     precision: Annotated[
-        str | None,
-        Option(
-            help="auto, float32, tf32, bf16 or float64.",
-            autocompletion=options.precisions,
-            rich_help_panel=_PLACE,
-            show_default="auto",
-        ),
+        options.PrecisionName | None, Option(help="Arithmetic; auto: bf16 on a GPU that has it.", show_default="auto")
     ] = None,
-    nnodes: Annotated[
-        int, Option(help="Number of machines; run the same command on each.", min=1, rich_help_panel=_PLACE)
-    ] = 1,
-    node_rank: Annotated[int, Option(help="Index of this machine, from 0.", min=0, rich_help_panel=_PLACE)] = 0,
-    rdzv_endpoint: Annotated[str, Option(help="HOST:PORT of machine 0.", rich_help_panel=_PLACE)] = "",
-    max_restarts: Annotated[
-        int, Option(help="Restarts of dead workers, from last.pth.", min=0, rich_help_panel=_PLACE)
-    ] = 0,
+    nnodes: Annotated[int, Option(help="Number of machines; run the same command on each.", min=1)] = 1,
+    node_rank: Annotated[int, Option(help="Index of this machine, from 0.", min=0)] = 0,
+    rdzv_endpoint: Annotated[str, Option(metavar="HOST:PORT", help="Address of machine 0.")] = "",
+    max_restarts: Annotated[int, Option(help="Restarts of dead workers, from last.pth.", min=0)] = 0,
     report: Annotated[bool, Option(help="Write report.html into the run folder at the end.")] = True,
     tensorboard: Annotated[
         bool, Option("--tensorboard", help="Also log for TensorBoard; needs the extra stgcn[tensorboard].")
@@ -137,8 +106,8 @@ def train(
     dry_run: Annotated[
         bool, Option("--dry-run", help="Check everything, print the plan with memory and time, and stop.")
     ] = False,
-    as_json: Annotated[bool, Option("--json", help="Print the summary as JSON.")] = False,
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
     launcher: Annotated[str | None, Option(hidden=True)] = None,
     gpu_ids: Annotated[str | None, Option(hidden=True)] = None,
 ) -> None:

@@ -38,26 +38,17 @@ def view(
     image_size: options.ImageSizeOption = None,
     edge_importance: Annotated[
         str | None,
-        Option(
-            metavar="CHECKPOINT",
-            help="Draw the edge importance of this model over the layout.",
-            autocompletion=options.checkpoints,
-        ),
+        Option(help="Draw the edge importance of this model over the layout.", autocompletion=options.checkpoints),
     ] = None,
     block: Annotated[int | None, Option(help="Only of this block, from 0. Default: the mean of all.", min=0)] = None,
     frames: Annotated[int | None, Option(help="Frames drawn in a .gif (120) or .png (12).", min=1)] = None,
     fps: Annotated[float, Option(help="Frames per second of the clip.", min=0.1, max=1000)] = 30.0,
-    window: Annotated[
-        int | None,
-        Option(help="With --checkpoint: what happens when, under the player, by windows of so many frames.", min=2),
-    ] = None,
-    stride: Annotated[
-        int | None, Option(help="Frames from one window to the next.", min=1, show_default="a quarter of --window")
-    ] = None,
-    device: Annotated[str, Option(help="auto, cpu, cuda, or a GPU: cuda:1.", autocompletion=options.devices)] = "auto",
+    window: options.Window = None,
+    stride: options.Stride = None,
+    device: options.Device = "auto",
     open_it: Annotated[bool, Option("--open", help="Show it in the browser.")] = False,
     force: options.Force = False,
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and the file name.")] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Draw a clip or a skeleton layout.
 

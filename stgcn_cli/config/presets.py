@@ -169,10 +169,14 @@ def _locate(name: str) -> Path:
             if published
             else "See `stgcn presets` for the shipped ones."
         )
-        raise UsageError(f"There is no preset file {name}.{nearest_file(Path(name))}", hint)
+        raise UsageError(f"Preset file {name} not found.{nearest_file(Path(name))}", hint)
     known = names() + [entry.name for entry in PUBLISHED]
-    beside = f" Did you mean '{name}.toml'?" if Path(f"{name}.toml").is_file() else ""
-    raise UsageError(f"There is no preset {name!r}.{beside or nearest(name, known)}", "Presets: " + ", ".join(names()))
+    if Path(name).suffix in (".pth", ".pt"):
+        hint = f"A checkpoint is given after its preset: --load-from {name}. All presets: stgcn presets"
+        raise UsageError(f"{name} is not a preset.", hint)
+    toml = Path(name).with_suffix(".toml") if Path(name).suffix == ".pkl" else Path(f"{name}.toml")
+    beside = f" Did you mean '{toml}'?" if toml.is_file() else ""
+    raise UsageError(f"Preset {name!r} not found.{beside or nearest(name, known)}", "All presets: stgcn presets")
 
 
 def _apply(values: dict[str, Any], setting: str) -> None:

@@ -69,6 +69,9 @@ def choose(names: Sequence[str], everything: bool, logs: bool, annotations: bool
         entry, pickles = catalog.find(name), catalog.find_annotations(name)
         if not entry and not pickles:
             refuse_retired(name)
+            if name in ("ntu60", "ntu120"):
+                hint = f"`stgcn prepare {name}` says where to ask. Weights: stgcn download --list"
+                raise UsageError(f"The data set {name} is not published: its owners give it away on request.", hint)
             known = [each.preset for each in catalog.PUBLISHED] + [each.name for each in catalog.ANNOTATIONS]
             raise UsageError(
                 f"Nothing called {name!r} is published.{nearest(name, known)}", "See stgcn download --list"

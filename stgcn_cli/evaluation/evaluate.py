@@ -62,8 +62,8 @@ def exported_preset(path: Path, wishes: EvalOptions) -> Preset | None:
 def _find_data_first(options: EvalOptions) -> None:
     """Raise DataError for missing annotations before published weights are downloaded."""
     entry = None if Path(options.checkpoint).exists() else catalog.find(options.checkpoint)
-    if entry and not options.preset:
-        data = presets.load(entry.preset, options.settings).data
+    if entry:
+        data = presets.load(options.preset or entry.preset, options.settings).data
         find_pickles(data.dataset, (options.split or data.val,), options.data)
 
 

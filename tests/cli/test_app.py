@@ -185,3 +185,10 @@ def test_mistakes_are_answered_without_torch(tmp_path, words):
         [sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=tmp_path, env=environment(tmp_path)
     )
     assert done.stderr.splitlines()[-1] == "spared", done.stderr
+
+
+def test_the_library_of_presets_is_imported_by_commands_that_need_it():
+    """pydantic takes longer to import than all else that `stgcn --help` needs."""
+    code = "import stgcn_cli.cli.app, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert not {"pydantic", "requests", "rich", "stgcn_cli.config.presets"} & set(done.stdout.split())

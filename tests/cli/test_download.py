@@ -101,3 +101,22 @@ def test_the_command_says_what_went_wrong(mirror, stgcn, tmp_path):
     assert [file["kind"] for file in json.loads(said.out)["files"]] == ["log"]
     assert not list((tmp_path / "cache" / "weights").iterdir())
     assert stgcn("download").code == 2 and stgcn("download", "babel61").code == 2
+
+
+def test_sizes_are_known_before_a_download(stgcn):
+    """Those of the networks that this program builds, within 4 %."""
+    import torch
+
+    from stgcn_cli.config import catalog, presets
+    from stgcn_cli.models import build_model
+
+    for entry in [
+        *catalog.PUBLISHED[:1],
+        *catalog.PUBLISHED[8:9],
+        *(e for e in catalog.PYSKL if e.preset.endswith("3d-stgcnpp")),
+    ][:3]:
+        with torch.device("meta"):
+            tensors = build_model(presets.load(entry.preset)).state_dict().values()
+        assert sum(t.numel() * t.element_size() for t in tensors) == pytest.approx(1e6 * entry.megabytes, rel=0.04)
+    listed = stgcn("download", "--list").out
+    assert "about 12.4 MB" in listed and "about 13.9 MB" in listed and "about 5.7 MB" in listed

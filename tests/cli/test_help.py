@@ -43,7 +43,9 @@ def test_all_commands_are_swept():
 def test_a_page_fits_and_has_an_example_of_its_own_command(helped, path):
     page = helped(path)
     assert max(map(len, page.splitlines())) <= 80
-    assert "…" not in page and not re.search(r"\w\.\.\.$", page, re.MULTILINE), page
+    below = page.partition("\n\n")[2]  # the usage line ends in FILE...
+    assert "…" not in page and not re.search(r"\w\.\.\.$", below, re.MULTILINE), page
+    assert "<str>" not in page and "<list" not in page and "{" not in page, "names of values in capitals, not types"
     example = re.search(r"Example: stgcn (.+(?:\n {2}\S.+)*)", page)[1]  # which may be wrapped
     words = shlex.split(example)
     assert tuple(words[: len(path)]) == path

@@ -78,3 +78,10 @@ def test_a_bar_speaks_of_time_left_where_it_can_be_told(total, shown):
     code = f"from stgcn_cli.cli import console\nwith console.progress('read', {total}) as advance: advance(1)"
     said = terminal(ROOT, code, program=("-c",))
     assert shown in said and ("left" in said) == (total is not None)
+
+
+def test_without_colour_nothing_is_bold_either(tmp_path):
+    bold = re.compile(r"\x1b\[[\d;]*m")
+    assert bold.search(terminal(tmp_path, "train", "nix")) and bold.search(terminal(tmp_path, "runs", "nix"))
+    for words in (("train", "nix"), ("presets",)):
+        assert not bold.search(terminal(tmp_path, *words, NO_COLOR="1"))
