@@ -68,12 +68,11 @@ class Annotations:
     @functools.cached_property
     def lost_splits(self) -> str:
         """A name in a split and one of a record, where no record is in any split; else an empty string."""
-        named = (record.get("frame_dir") for record in self.records.bare if isinstance(record, dict))
-        there = {name for name in named if isinstance(name, str)}
-        if not self.members or not there or not there.isdisjoint(self.members):
+        known = _names_of(self.records.bare)
+        if not self.members or not known or not known.keys().isdisjoint(self.members):
             return ""
         name, splits = next(iter(self.members.items()))
-        return f"the split {one_line(splits[0])} names {one_line(name)!r:.80}, but clips are called {sorted(map(one_line, there))[0]!r:.80}"
+        return f"the split {one_line(splits[0])} names {one_line(name)!r:.80}, but clips are called {min(map(one_line, known))!r:.80}"
 
     @functools.cached_property
     def members(self) -> dict[str, list[str]]:
@@ -98,9 +97,8 @@ class Annotations:
 
     def names_without_record(self) -> list[str]:
         """Return the names in the splits for which there is no record."""
-        named = (record.get("frame_dir") for record in self.records.bare if isinstance(record, dict))
-        there = {name for name in named if isinstance(name, str)}
-        return [name for name in self.members if name not in there]
+        known = _names_of(self.records.bare)
+        return [name for name in self.members if name not in known]
 
 
 def read(path: Path) -> Annotations:
@@ -181,19 +179,22 @@ def _plain_record(record: dict[Any, Any]) -> dict[Any, Any]:
 
 def _matched(splits: dict[str, list[str]], records: list[Any]) -> tuple[dict[str, list[str]], str]:
     """Return the splits with the names of the records, where they differ in a folder or suffix, and an example of it."""
-    there = [
-        record["frame_dir"]
-        for record in records
-        if isinstance(record, dict) and isinstance(record.get("frame_dir"), str)
-    ]
-    index, renamed = NameIndex(there), ""
-    known = set(there)
+    known = _names_of(records)
+    if all(name in known for names in splits.values() for name in names):
+        return splits, ""
+    index, renamed = NameIndex(known), ""
     for split, names in splits.items():
         for place, name in enumerate(names):
             if name not in known and (found := index.find(name)):
                 names[place] = found
                 renamed = renamed or f"{one_line(name)!r} in {one_line(split)} is {one_line(found)!r}"
     return splits, renamed
+
+
+def _names_of(records: list[Any]) -> dict[str, None]:
+    """The names of the records that have one, in order."""
+    names = (record.get("frame_dir") for record in records if isinstance(record, dict))
+    return dict.fromkeys(name for name in names if isinstance(name, str))
 
 
 def _not_annotations(path: Path, value: Any) -> DataError:

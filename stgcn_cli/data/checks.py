@@ -22,7 +22,7 @@ _RELATIVE = 2.0  # pixels beyond this are not fractions of an image
 _PIXELS = 20.0  # coordinates beyond this are not metres
 _BEYOND, _OUTSIDE = 1.1, 0.05  # of an image: joints a little outside are common; share of joints that is not
 _KNOWN = {*EXPECTED, "original_shape", "subject"} - {"record", "split"}
-_SAMPLED = 4  # every so many frames decide whether two clips are equal
+_SAMPLED = 4  # every so many frames tell units, images, and whether two clips are equal
 
 
 @dataclass
@@ -116,17 +116,20 @@ class RecordChecker:
             found = f"NaN or infinite: {np.count_nonzero(lost):,} of {values.size:,} values, first in frame {frame}"
             self.findings.add("error", where, key, found)
             return
-        if not coordinates.any():
+        sample = np.ascontiguousarray(frames[:, ::_SAMPLED])
+        joints = sample[..., : shape[1]]
+        if not joints.any() and not coordinates.any():
             self.findings.add("warning", where, "keypoint", "all zeros: no person in any frame", "a person")
             return
-        self._frames(coordinates, where)
-        self.largest = max(self.largest, float(coordinates[..., :2].max()), -float(coordinates[..., :2].min()))
+        if frames.shape[1] == 1 or not joints.any(axis=(0, 2, 3)).all():
+            self._frames(coordinates, where)
+        xy = joints[..., :2]
+        self.largest = max(self.largest, float(xy.max()), -float(xy.min()))
         if shape[1] > 2:
-            third = coordinates[..., 2]
+            third = joints[..., 2]
             self.third = min(self.third[0], float(third.min())), max(self.third[1], float(third.max()))
         if shape[1] == 2:
-            self._image(coordinates, record, where)
-        sample = np.ascontiguousarray(frames[:, ::_SAMPLED])
+            self._image(joints, record, where)
         other = self.contents.setdefault((zlib.crc32(sample.data), *frames.shape), where)
         if other != where:
             self.findings.add("warning", where, "keypoint", f"the same values as {other}", "a clip of its own")

@@ -94,6 +94,24 @@ class Findings:
             lines.append(f"{where}: {first.key}: {first.found}{wanted}.")
         return lines
 
+    def packed(self) -> list[list[Any]]:
+        """Each problem with the places that have it, for a file; `unpacked` reads it."""
+        places: dict[tuple[str, ...], list[str]] = {}
+        for each in self.found:
+            places.setdefault((each.level, each.key, each.found, each.expected), []).append(each.where)
+        return [[*problem, where] for problem, where in places.items()]
+
+    @classmethod
+    def unpacked(cls, source: str, clips: int, packed: list[list[Any]]) -> "Findings":
+        """The problems of a file. Raises ValueError, TypeError for what is no list of problems."""
+        findings = cls(source, clips)
+        for level, key, found, expected, places in packed:
+            if level not in LEVELS:
+                raise ValueError("its findings have other levels")
+            for where in places:
+                findings.add(level, where, key, found, one_line(expected))
+        return findings
+
     def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
         counts = {f"{level}s": self.count(level) for level in LEVELS}

@@ -1,13 +1,14 @@
 """Seconds before hours: do the data fit the preset? Answered with what was found, what was expected, what to type."""
 
 import dataclasses
-from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
 from stgcn_cli.config import presets
 from stgcn_cli.config.schema import Preset
-from stgcn_cli.data.checks import image_problem, label_problems, unit_problems
+from stgcn_cli.data.findings import Findings
+from stgcn_cli.data.records import name_of
 from stgcn_cli.data.splits import Split
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.text import one_line
@@ -15,7 +16,7 @@ from stgcn_cli.io.text import one_line
 _SHOWN = 3  # clips named in a warning
 _MID_SPINE = 1  # a joint
 _AT_ORIGIN, _BEFORE_SENSOR = 0.5, 1.0  # metres: a clip was moved to the origin; a person in front of a camera
-_SAMPLED, _FRAMES = 200, 20  # clips, and frames of each, that are looked at
+_SAMPLED = 200  # clips that are looked at
 
 
 def check(preset: Preset, split: Split, *, training: bool) -> list[str]:
@@ -131,72 +132,30 @@ def _check_lengths(preset: Preset, split: Split, training: bool) -> None:
 
 
 def _warnings(preset: Preset, split: Split) -> list[str]:
-    starts, lost = split.store.starts[split.indices], split.store.missing_names.get(split.name, [])
-    odd = [
-        (
-            (starts[:, preset.data.num_person :] > 0).any(axis=1),
-            f"more than {preset.data.num_person} persons; the others are dropped",
-        ),
-        ((starts == 0).all(axis=1), "no person in any frame"),
+    crowded = (split.store.starts[split.indices, preset.data.num_person :] > 0).any(axis=1)
+    if not crowded.any():
+        return []
+    return [
+        f"{crowded.sum()} clips of {split.name!r} have more than {preset.data.num_person} persons; the others are dropped: "
+        f"{_some(split.names(np.flatnonzero(crowded)[:_SHOWN].tolist()), crowded.sum())}."
     ]
-    said = [
-        f"{found.sum()} clips of {split.name!r} have {what}: {_some(split.names(np.flatnonzero(found)[:_SHOWN].tolist()), found.sum())}."
-        for found, what in odd
-        if found.any()
-    ]
-    if twice := _twice(split):
-        said.append(
-            f"{len(twice)} clips of {split.name!r} stand there twice with the same label: {_some(twice, len(twice))}."
-        )
-    if lost:
-        said.append(
-            f"{len(lost)} names of the split {split.name!r} have no record in {split.store.source}: {_some(lost, len(lost))}."
-        )
-    return said + _oddities(preset, split)
 
 
-def _oddities(preset: Preset, split: Split) -> list[str]:
-    """What `data validate` says of labels, units and image sizes; coordinates are looked at in a sample of the clips."""
-    store, said = split.store, []
-    values = store.frames.shape[2] - store.has_score
-    for found, expected in label_problems(split.labels.tolist()):
-        said.append(f"label in {split.name!r}: {found}" + (f"; expected {expected}." if expected else ""))
-    unsized = int((store.image_sizes[split.indices] == 0).any(axis=1).sum())
-    if values == 2 and unsized and preset.data.normalize in ("image", "half-image"):
-        said.append(f"img_shape is unknown in {unsized:,} clips of {split.name!r}; 1920 x 1080 pixels are assumed.")
-    chosen = split.indices[:: max(1, len(split.indices) // _SAMPLED)]
-    rows = [
-        slice(start, start + length)
-        for start, length in zip(store.starts[chosen, 0], store.lengths[chosen], strict=True)
-        if start
-    ]
-    if values == 2 and preset.data.normalize in ("image", "half-image"):
-        said += _outside(split, chosen)
-    if rows:
-        frames = np.concatenate([store.frames[each][:_FRAMES] for each in rows])
-        third = (float(frames[..., 2].min()), float(frames[..., 2].max())) if values > 2 else (0.0, 0.0)
-        shape = (store.frames.shape[1], values, store.has_score)
-        for found, expected in unit_problems(shape, float(np.abs(frames[..., :2]).max()), third):
-            said.append(f"keypoint in {split.name!r}: {found}; expected {expected}.")
-    return said
-
-
-def _outside(split: Split, chosen: np.ndarray) -> list[str]:
-    """The first of the clips `chosen` whose joints lie outside of the image that its record tells."""
-    store = split.store
-    for clip in chosen[store.image_sizes[chosen, 0] > 0]:
-        starts, length = store.starts[clip], min(_FRAMES, int(store.lengths[clip]))
-        rows = [store.frames[start : start + length, :, :2] for start in starts[starts > 0]]
-        height, width = store.image_sizes[clip].tolist()
-        if rows and (said := image_problem(np.concatenate(rows), (height, width))):
-            return [f"img_shape in {split.name!r}: in {store.names[clip]} {said}."]
-    return []
-
-
-def _twice(split: Split) -> list[str]:
-    """Names that occur more than once with one label; with several labels, as in BABEL, they are meant so."""
-    pairs = Counter(zip(split.names(range(len(split.indices))), split.labels.tolist(), strict=True))
-    return [name for (name, _), count in pairs.items() if count > 1]
+def findings(preset: Preset, splits: Sequence[Split]) -> list[str]:
+    """One line for each kind of problem that `validate` lists for the files of `splits`; not for clips of other splits."""
+    lines: list[str] = []
+    unused = () if preset.data.normalize in ("image", "half-image") else ("missing, so",)  # sizes of images
+    for store in {id(split.store): split.store for split in splits}.values():
+        if not store.findings.found:
+            continue
+        chosen = [split for split in splits if split.store is store]
+        used = {store.names[clip] for split in chosen for clip in split.indices}
+        others = {store.names[clip] for clips in store.splits.values() for clip in clips} - used
+        others |= {f"split {name}" for name in store.splits} - {f"split {split.name}" for split in chosen}
+        hidden = {name_of({"frame_dir": name}, 0) for name in others} | {one_line(name) for name in others}
+        found = [each for each in store.findings.found if each.where not in hidden]
+        lines += Findings(str(store.source), len(store), found).kinds(*unused)
+    return lines
 
 
 def _some(names: list[str], count: int) -> str:
@@ -208,10 +167,8 @@ def check_pair(train: Split, val: Split) -> list[str]:
     """Warnings about a training and a validation split taken together."""
     said = []
     shared = {train.store.names[i] for i in train.indices} & {val.store.names[i] for i in val.indices}
-    if shared:
-        said.append(
-            f"{len(shared)} clips stand in both {train.name!r} and {val.name!r}, for instance {sorted(shared)[0]}."
-        )
+    if shared and (train.store is not val.store or train.name.removesuffix("train") != val.name.removesuffix("val")):
+        said.append(f"{len(shared)} clips are in {train.name!r} and in {val.name!r}, for instance {min(shared)}.")
     if len(np.unique(train.labels)) < 2:
         said.append(f"All clips of {train.name!r} are of one class.")
     unseen = sorted(set(val.labels.tolist()) - set(train.labels.tolist()) - {-1})

@@ -4,7 +4,7 @@ frames.bin   (R, V, C)  all frames of all persons of all clips, concatenated; ro
 starts.npy   (N, M)     first row of each person of a clip; 0 = absent
 lengths.npy  (N,)       frames T of a clip      labels.npy (N,)       image_sizes.npy (N, 2) height, width
 names.json   [N]        splits.npz  name -> clip indices           meta.json, written last: the store is complete
-sums.json    checksums of all files
+sums.json    checksums of all files     findings.json  the problems that `validate` lists, found while it was built
 """
 
 import contextlib
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from stgcn_cli.data import store_sums
+from stgcn_cli.data.findings import Findings
 from stgcn_cli.data.locations import split_in_name
 from stgcn_cli.data.records import name_of
 from stgcn_cli.data.store_build import MOST_JSON, Columns, build, dtype_for, key_of
@@ -30,7 +31,7 @@ from stgcn_cli.io.locks import locked
 from stgcn_cli.io.own_files import check_trusted
 from stgcn_cli.io.text import one_line, printable
 
-VERSION = 3
+VERSION = 4
 _DTYPES = {name: np.dtype(name) for name in ("float16", "float32")}
 _DAMAGE = (  # the last three: numpy's errors for headers that are not Python, and for archives
     OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, OverflowError, RecursionError,
@@ -54,7 +55,7 @@ class Store:
     splits: dict[str, np.ndarray]
     has_splits: bool  # False: the list dialect, one split a file
     has_score: bool
-    missing_names: dict[str, list[str]]  # names in a split without a record
+    findings: Findings
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -134,7 +135,8 @@ def _open(folder: Path, source: Path, verify: bool = False) -> Store:
         names = _json(folder / "names.json")
         store = Store(
             path=folder, source=source, frames=frames, **arrays, names=names, splits=splits,
-            has_splits=meta["has_splits"], has_score=meta["has_score"], missing_names=meta["missing_names"],
+            has_splits=meta["has_splits"], has_score=meta["has_score"],
+            findings=Findings.unpacked(str(source), len(names), _json(folder / "findings.json")),
         )  # fmt: skip
         _check(store)
     except _DAMAGE as error:
@@ -187,11 +189,12 @@ def store_of(records: Sequence[dict[str, Any]], source: Path) -> Store:
     for index, record in enumerate(records):
         name = name_of(record, index)
         try:
-            stream.write(columns.add(record | {"label": None, "frame_dir": None}, name))
+            for rows in columns.add(record | {"label": None, "frame_dir": None}, name):
+                stream.write(rows.data)
         except ValueError as error:
             raise DataError(f"{name}: {error}.") from error
     frames = np.frombuffer(stream.getbuffer(), columns.dtype).reshape(columns.rows, *columns.joints)
     return Store(
         path=source, source=source, frames=frames, **columns.arrays(), names=columns.names, splits={}, has_splits=False,
-        has_score=columns.has_score, missing_names={},
+        has_score=columns.has_score, findings=Findings(str(source)),
     )  # fmt: skip

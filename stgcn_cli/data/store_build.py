@@ -6,14 +6,15 @@ Layout of the files: see `store.py`.
 import json
 import os
 import shutil
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from stgcn_cli.data import annotations, store_sums
+from stgcn_cli.data.checks import RecordChecker
+from stgcn_cli.data.findings import Findings
 from stgcn_cli.data.records import frame_dir_of, frames_of, image_size_of, label_of, name_of
 from stgcn_cli.errors import DataError, RunError
 from stgcn_cli.io.files import disk_error, make_dirs, part_folder, sync_folder
@@ -62,31 +63,32 @@ def _take_place(part: Path, folder: Path, key: str) -> None:
 
 
 def _write(part: Path, source: Path, read: annotations.Annotations, key: str, progress: Callable[[int], Any]) -> None:
-    dtype = dtype_for(read.records.bare)
+    checker = RecordChecker(Findings(str(source)), read.splits is not None)
     with open(part / "frames.bin", "wb") as stream:
-        columns = _write_frames(stream, source, read.records, dtype, progress)
+        summed = store_sums.Summed(stream)
+        columns = _write_frames(summed, read, checker, progress)
+    found = checker.finish((), read.splits)
+    (part / "findings.json").write_text(json.dumps(found.packed()), "utf-8")
     for name, array in columns.arrays().items():
         np.save(part / f"{name}.npy", array)
     names = json.dumps(columns.names, ensure_ascii=False)
     (part / "names.json").write_bytes(names.encode("utf-8", "backslashreplace"))
-    splits, missing = _split_indices(read.splits or {}, columns.names)
+    splits = _split_indices(read.splits or {}, columns.names)
     np.savez(part / "splits.npz", **{str(i): indices for i, indices in enumerate(splits.values())})  # type: ignore[arg-type]
     meta: dict[str, Any] = {
         "key": key,
-        "dtype": dtype.name,
+        "dtype": columns.dtype.name,
         "shape": [columns.rows, *columns.joints],
         "splits": list(splits),
     }
-    meta |= {"has_splits": read.splits is not None, "has_score": columns.has_score, "missing_names": missing}
+    meta |= {"has_splits": read.splits is not None, "has_score": columns.has_score}
     described = json.dumps(meta).encode()
-    store_sums.write(part, {"meta.json": described})
+    store_sums.write(part, {"meta.json": described}, {"frames.bin": summed.sums})
     _sync(part, sorted(os.listdir(part)))
     (part / "meta.json").write_bytes(described)
     _sync(part, ["meta.json"])
     try:
         store_sums.check(part, whole=True)  # what the disk gives back
-        if store_sums.crc_of(part / "frames.bin") != columns.checksum:
-            raise ValueError("its frames.bin has other bytes than were written")
     except ValueError as error:
         raise RunError(
             f"The store {part} was not written as it should be: {error}.", "Is the disk all right?"
@@ -108,22 +110,25 @@ def dtype_for(records: Sequence[Any]) -> np.dtype:
 
 
 def _write_frames(
-    stream: IO[bytes], source: Path, records: Sequence[Any], dtype: np.dtype, progress: Callable[[int], Any]
+    stream: store_sums.Summed, read: annotations.Annotations, checker: RecordChecker, progress: Callable[[int], Any]
 ) -> "Columns":
     """Append every person's frames to `stream` and return the columns. Raises DataError naming the bad records."""
-    columns, bad = Columns(dtype), []
+    records, bad = read.records, []
+    columns = Columns(dtype_for(records.bare))
     for index, record in enumerate(records):
         name = name_of(record, index)
         try:
-            stream.write(rows := columns.add(record, name))
-            columns.checksum = zlib.crc32(rows, columns.checksum)
+            with np.errstate(all="ignore"):
+                frames = checker.look_at(record)
+            for rows in columns.add(record, name, frames):
+                stream.write(rows)
         except ValueError as error:
             bad.append(f"{name}: {error}")
         progress(1)
     if bad:
         shown = bad[:_NAMED] + ([f"and {len(bad) - _NAMED} more"] if len(bad) > _NAMED else [])
         raise DataError(
-            f"{source}: {len(bad)} of {len(records)} records cannot be used:\n  " + "\n  ".join(shown),
+            f"{read.path}: {len(bad)} of {len(records)} records cannot be used:\n  " + "\n  ".join(shown),
             "Correct these records, or leave them out of the file.",
         )
     return columns
@@ -141,17 +146,19 @@ class Columns:
         self.names: list[str] = []
         self.joints: tuple[int, ...] = ()
         self.has_score, self.rows = False, 0
-        self.checksum = 0  # CRC-32 of the rows written
 
-    def add(self, record: Any, name: str) -> bytes:
-        """Add one record and return its rows. Raises ValueError with the cause when it cannot be used."""
+    def add(self, record: Any, name: str, frames: np.ndarray | None = None) -> list[np.ndarray]:
+        """Add one record and return its rows; `frames` are those of `frames_of`, if known.
+
+        Raises ValueError with the cause when it cannot be used.
+        """
         with np.errstate(all="ignore"):  # a value too large becomes infinite, which is refused
-            frames = frames_of(record).astype(self.dtype, copy=False)
+            frames = (frames_of(record) if frames is None else frames).astype(self.dtype, copy=False)
         if not np.isfinite(frames).all():
             raise ValueError(f"it holds NaN or infinite values (as {self.dtype})")
         label, has_score = label_of(record), record.get("keypoint_score") is not None
         full_name = frame_dir_of(record) or name
-        rows: list[Any] = []
+        rows: list[np.ndarray] = []
         if not self.joints:
             self.joints, self.has_score = frames.shape[2:], has_score
             rows.append(np.zeros((1, *self.joints), self.dtype))
@@ -170,7 +177,7 @@ class Columns:
         self.labels.append(label)
         self.sizes.append(image_size_of(record))
         self.names.append(full_name)
-        return b"".join(rows)
+        return rows
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the columns by file name."""
@@ -192,17 +199,12 @@ def _padded(rows: list[list[int]]) -> np.ndarray:
     return array
 
 
-def _split_indices(
-    splits: dict[str, list[str]], names: list[str]
-) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
-    """Return the clip indices of each split in file order, and its names without a record."""
+def _split_indices(splits: dict[str, list[str]], names: list[str]) -> dict[str, np.ndarray]:
+    """Return the clip indices of each split in file order."""
     places: dict[str, list[int]] = {}
     for index, name in enumerate(names):
         places.setdefault(name, []).append(index)  # BABEL: one name may stand under several labels
-    found, missing = {}, {}
-    for split, wanted in splits.items():
-        unique = dict.fromkeys(wanted)
-        found[split] = np.array(sorted(i for name in unique for i in places.get(name, ())), np.int64)
-        if lost := [name for name in unique if name not in places]:
-            missing[split] = lost
-    return found, missing
+    return {
+        split: np.array(sorted(i for name in dict.fromkeys(listed) for i in places.get(name, ())), np.int64)
+        for split, listed in splits.items()
+    }

@@ -9,7 +9,7 @@ import random
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from stgcn_cli.io.own_files import open_own_regular
 
@@ -18,9 +18,34 @@ _BLOCK, _SAMPLED = 1 << 18, 16  # bytes; blocks looked at when a store is opened
 _MOST = 1 << 28  # bytes of sums.json
 
 
-def write(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write the sums of the files in `folder`, and of files that are yet to be written with these `contents`."""
-    sums = {path.name: _sums_of_file(path) for path in sorted(folder.iterdir()) if path.name != NAME}
+class Summed:
+    """A stream whose bytes are summed while they are written."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self.sums, self._free = stream, [0], 0
+
+    def write(self, content: Any) -> None:
+        """Write bytes, or a contiguous array; `sums` is then [size, CRC-32 of each block]."""
+        data, start = memoryview(content).cast("B"), 0
+        self._stream.write(data)
+        while start < len(data):
+            part = data[start : start + (self._free or _BLOCK)]
+            if self._free:
+                self.sums[-1] = zlib.crc32(part, self.sums[-1])
+            else:
+                self.sums.append(zlib.crc32(part))
+            self._free = (self._free or _BLOCK) - len(part)
+            start += len(part)
+        self.sums[0] += len(data)
+
+
+def write(folder: Path, contents: Mapping[str, bytes], known: Mapping[str, list[int]] | None = None) -> None:
+    """Write the sums of the files in `folder`, and of files that are yet to be written with these `contents`.
+
+    `known`: sums that need not be read from the disk.
+    """
+    sums = dict(known or {})
+    sums |= {path.name: _sums_of_file(path) for path in sorted(folder.iterdir()) if path.name not in (NAME, *sums)}
     sums |= {name: _sums_of(content) for name, content in contents.items()}
     (folder / NAME).write_text(json.dumps(sums), "utf-8")
 
@@ -30,15 +55,6 @@ def _sums_of_file(path: Path) -> list[int]:
     with open(path, "rb") as stream:
         size = os.fstat(stream.fileno()).st_size
         return [size, *(zlib.crc32(block) for block in iter(lambda: stream.read(_BLOCK), b""))]
-
-
-def crc_of(path: Path) -> int:
-    """CRC-32 of a whole file."""
-    found = 0
-    with open(path, "rb") as stream:
-        for block in iter(lambda: stream.read(_BLOCK), b""):
-            found = zlib.crc32(block, found)
-    return found
 
 
 def _sums_of(content: bytes) -> list[int]:

@@ -37,7 +37,7 @@ def evaluate(wishes: EvalOptions, reporter: Reporter) -> EvalResult | None:
             split = find_split(
                 open_stores(pickles, advance, note=reporter.warn), wanted, whole_lists=wishes.split is None
             )
-        for warning in preflight.check(preset, split, training=False):
+        for warning in preflight.check(preset, split, training=False) + preflight.findings(preset, [split]):
             reporter.warn(warning)
         plan = EvalPlan(
             preset=preset,

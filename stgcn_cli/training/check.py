@@ -79,11 +79,12 @@ def _check_data(options: RunOptions, pickles: Iterable[Path], reporter: Reporter
     with reporter.progress("read the annotations", None) as advance:
         stores = open_stores(list(pickles), advance, note=reporter.warn)
     train_split = find_split(stores, preset.data.train)
-    warnings = preflight.check(preset, train_split, training=True) + _missing_classes(preset, train_split)
+    warnings, used = preflight.check(preset, train_split, training=True), [train_split]
+    warnings += _missing_classes(preset, train_split)
     if options.validate:
-        val_split = find_split(stores, preset.data.val)
+        used.append(val_split := find_split(stores, preset.data.val))
         warnings += preflight.check(preset, val_split, training=False) + preflight.check_pair(train_split, val_split)
-    for warning in warnings:
+    for warning in warnings + preflight.findings(preset, used):
         reporter.warn(warning)
     return preflight.with_counts(preset, train_split), len(train_split.indices)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from stgcn_cli.data.findings import Findings
 from stgcn_cli.data.splits import Split, open_stores
 from stgcn_cli.data.statistics import describe, spreads
 from stgcn_cli.data.store import Store
@@ -89,7 +90,7 @@ def test_fifty_thousand_clips_take_less_than_two_seconds(tmp_path):
     sizes, lengths = np.zeros((clips, 2), int), np.full(clips, 8)
     store = Store(
         path=tmp_path, source=tmp_path, frames=frames, starts=starts, lengths=lengths, labels=lengths * 0, image_sizes=sizes,
-        names=[], splits={}, has_splits=False, has_score=False, missing_names={},
+        names=[], splits={}, has_splits=False, has_score=False, findings=Findings(""),
     )  # fmt: skip
     began = time.perf_counter()
     told = describe(Split("all", store, np.arange(clips)))

@@ -25,6 +25,7 @@ _FILES = (
     "image_sizes.npy",
     "splits.npz",
     "frames.bin",
+    "findings.json",
 )
 
 

@@ -18,10 +18,12 @@ def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
 def read_with_splits(path: Path) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
     """Every record, with notes on its file, and the splits it is in; those of a list are in the one its file's name says, if it says one."""
     read = annotations.read(path)
-    facts = {"notes": read.notes, "lost_splits": read.lost_splits}
+    facts: dict[str, Any] = {"notes": read.notes, "lost_splits": read.lost_splits}
     for index, record in enumerate(read.records):
         if not isinstance(record, dict):
             raise ValueError(f"record {index} is a {type(record).__name__}, not a dict")
         if not isinstance(record.get("frame_dir"), str):
             record = record | {"frame_dir": name_of(record, index)}
+            note = "Records without a name (frame_dir: missing, or no text) are called by their place in the file."
+            facts["notes"] = tuple(dict.fromkeys((*facts["notes"], note)))
         yield record | facts, tuple(read.splits_of(record))
