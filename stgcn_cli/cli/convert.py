@@ -41,14 +41,7 @@ def convert(
         ),
     ],
     out: _Out,
-    source_format: Annotated[
-        str | None,
-        Option(
-            "--from",
-            help="Read as: skeleton, pickle, npy, npz, csv, openpose, mmpose or coco.",
-            autocompletion=options.formats,
-        ),
-    ] = None,
+    source_format: options.FromOption = None,
     format: _Format = "single",
     classes: Annotated[
         str | None, Option(help="Class names, one a line; or folders: INPUT/CLASS/... is of that class.")
@@ -62,14 +55,7 @@ def convert(
     seed: Annotated[int, Option(help="Of the draw for --val-fraction.", min=0)] = 0,
     split: Annotated[str | None, Option(help="Put all clips into one split of this name.")] = None,
     layout: options.LayoutOption = None,
-    max_persons: Annotated[
-        int | None,
-        Option(
-            help="Persons kept of a clip, those seen most. Default: 2; of pickles and .skeleton texts all.",
-            min=1,
-            max=64,
-        ),
-    ] = None,
+    max_persons: options.MaxPersonsOption = None,
     image_size: options.ImageSizeOption = None,
     pre_normalize: Annotated[
         options.PreNormalize, Option(help="ntu: centre and turn 25 Kinect joints; none; auto: ntu for raw ones.")
@@ -100,8 +86,9 @@ def convert(
     target = _target(out, format, no_preset, force, layout, labels, val_list, classes)
     folders = classes == _FOLDERS
     read_as = options.reading(
-        axes=axes, score_last=score_last, image_size=image_size, layout=layout, max_persons=max_persons
-    )
+        axes=axes, score_last=score_last, image_size=image_size, layout=layout, max_persons=max_persons,
+        format=source_format,
+    )  # fmt: skip
     rules = _rules(labels, folders, pre_normalize, read_as)
     if classes and not folders and not Path(classes).exists():
         hint = "Give a file with one name a line, or --classes folders: then INPUT/CLASS/... is of that class."
@@ -115,7 +102,6 @@ def convert(
         rules=rules,
         division=divided,
         names=names,
-        format=source_format,
         skip_bad=skip_bad,
     )
     _render(make(converting, console.reporter()), out, as_json)

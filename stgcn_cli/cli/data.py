@@ -23,7 +23,10 @@ def inspect(
     classes: Annotated[Path | None, Option(help="Class names, one a line. Default: those in FILE.toml.")] = None,
     axes: options.AxesOption = None,
     score_last: options.ScoreLastOption = None,
+    image_size: options.ImageSizeOption = None,
     layout: options.LayoutOption = None,
+    max_persons: options.MaxPersonsOption = None,
+    source_format: options.FromOption = None,
     as_json: Annotated[bool, Option("--json", help="For scripts.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
 ) -> None:
@@ -36,7 +39,10 @@ def inspect(
     from stgcn_cli.data.facts import survey
 
     names = read_names(classes) if classes else None
-    read_as = options.reading(axes=axes, score_last=score_last, layout=layout)
+    read_as = options.reading(
+        axes=axes, score_last=score_last, image_size=image_size, layout=layout, max_persons=max_persons,
+        format=source_format,
+    )  # fmt: skip
     found = [survey(word, names, console.reporter(), read_as) for word in inputs]
     if as_json:
         console.print_json({"files": [asdict(facts) for facts in found]})

@@ -214,6 +214,18 @@ LayoutOption = Annotated[
     str | None,
     Option("--layout", help="The skeleton, a built-in one (see docs/own-data.md) or my.toml.", autocompletion=layouts),
 ]
+FromOption = Annotated[
+    str | None,
+    Option(
+        "--from", help="Read every file as this format: npy, csv, coco, … (docs/own-data.md).", autocompletion=formats
+    ),
+]
+MaxPersonsOption = Annotated[
+    int | None,
+    Option(
+        help="Persons kept of a clip, those seen most. Default: 2; of pickles and .skeleton texts all.", min=1, max=64
+    ),
+]
 
 
 def reading(
@@ -223,6 +235,7 @@ def reading(
     image_size: str | None = None,
     layout: str | None = None,
     max_persons: int | None = None,
+    format: str | None = None,
 ) -> "Options":
     """What the user says of files that do not say it themselves. Raises UsageError."""
     from stgcn_cli.config.skeletons import find_layout
@@ -230,7 +243,7 @@ def reading(
     from stgcn_cli.data.readers.parsing import Options
 
     known, order = find_layout(layout) if layout else None, parse_axes(axes) if axes else None
-    return Options(max_persons, _size(image_size), known, order, score_last)
+    return Options(max_persons, _size(image_size), known, order, score_last, format=format)
 
 
 def _size(word: str | None) -> tuple[int, int] | None:

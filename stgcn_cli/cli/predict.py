@@ -52,6 +52,8 @@ def predict(
     score_last: options.ScoreLastOption = None,
     image_size: options.ImageSizeOption = None,
     layout: options.LayoutOption = None,
+    max_persons: options.MaxPersonsOption = None,
+    source_format: options.FromOption = None,
     batch_size: options.BatchSize = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
@@ -75,8 +77,11 @@ def predict(
 
     _check_exclusive(inputs, stream, window, features, stride, every)
     _check_order(checkpoint, inputs or [])
-    read_as = options.reading(axes=axes, score_last=score_last, image_size=image_size, layout=layout)
-    files = expand(inputs or [])  # missing files are refused before torch is imported
+    read_as = options.reading(
+        axes=axes, score_last=score_last, image_size=image_size, layout=layout, max_persons=max_persons,
+        format=source_format,
+    )  # fmt: skip
+    files = expand(inputs or [], read_as)  # missing files are refused before torch is imported
     require(checkpoint)
     from stgcn_cli.evaluation import results
 

@@ -36,6 +36,8 @@ def view(
     axes: options.AxesOption = None,
     score_last: options.ScoreLastOption = None,
     image_size: options.ImageSizeOption = None,
+    max_persons: options.MaxPersonsOption = None,
+    source_format: options.FromOption = None,
     edge_importance: Annotated[
         str | None,
         Option(help="Draw the edge importance of this model over the layout.", autocompletion=options.checkpoints),
@@ -62,7 +64,10 @@ def view(
         ViewOptions(
             source=source, clip=clip, out=out, checkpoint=checkpoint, layout=layout, edge_importance=edge_importance,
             block=block, frames=frames, rate=fps, device=device, window=window, stride=stride, force=force,
-            read_as=options.reading(axes=axes, score_last=score_last, image_size=image_size, layout=layout),
+            read_as=options.reading(
+                axes=axes, score_last=score_last, image_size=image_size, layout=layout, max_persons=max_persons,
+                format=source_format,
+            ),
         ),
         console.reporter(),
     )  # fmt: skip

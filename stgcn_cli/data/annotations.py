@@ -199,6 +199,11 @@ def _names_of(records: list[Any]) -> dict[str, None]:
 
 def _not_annotations(path: Path, value: Any) -> DataError:
     """Return what to say of a pickle that holds something else."""
+    if isinstance(value, list) and any(len(getattr(item, "shape", ())) > 1 for item in value):
+        return DataError(
+            f"{path} contains a list of {len(value):,} arrays, not annotations.",
+            "Save each clip as an array: numpy.save(NAME, array), then: stgcn data convert FOLDER --out own.pkl",
+        )
     if isinstance(value, list) or (isinstance(value, dict) and "pred_score" in value):
         return DataError(
             f"{path} contains scores of an evaluation (a result of `stgcn eval --out`), not annotations.",
@@ -209,7 +214,9 @@ def _not_annotations(path: Path, value: Any) -> DataError:
         found += f" with the keys {', '.join(shown(key) if not isinstance(key, str) else key[:80] for key in list(value)[:8])[:80]}"
     return DataError(
         f"{path} contains {printable(found)}, not annotations.",
-        'Expected a list of records, or {"split": {...}, "annotations": [...]}.',
+        "Save the array: numpy.save(NAME, array)"
+        if isinstance(value, HeldArray)
+        else 'Expected a list of records, or {"split": {...}, "annotations": [...]}.',
     )
 
 

@@ -23,10 +23,12 @@ _NAMES = {"N": "clip", "M": "person", "T": "frame", "V": "joint", "C": "value"}
 _ORDERS: dict[int, tuple[tuple[str, int], ...]] = {  # dimensions -> orders that occur, and how far behind the usual one
     1: (("(VC)", 0),),
     2: (("T(VC)", 0), ("VC", 0), ("T(MVC)", 1)),
-    3: (("TVC", 0), ("CTV", 0), ("TCV", 0), ("MT(VC)", 0), ("NT(VC)", 0), ("NT(MVC)", 1)),
-    4: (("MTVC", 0), ("TMVC", 1), ("CTVM", 1), ("NTVC", 1), ("NCTV", 1), ("MTCV", 1), ("NTCV", 1)),
+    3: (("TVC", 0), ("CTV", 0), ("TCV", 0), ("MT(VC)", 0), ("NT(VC)", 0), ("NT(MVC)", 1), ("VTC", 2), ("CVT", 2), ("VCT", 2)),
+    4: (
+        ("MTVC", 0), ("TMVC", 1), ("CTVM", 1), ("NTVC", 1), ("NCTV", 1), ("MCTV", 1), ("MTCV", 1), ("NTCV", 1), ("TVCM", 2),
+    ),
     5: (("NMTVC", 0), ("NCTVM", 1), ("NTMVC", 1)),
-}
+}  # fmt: skip
 _JOINTS = (12, 14, 15, 16, 24)  # of skeletons that are common, beside the built-in ones
 _FEWEST_JOINTS, _MOST_JOINTS = 3, 60  # of skeletons that are not known, the latter in unusual orders
 _MOST_PERSONS = 10  # that are taken for persons without --axes
@@ -105,11 +107,11 @@ def understand(
     given: str | None = None,
     joints: int | None = None,
     score_last: bool | None = None,
-    has_persons: bool = False,
+    meant: str = "",
 ) -> Reading:
     """How `array` is to be read: as the user's order `given` says, else the likeliest one. `joints` are those of --layout.
 
-    `has_persons`: persons are meant where persons and clips are equally likely.
+    `meant`: "N" where there are several clips for certain; "M" where persons are meant if they are as likely as clips.
 
     Raises DataError where nothing fits or two orders fit equally well, naming --axes.
     """
@@ -118,13 +120,17 @@ def understand(
     if given is not None:
         return _as_given(array, given, joints)
     found = _unlike([each for each in _candidates(array.shape, joints) if each.sizes["C"] > 2 or not score_last])
+    if meant == "N":
+        found = [each for each in found if "N" in each.order] or found
+    if not found and 1 in array.shape and array.ndim > 3:  # T V 1 C: what is left tells
+        return understand(array.squeeze(), None, joints, score_last, meant)
     if not found:
         if joints and (other := next(_candidates(array.shape, None), None)):
             raise DataError(
                 f"the array has {other.sizes['V']} joints ({other.words}), the skeleton that is named has {joints}"
             )
         raise DataError(f"the array has the shape {array.shape}, {EXPECTED}{_beyond(array.shape)}")
-    return found[0] if len(found) == 1 else _likeliest(array, found, joints, has_persons)
+    return found[0] if len(found) == 1 else _likeliest(array, found, joints, meant)
 
 
 def rearranged(record: dict[str, Any], order: str) -> dict[str, Any]:
@@ -230,7 +236,7 @@ def _unlike(readings: Sequence[Reading]) -> list[Reading]:
     return list(found.values())
 
 
-def _likeliest(array: np.ndarray, found: Sequence[Reading], joints: int | None, has_persons: bool) -> Reading:
+def _likeliest(array: np.ndarray, found: Sequence[Reading], joints: int | None, meant: str) -> Reading:
     """The reading with the least against it. Raises DataError where there are two of them."""
     samples = [sample(array, reading) for reading in found]
     jumpy, unlike = evidence.jumpy(samples), evidence.unlike_persons(samples)
@@ -244,7 +250,7 @@ def _likeliest(array: np.ndarray, found: Sequence[Reading], joints: int | None, 
         for reading, x, jumps, unlike_ in zip(found, samples, jumpy, unlike, strict=True)
     ]
     best = [reading for reading, count in zip(found, against, strict=True) if count == min(against)]
-    if has_persons:
+    if meant == "M":
         best = [reading for reading in best if "N" not in reading.order] or best
     if len(best) > 1:
         words = " or ".join(reading.words for reading in best[:3])

@@ -169,7 +169,8 @@ def take_census(
     """
     path, options = Path(word), options or Options()
     layout = options.layout or beside(path).layout
-    if is_pickle(path) and options.axes is None and not options.score_last:
+    as_stored = not (options.axes or options.score_last or options.max_persons or options.format)
+    if is_pickle(path) and as_stored:
         read = annotations.read(path)
         census = Census(
             checker=RecordChecker(Findings(word), read.splits is not None), layout=layout, has_details=has_details,

@@ -94,11 +94,11 @@ class Predictor:
 
     def reading(self, options: Options) -> Options:
         """How files are read for this model, as far as the user does not say otherwise: its joints, its persons."""
-        persons = options.max_persons or max(MAX_PERSONS, self.preset.data.num_person)
+        options = dataclasses.replace(options, usual_persons=max(MAX_PERSONS, self.preset.data.num_person))
         if options.layout is not None:
-            return dataclasses.replace(options, max_persons=persons)
+            return options
         layout = presets.layout_of(self.preset)
-        return dataclasses.replace(options, max_persons=persons, layout=layout, layout_is_model=True)
+        return dataclasses.replace(options, layout=layout, layout_is_model=True)
 
     def embed(self, inputs: Sequence[Clip]) -> tuple[np.ndarray, np.ndarray, list[Facts]]:
         """Logits (N, classes), features (N, 256) and the facts of every clip."""
@@ -165,8 +165,8 @@ def opened(
     words: Sequence[str], wishes: resolve.EvalOptions, reporter: Reporter, options: Options | None = None
 ) -> tuple[Predictor, Inputs]:
     """The model, and the clips of the inputs as they are read for it. Raises StgcnError as `load` and `read_inputs` do."""
-    expand(words)  # a name that is not there is told before the model is read
     options = options or Options()
+    expand(words, options)  # a name that is not there is told before the model is read
     predictor = load(dataclasses.replace(wishes, image_size=options.image_size), reporter)
     return predictor, Inputs(words, read_inputs(words, reporter, predictor.reading(options)))
 

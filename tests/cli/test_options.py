@@ -1,6 +1,8 @@
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stgcn_cli.cli.app import app
 from stgcn_cli.cli.options import join_values
 
 
@@ -25,3 +27,10 @@ def test_an_option_without_its_value_is_left_to_the_parser():
 @given(st.lists(st.text(alphabet="ab-=. ", max_size=6).filter(lambda w: w not in ("--",)), max_size=8))
 def test_other_command_lines_stay_as_they_are(words):
     assert join_values(words) == words
+
+
+def test_how_files_are_read_is_said_alike_in_every_command_that_reads_them():
+    root = typer.main.get_command(app).commands
+    for command in (root["predict"], root["view"], root["data"].commands["convert"], root["data"].commands["inspect"]):
+        found = {option for parameter in command.params for option in parameter.opts}
+        assert found >= {"--axes", "--score-last", "--image-size", "--max-persons", "--layout", "--from"}, command.name

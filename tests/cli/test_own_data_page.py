@@ -34,6 +34,8 @@ def test_the_csv_and_the_skeleton_shown_can_be_read(page, tmp_path):
 
 def test_every_format_column_and_key_is_described(page):
     assert all(f"| `{name}` |" in page for name in FORMATS)
+    by_looks = page.partition("## Your file is")[2].partition("## ")[0]
+    assert set(re.findall(r"\(`(\w+)`\) \|", by_looks)) == FORMATS.keys()
     assert all(f"`{key}`" in page for key in EXPECTED.keys() - {"record", "split"})
     header = "clip,frame,person,joint,x,y[,z][,score][,label][,subject]"
     assert f"\n{header}\n" in page and re.findall(r"\w+", header) == list(HEADER)

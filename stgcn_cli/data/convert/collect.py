@@ -46,15 +46,9 @@ def prepare(clip: Clip, rules: Rules, kinect: bool | None = None) -> Prepared:
     """
     if rules.is_merge:
         return Prepared(clip)
-    prepared = _prepare(clip, rules, clip.is_kinect(rules.options.layout) if kinect is None else kinect)
-    most = rules.options.max_persons  # where it is None, readers have kept the persons seen most
-    return replace(prepared, clip=prepared.clip.with_persons(most)) if most else prepared
-
-
-def _prepare(clip: Clip, rules: Rules, kinect: bool) -> Prepared:
     if clip.raw:
         clip = replace(clip, record={key: clip.record[key] for key in _FOREIGN_KEYS if key in clip.record})
-    kinect = kinect and clip.shape[:2] == KINECT
+    kinect = (clip.is_kinect(rules.options.layout) if kinect is None else kinect) and clip.shape[:2] == KINECT
     if rules.pre_normalize == "ntu" or (rules.pre_normalize == "auto" and clip.raw and kinect):
         return Prepared(clip.pre_normalized(), normalized=True)
     if clip.shape[1] == 3 and clip.shape[2]:

@@ -19,6 +19,7 @@ from stgcn_cli.data.findings import Findings
 from stgcn_cli.data.locations import beside, common_layout
 from stgcn_cli.data.output import Target
 from stgcn_cli.data.readers.inputs import expand, read_inputs
+from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.io.text import one_line
@@ -33,19 +34,18 @@ class ConvertOptions:
     rules: Rules = field(default_factory=Rules)
     division: Division = field(default_factory=Division)
     names: Sequence[str] | None = None  # of the classes, in the order of the labels
-    format: str | None = None  # that every file is read as
     skip_bad: bool = False
 
 
 def convert(options: ConvertOptions, reporter: Reporter = SILENT) -> ConversionResult:
     """Read, settle, write. Raises UsageError before anything is read, DataError naming the clip and the cause."""
-    files = [path for path in expand(options.inputs, options.format) if path.is_file()]
+    files = [path for path in expand(options.inputs, options.rules.options) if path.is_file()]
     options.target.check(files)
     options = _as_beside(options, files)
     with spool_in(options.target.spool_folder) as spool:
         census = Census(checker=RecordChecker(Findings(str(options.target.out)), has_splits=True, labelled=False))
         collector, skipped = Collector(options.rules, spool, census), _Skipped(options.skip_bad)
-        for clip in read_inputs(options.inputs, reporter, options.rules.options, options.format, skipped.add):
+        for clip in read_inputs(options.inputs, reporter, options.rules.options, skipped.add):
             try:
                 collector.take(clip)
             except DataError as error:
@@ -86,8 +86,8 @@ def merge(options: MergeOptions, reporter: Reporter = SILENT) -> ConversionResul
         raise UsageError(f"{nameless[0]} has no class names, others have.", "Give a list for each file with --classes.")
     merged = list(dict.fromkeys(name for listed in names.values() for name in listed))
     converting = ConvertOptions(
-        inputs=list(map(str, options.files)), target=options.target, rules=Rules(is_merge=True, names_of=names),
-        division=Division(as_they_are=True), names=merged or None, format="pickle",
+        inputs=list(map(str, options.files)), target=options.target, division=Division(as_they_are=True), names=merged or None,
+        rules=Rules(is_merge=True, names_of=names, options=Options(format="pickle")),
     )  # fmt: skip
     return convert(converting, reporter)
 

@@ -55,7 +55,7 @@ FORMATS = {
         "one array: T V C, M T V C, C T V M and others; also a file a frame", (".npy",), arrays.read_npy, kinds=("npy",),
         read_frames=arrays.read_frames, is_frame=arrays.is_frame,
     ),
-    "npz": Format("arrays by name: keypoint and more", (".npz",), arrays.read_npz, kinds=("npz", "zip")),
+    "npz": Format("arrays by name: keypoint and more", (".npz",), arrays.read_npz, kinds=("npz", "zip", "result")),
     "csv": Format("a text table, a row a frame or a row a joint", (".csv", ".tsv"), table.read, fits=table.fits),
     "bvh": Format("BVH motion capture, positions by forward kinematics", (".bvh",), bvh.read, fits=bvh.fits),
     "yolo": Format("YOLO-pose texts, a file a frame", (".txt",), yolo.read, fits=yolo.fits, read_frames=yolo.read_frames),
@@ -106,6 +106,20 @@ def by_suffix(path: Path) -> str | None:
     """The only format of files that are called so, which says what is wrong in one; None for several and for any .txt."""
     named = [name for name, format in FORMATS.items() if path.suffix.lower() in format.suffixes]
     return named[0] if len(named) == 1 and path.suffix.lower() != ".txt" else None
+
+
+def sniffed(path: Path) -> str | None:
+    """The format of a text under a name that says nothing, by its beginning. Raises OSError."""
+    head = _head(path)
+    if foreign.kind_of(head) is not None or b"\0" in head:
+        return None
+    named = (name for name, format in FORMATS.items() if not format.kinds and name not in ("skeleton", "csv"))
+    try:
+        return next((name for name in named if FORMATS[name].fits(head)), None) or (
+            "csv" if table.has_joints(head) else None
+        )
+    except ValueError:
+        return None
 
 
 def is_frame(path: Path, name: str) -> bool:

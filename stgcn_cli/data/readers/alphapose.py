@@ -9,16 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from stgcn_cli.data.readers import frame_list
 from stgcn_cli.data.readers.parsing import Options, load_json
 from stgcn_cli.data.readers.persons import Row, clips_of, joints_key, persons_in
 
 _FIRST = re.compile(rb'\s*\{\s*"[^"]*\d[^"]*"\s*:\s*[\[{]')
+_NUMBERS = re.compile(rb'\s*\{\s*"[^"]*\d[^"]*"\s*:\s*\[[\s\[]*[-\d]')
 _JOINTS = (b'"keypoints"', b'"pose_keypoints_2d"', b'"joints"')
 
 
 def fits(head: bytes) -> bool:
     """Whether a text begins like a map from names with a number to persons."""
-    return _FIRST.match(head) is not None and any(word in head for word in _JOINTS)
+    return bool(_NUMBERS.match(head) or (_FIRST.match(head) and any(word in head for word in _JOINTS)))
 
 
 def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
@@ -26,6 +28,9 @@ def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
     value = load_json(path)
     if not isinstance(value, dict):
         raise ValueError(f"it is a {type(value).__name__}, expected a map from pictures or persons")
+    if frame_list.videos_in(value):
+        yield from frame_list.read(path, options)
+        return
     rows = (
         list(_by_person(value))
         if _are_persons(value)

@@ -5,6 +5,7 @@ is executed.
 """
 
 import io
+import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from stgcn_cli.data.readers.array_labels import Labels
 from stgcn_cli.data.readers.parsing import MAX_VALUES, Options, frame_span
 from stgcn_cli.data.records import REFERENCE_SIZE
 from stgcn_cli.errors import DataError
-from stgcn_cli.io import safe_pickle
+from stgcn_cli.io import foreign, safe_pickle
 from stgcn_cli.io.pickle_values import Refused
 from stgcn_cli.io.text import natural, printable
 
@@ -48,7 +49,8 @@ def read_npy(path: Path, options: Options) -> Iterator[dict[str, Any]]:
     with damage_told():
         value = _load(path)
     if isinstance(value, np.ndarray) and value.dtype != object:
-        yield from clips_in(value, options, path.stem, lambda count: array_labels.beside(path, count))
+        meant = "N" if array_labels.label_file(path) else ""
+        yield from clips_in(value, options, path.stem, lambda count: array_labels.beside(path, count), meant)
     else:
         yield from _of_objects(value, options, path)
 
@@ -96,25 +98,27 @@ def _of_objects(value: Any, options: Options, path: Path) -> Iterator[dict[str, 
     raise ValueError(f"it holds Python objects ({len(items)} x {kind}), not an array of numbers. {_SAVE}")
 
 
-def clips_in(array: np.ndarray, options: Options, name: str, labels: Any = None) -> Iterator[dict[str, Any]]:
-    """Every clip of an array, with how its axes were understood; `labels` gives those of so many clips.
+def clips_in(
+    array: np.ndarray, options: Options, name: str, labels: Any = None, meant: str = ""
+) -> Iterator[dict[str, Any]]:
+    """Every clip of an array, with how its axes were understood; `labels` gives those of so many clips, `meant` is "N" for several.
 
     Raises DataError, ValueError where the axes or the values of a joint cannot be told.
     """
     _check_numbers(array)
-    reading = _understand(array, options.axes, options)
+    reading = _understand(array, options.axes, options, meant)
     yield from _clips(array, reading, options, name, labels)
 
 
-def _understand(array: np.ndarray, order: str | None, options: Options) -> axes.Reading:
+def _understand(array: np.ndarray, order: str | None, options: Options, meant: str = "") -> axes.Reading:
     """How the array is to be read. Raises DataError where that cannot be told, or it has other joints than --layout."""
-    has_persons = options.max_persons is not None and not options.layout_is_model
+    meant = meant or ("M" if options.max_persons else "")
     try:
-        return axes.understand(array, order, options.joints, options.score_last, has_persons)
+        return axes.understand(array, order, options.joints, options.score_last, meant)
     except DataError:
         if options.joints is None or not options.layout_is_model:
             raise
-        return axes.understand(array, order, None, options.score_last, has_persons)
+        return axes.understand(array, order, None, options.score_last, meant)
 
 
 def _clips(
@@ -167,6 +171,10 @@ def floats_in(array: np.ndarray) -> np.ndarray:
 # other names: x_train and y_train, or one array of joints whatever it is called. The arrays are held whole.
 
 _ONE_A_CLIP = {"label": "labels", "subject": "subjects", "frame_dir": "names", "total_frames": "lengths"}  # also called
+_OF_RESULT = {"scores", "labels", "names", "preset"}  # written by `stgcn eval --out`
+_OF_WEIGHTS = re.compile(r"(^|[._/])(weights?|bias|kernel|gamma|running_mean)(_?\d+)?(:0)?$")
+_SCORES = re.compile(r"score|conf|visib|likelihood|prob", re.IGNORECASE)
+_BESIDE = re.compile(r"box|score|conf|visib|label|time|stamp|index|ids?$", re.IGNORECASE)  # arrays that are no joints
 _WANTED = {*_ONE_A_CLIP, *_ONE_A_CLIP.values(), "keypoint", "keypoint_score", "img_shape"}
 
 
@@ -179,6 +187,8 @@ def read_npz(path: Path, options: Options) -> Iterator[dict[str, Any]]:
             raise ValueError(f"{large[0]} has more than {_MAX_BYTES >> 30} GB unpacked")
         check_packed(path)
         headers = array_labels.headers(path)
+        if headers.keys() >= _OF_RESULT:
+            foreign.refuse(path, foreign.head_of(path), "clips")
         wanted = _WANTED if "keypoint" in headers else headers.keys()
         with np.load(path, allow_pickle=False) as packed:
             objects = [name for name in packed.files if name in wanted and headers[name][1].hasobject]
@@ -197,9 +207,24 @@ def clips_by_name(found: Mapping[str, np.ndarray], options: Options, name: str) 
     elif pairs := array_labels.pairs_in(found):
         for data, labels, split in pairs:
             of_split = Labels.from_array(found[labels], len(found[data]), labels, (split,) if split else ())
-            yield from clips_in(found[data], options, f"{name}_{split}" if split else name, lambda _, of=of_split: of)
+            yield from clips_in(
+                found[data], options, f"{name}_{split}" if split else name, lambda _, of=of_split: of, "N"
+            )
     else:
-        yield from clips_in(found[_joints_in(found, options)], options, name)
+        yield from _documented(_called_as_documented(found, options), options, name, padded="lengths" not in found)
+
+
+def _called_as_documented(found: Mapping[str, np.ndarray], options: Options) -> dict[str, np.ndarray]:
+    """The only array that can be joints as `keypoint`, its scores, and what else is one value or one a clip."""
+    name = _joints_in(found, options)
+    keypoint = found[name]
+    arrays = {
+        key: a for key, a in found.items() if key in _WANTED and (a.size == 1 or a.shape[:1] == keypoint.shape[:1])
+    }
+    scores = [key for key, a in found.items() if _SCORES.search(key) and a.shape == keypoint.shape[:-1]]
+    if len(scores) == 1 and keypoint.shape[-1] in (2, 3):
+        arrays["keypoint_score"] = found[scores[0]]
+    return arrays | {"keypoint": keypoint}
 
 
 def _joints_in(found: Mapping[str, np.ndarray], options: Options) -> str:
@@ -208,21 +233,26 @@ def _joints_in(found: Mapping[str, np.ndarray], options: Options) -> str:
     for name, array in found.items():
         try:
             _check_numbers(array)
-            _understand(array, options.axes, options)
-            fitting.append(name)
+            if _understand(array, options.axes, options).order not in ("VC", "(VC)") or len(found) == 1:
+                fitting.append(name)
         except (DataError, ValueError) as error:
             causes[name] = str(error)
+    fitting = [name for name in fitting if not _BESIDE.search(name)] or fitting
     if len(fitting) == 1:
         return fitting[0]
     if len(found) == 1:
         (name,) = found
         raise ValueError(f"its array {name}: {causes[name]}")
     listed = ", ".join(f"{name} {array.shape}" for name, array in found.items()) or "no arrays of numbers"
+    if any(map(_OF_WEIGHTS.search, found)):
+        raise ValueError(f"it holds {listed[:200]}, …: the weights of a network, not clips")
     said = f"{' and '.join(fitting)} can all be joints" if fitting else "none can be joints (T V C or M T V C)"
     raise ValueError(f"it holds {listed[:400]}: {said}. Call the one that is meant keypoint")
 
 
-def _documented(found: dict[str, np.ndarray], options: Options, name: str) -> Iterator[dict[str, Any]]:
+def _documented(
+    found: dict[str, np.ndarray], options: Options, name: str, padded: bool = False
+) -> Iterator[dict[str, Any]]:
     """The clips of `keypoint` and the arrays beside it."""
     keypoint, score = found.pop("keypoint"), found.pop("keypoint_score", None)
     _check_numbers(keypoint)
@@ -233,7 +263,7 @@ def _documented(found: dict[str, np.ndarray], options: Options, name: str) -> It
     several = "N" in reading.order
     if score is not None:
         options = replace(options, score_last=False)
-    for index, record in enumerate(_clips(keypoint, reading, options, name, padded=False)):
+    for index, record in enumerate(_clips(keypoint, reading, options, name, padded=padded)):
         yield record | _beside(record["keypoint"], score, found, index if several else None)
 
 

@@ -17,7 +17,6 @@ from stgcn_cli.data.readers.tracking import Detection, clip_of, track_of
 
 _JOINTS = 17  # of a clip with nobody in it
 _VISIBILITY = (0.0, 1.0, 2.0)  # not labelled, hidden, seen
-_VIDEO_KEYS = ("video_id", "vid_id", "video", "video_name", "seq_id", "sequence")
 _FRAME_KEYS = ("frame_id", "frame_index", "frame_number", "frame")
 Annotations = dict[str, list[dict[str, Any]]]  # by image
 
@@ -46,7 +45,7 @@ def _of_images(value: dict[str, Any], people: Annotations, options: Options, ste
     layout = _layout(value.get("categories"))
     named = {} if layout is None else {"layout": layout}
     images = dicts_in(value["images"], "images")
-    if key := next((key for key in _VIDEO_KEYS if any(image.get(key) is not None for image in images)), None):
+    if key := next((key for key in frames.VIDEO_KEYS if any(image.get(key) is not None for image in images)), None):
         yield from (clip | named for clip in _by_video(images, key, value, people, options, stem))
         return
     names = [str(image.get("file_name") or image.get("id")) for image in images]
@@ -110,7 +109,7 @@ def _of_results(
     annotations: list[dict[str, Any]], people: Annotations, options: Options, stem: str
 ) -> Iterator[dict[str, Any]]:
     """The clips of a results list, whose image_id is a number or a name."""
-    if key := next((key for key in _VIDEO_KEYS if any(each.get(key) is not None for each in annotations)), None):
+    if key := next((key for key in frames.VIDEO_KEYS if any(each.get(key) is not None for each in annotations)), None):
         videos: dict[str, list[dict[str, Any]]] = {}
         for annotation in annotations:
             videos.setdefault(str(annotation.get(key)), []).append(annotation)

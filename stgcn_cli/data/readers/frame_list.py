@@ -3,6 +3,7 @@
 Also ultralytics' result.to_json(), one file a frame or a list of such lists.
 """
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from stgcn_cli.data.readers import arrays
+from stgcn_cli.data.readers import arrays, frames
+from stgcn_cli.data.readers.frames import TIME_KEYS, VIDEO_KEYS
 from stgcn_cli.data.readers.parsing import Options, load_json, numbers
-from stgcn_cli.data.readers.persons import JOINTS, PERSONS, Row, clips_of, joints_key, persons_in
+from stgcn_cli.data.readers.persons import IDS, JOINTS, Row, clips_of, joints_key, persons_in, persons_key
 
 _FRAMES = ("frames", "data", "results", "predictions", "video", "annotations", "sequence", "keypoints")
 _NUMBERS = ("frame", "frame_id", "frame_index", "frame_number", "frame_num", "frameIndex", "frame_no", "frame_idx", "image_id", "image_name", "image", "file_name", "filename", "image_path", "name")  # fmt: skip
 _LABELS = ("label", "action", "class_name", "category")
+_EVERYBODY = ("person", "human", "people", "pedestrian", "")
 _ULTRALYTICS = re.compile(rb'"keypoints"\s*:\s*\{\s*"x"\s*:\s*\[')
 _ANY = re.compile(rb'"(?:' + "|".join(JOINTS).encode() + rb')"\s*:')
 _OF_CLIPS = re.compile(  # keys with frames or with the joints of several frames, and what only clips have
@@ -50,30 +53,81 @@ def is_ultralytics_frame(head: bytes) -> bool:
 
 def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
     """The clips in a file."""
-    value = load_json(path)
+    yield from _clips(load_json(path), options, path.stem)
+
+
+def _clips(value: Any, options: Options, name: str) -> Iterator[dict[str, Any]]:
+    """The clips of a value: one, or one for each video that it holds, called NAME/VIDEO."""
     about: dict[str, Any] = {}
     image, are_frames = None, False
-    if isinstance(value, dict):
-        image = _size(value)
-        label = next((value[key] for key in _LABELS if isinstance(value.get(key), str | int)), None)
-        about = {} if label is None or isinstance(label, bool) else {"label": label}
+    while isinstance(value, dict):
+        image, about = _size(value) or image, about | _label(value)
         key = next((key for key in _FRAMES if isinstance(value.get(key), list | dict)), None)
         is_one = key is None or (key == joints_key(value) and not _is_nested(value[key]))
-        value, are_frames = ([value], True) if is_one else (value[key], key == "frames")
+        inner = [each for each in value.values() if isinstance(each, list | dict) and each]
+        if not is_one:
+            value, are_frames = value[key], key == "frames"
+            break
+        if joints_key(value) or persons_key(value) or not inner:
+            value, are_frames = [value], True
+        elif len(inner) > 1:
+            break
+        else:
+            (value,) = inner
+    if videos := videos_in(value):
+        for video, its in videos:
+            for clip in _clips(its, options, f"{name}/{video}"):
+                yield {"frame_dir": f"{name}/{video}", **about, **clip}
+        return
     if isinstance(value, dict):
-        rows = [Row(_number(name), persons_in(frame)) for name, frame in value.items()]
+        rows = [Row(_number(key), persons_in(frame)) for key, frame in value.items()]
+    elif (array := _array(value)) is not None:
+        yield from (clip | about for clip in arrays.clips_in(array, options, name))
+        return
     else:
-        if (array := _array(value)) is not None:
-            yield from arrays.clips_in(array, options, path.stem)
-            return
-        rows = _rows(value, are_frames)
-    yield from (clip | about for clip in clips_of(rows, options, path.stem, "the frame", image))
+        rows, found = _rows(value, are_frames)
+        about = found | about
+    yield from (about | clip for clip in clips_of(rows, options, name, "the frame", image))
 
 
-def read_frames(frames: Sequence[int], files: Sequence[Path], options: Options) -> dict[str, Any]:
+def videos_in(value: Any) -> list[tuple[str, Any]]:
+    """Name and content of each video of a value that holds several: a map or a list of them, or detections that name theirs."""
+    if isinstance(value, dict):
+        return list(value.items()) if value and all(map(_is_video, value.values())) else []
+    if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
+        return []
+    key = next((key for key in VIDEO_KEYS if all(isinstance(item.get(key), str | int) for item in value)), None)
+    if key:
+        videos: dict[str, list[Any]] = {}
+        for item in value:
+            videos.setdefault(str(item[key]), []).append({k: v for k, v in item.items() if k != key})
+        return [(name, its[0] if len(its) == 1 else its) for name, its in videos.items()] if len(videos) > 1 else []
+    if not all(map(_is_video, value)):
+        return []
+    names = [str(next((item[key] for key in ("name", "id", "file") if item.get(key)), "")) for item in value]
+    unique = all(names) and len(set(names)) == len(names)
+    return [(name if unique else str(index), item) for index, (name, item) in enumerate(zip(names, value, strict=True))]
+
+
+def _is_video(value: Any) -> bool:
+    """Whether a value holds frames: lists of persons one below the other, or an object with such a list or with joints of frames."""
+    if isinstance(value, dict):
+        key = joints_key(value)
+        return any(isinstance(value.get(key), list) for key in _FRAMES[:-1]) or bool(key and _is_nested(value[key]))
+    is_list = isinstance(value, list) and bool(value)
+    return is_list and any(isinstance(item, list) and item and isinstance(item[0], dict) for item in value)
+
+
+def _label(value: dict[str, Any]) -> dict[str, Any]:
+    """The class of an object that says one; detectors call everybody a person."""
+    words = [value[key] for key in _LABELS if isinstance(value.get(key), str | int)]
+    return {"label": words[0]} if words and not isinstance(words[0], bool) and words[0] not in _EVERYBODY else {}
+
+
+def read_frames(numbers: Sequence[int], files: Sequence[Path], options: Options) -> dict[str, Any]:
     """The clip of files that hold the persons of a frame each."""
     rows, image = [], None
-    for number, file in zip(frames, files, strict=True):
+    for number, file in zip(numbers, files, strict=True):
         try:
             value = load_json(file)
             rows.append(Row(number, persons_in(value)))
@@ -99,31 +153,59 @@ def _array(value: Any) -> np.ndarray | None:
         return None  # of different lengths: the persons of each frame
 
 
-def _rows(value: Any, are_frames: bool = False) -> list[Row]:
-    """The frames of a list; `are_frames`: the file says that its entries are."""
+def _rows(value: Any, are_frames: bool = False) -> tuple[list[Row], dict[str, Any]]:
+    """The frames of a list, and what all of them say; `are_frames`: the file says that its entries are."""
     if not isinstance(value, list):
         raise ValueError(f"frames are a {type(value).__name__}, not a list")
     objects = [item for item in value if isinstance(item, dict)]
     if any(isinstance(item, list) for item in value):
-        return [Row(None, persons_in(item)) for item in value]
+        return [Row(None, persons_in(item)) for item in value], {}
     if odd := next((item for item in value if item is not None and not isinstance(item, dict)), None):
         raise ValueError(f"a frame is a {type(odd).__name__}, not a list of persons")
+    labels = [_label(item) for item in objects]
+    about = labels[0] if objects and all(each == labels[0] for each in labels) else {}
     key = next(
         (key for key in _NUMBERS if objects and all(_number(item.get(key)) is not None for item in objects)), None
     )
     if key == "name" and len({item["name"] for item in objects}) < len(objects):
         key = None  # "person"
-    bare = key is None and 1 < len(objects) <= _FEW and not are_frames
-    if bare and all(joints_key(item) and not _persons_key(item) for item in objects):
+    if key is not None:
+        numbers_ = [_number(item[key]) for item in objects]
+        _check_order(objects, numbers_, key)
+        return [Row(number, persons_in(item)) for number, item in zip(numbers_, objects, strict=True)], about
+    time = next((key for key in TIME_KEYS if objects and all(_is_time(item.get(key)) for item in objects)), None)
+    if time is not None:
+        places, notes = frames.places_of_times(np.array([item[time] for item in objects], np.float64), time)
+        rows = [Row(int(place), persons_in(item)) for place, item in zip(places, objects, strict=True)]
+        return rows, about | ({"notes": notes} if notes else {})
+    if (
+        1 < len(objects) <= _FEW
+        and not are_frames
+        and all(joints_key(item) and not persons_key(item) for item in objects)
+    ):
         raise ValueError(
             f"a list of {len(objects)} entries with joints and no frame number: persons of a picture, or frames? Put the persons of "
             'each frame into a list of their own, or give each entry its "frame"'
         )
-    return [Row(_number(item.get(key)) if item and key else None, persons_in(item)) for item in value]
+    return [Row(None, persons_in(item)) for item in value], about
 
 
-def _persons_key(item: dict[str, Any]) -> str | None:
-    return next((key for key in PERSONS if isinstance(item.get(key), list)), None)
+def _check_order(objects: Sequence[dict[str, Any]], numbers_: Sequence[int | str | None], frame: str) -> None:
+    """Raise ValueError where frames begin again when some other key changes, which may tell videos or persons."""
+    if not all(isinstance(number, int) for number in numbers_):
+        return
+    again = [i for i, (a, b) in enumerate(itertools.pairwise(numbers_), 1) if int(b or 0) < int(a or 0)]
+    for key in objects[0] if again else ():
+        words = [item.get(key) for item in objects]
+        changes = [i for i, (a, b) in enumerate(itertools.pairwise(words), 1) if a != b]
+        if changes == again and key != frame and key not in IDS and isinstance(words[0], str | int):
+            raise ValueError(
+                f"{frame} begins again where {key} changes: is that a video or a person? Call it video or track_id in the file"
+            )
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
 
 
 def _number(value: Any) -> int | str | None:

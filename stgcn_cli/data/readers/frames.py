@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from stgcn_cli.io.text import one_line
 
 _SUFFIXES = {
@@ -26,6 +28,14 @@ _VIDEO = re.compile(
 )
 _TIME = re.compile(r"(?:19|20)\d\d[-_.]?\d\d[-_.]?\d\d[-_ .T]*\d\d[-_.:h]?\d\d[-_.:m]?\d\d(?:[.,]\d+)?")
 _FAR = 20  # frames from one picture of a video to the next, at most, in the middle of all
+
+
+VIDEO_KEYS = (  # of what tells the video of a frame in lists of frames, images or detections
+    "video_id", "vid_id", "video", "video_name", "vid", "video_path", "seq_id", "seq", "sequence", "sequence_id", "sequence_name",
+    "clip", "clip_id", "clip_name", "camera", "camera_id", "cam", "cam_id",
+)  # fmt: skip
+TIME_KEYS = ("timestamp", "timestamp_ms", "time", "time_ms", "time_s", "timestamp_s", "ts", "t", "pts")
+_GAP = 2.5  # usual times from frame to frame: frames are missing
 
 
 class Cut(NamedTuple):
@@ -93,6 +103,20 @@ def note_on(videos: Sequence[Video], stem: str) -> tuple[str, ...]:
         (f"{stem}: {len(videos)} videos by what stands beside the frame number in names: {named}.",)
         if len(videos) > 1
         else ()
+    )
+
+
+def places_of_times(times: np.ndarray, what: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The place (R,) of each time (R,) among those that differ, and a word on gaps: frames count, not seconds."""
+    unique, places = np.unique(times, return_inverse=True)
+    steps = np.diff(unique)
+    usual = float(np.median(steps)) if len(steps) else 0.0
+    gaps = int((steps > _GAP * usual).sum())
+    if not gaps:
+        return places, ()
+    return places, (
+        f"{what} has {gaps} gaps, the longest of {steps.max():.4g} where {usual:.4g} is usual: frames are taken one after the "
+        "other. A column or key frame would keep the gaps.",
     )
 
 

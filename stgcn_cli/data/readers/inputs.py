@@ -14,12 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from stgcn_cli.data import axes
 from stgcn_cli.data.archives import Entry, list_source
 from stgcn_cli.data.ntu.names import parse_name
 from stgcn_cli.data.readers import (
     FORMATS,
-    annotation,
     array_labels,
     by_suffix,
     frames,
@@ -28,9 +26,10 @@ from stgcn_cli.data.readers import (
     openpose,
     read_file,
     recognise,
+    sniffed,
 )
 from stgcn_cli.data.readers.parsing import Options
-from stgcn_cli.data.readers.unzipped import unzipped
+from stgcn_cli.data.readers.unzipped import gunzipped, is_gzip, unzipped
 from stgcn_cli.data.records import KINECT, Clip, frames_of
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io import foreign
@@ -38,8 +37,12 @@ from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.io.text import nearest, nearest_file, printable
 
 _SUFFIXES = {suffix for format in FORMATS.values() for suffix in format.suffixes} - {".txt"}  # that tell the format
+_PIXELS = 20  # coordinates beyond this are pixels
 _FOLDERS_OF_FRAMES = 3  # that are taken for those of one clip, at least
 _UNZIPPED = {suffix for format in FORMATS.values() if format.raw for suffix in format.suffixes} - {".skeleton"}
+
+
+_PLAIN = Options()
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,9 @@ class Unit:
     options: Options = field(default_factory=Options)
 
 
-def list_units(words: Sequence[str], options: Options, format: str | None = None) -> list[Unit]:
+def list_units(words: Sequence[str], options: Options) -> list[Unit]:
     """What there is to read, in the order of the words, within a folder by path. Raises DataError, UsageError."""
+    format = options.format
     if format is not None and format not in FORMATS:
         raise UsageError(
             f"There is no format {format!r}.{nearest(format, list(FORMATS))}", f"Known: {', '.join(FORMATS)}"
@@ -71,7 +75,7 @@ def list_units(words: Sequence[str], options: Options, format: str | None = None
     units: list[Unit] = []
     for path in paths:
         if path not in taken:
-            units += _units_of(path, options, format)
+            units += _units_of(path, options)
         elif path == taken[path][0]:  # files of frames that a shell has listed
             known = next(name for (_, name), files in pictures.items() if path in files)
             units += _videos(path.parent, root, known, taken[path], options)
@@ -110,13 +114,16 @@ def _paths(word: str) -> list[Path]:
     raise DataError(f"There is no {word}.{nearest_file(path)}")
 
 
-def _units_of(path: Path, options: Options, format: str | None) -> list[Unit]:
+def _units_of(path: Path, options: Options) -> list[Unit]:
     try:
         if path.is_dir():
-            return _in_folder(path, options, format)
+            return _in_folder(path, options)
         if path.suffix.lower() == ".zip":
-            return _in_zip(path, options, format)
-        name = format or recognise(path) or by_suffix(path)
+            return _in_zip(path, options)
+        if is_gzip(path):
+            (unit,) = _units_of(gunzipped(path), options)
+            return [replace(unit, path=path, place=str(path))]
+        name = options.format or recognise(path) or by_suffix(path) or sniffed(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     if name is None:
@@ -125,17 +132,22 @@ def _units_of(path: Path, options: Options, format: str | None) -> list[Unit]:
     return [_file(path, path.parent, name, options)]
 
 
-def _in_folder(root: Path, options: Options, format: str | None) -> list[Unit]:
+def _in_folder(root: Path, options: Options) -> list[Unit]:
     """Everything readable below `root`; files of other kinds are passed over."""
     units: list[Unit] = []
+    format = options.format
     for parent, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         folder, pictures = Path(parent), dict[str, list[Path]]()
+        below = PurePosixPath(folder.relative_to(root).as_posix())
         for path in array_labels.without_labels(folder / file for file in sorted(files)):
             if path.name.startswith(".") or not path.is_file():
                 continue
             if path.suffix.lower() == ".zip":
-                units += _in_zip(path, options, format)
+                units += _in_zip(path, options)
+            elif path.suffix.lower() == ".gz":
+                packed = _units_of(path, options)
+                units += [replace(u, name=str(PurePosixPath(below, u.name)), group=_group(below / "a")) for u in packed]
             elif (known := _format_of(path, format)) and is_frame(path, known):
                 pictures.setdefault(known, []).append(path)
             elif known:
@@ -204,7 +216,7 @@ def _frames(format: str, numbers: Sequence[int], files: Sequence[Path], options:
     yield read(numbers, files, options)
 
 
-def _in_zip(path: Path, options: Options, format: str | None = None) -> list[Unit]:
+def _in_zip(path: Path, options: Options) -> list[Unit]:
     """The `.skeleton` texts in a zip, else the files of other formats; folders that hold them all do not count."""
     entries = [entry for entry, reason in list_source(path, ".skeleton") if not reason]
     if not entries:
@@ -213,7 +225,7 @@ def _in_zip(path: Path, options: Options, format: str | None = None) -> list[Uni
             raise DataError(f"{path} holds no files of a format that is read here.", _known())
         return [
             replace(unit, path=path, place=f"{path}: {unit.path.relative_to(root).as_posix()}")
-            for unit in _in_folder(root, options, format)
+            for unit in _in_folder(root, options)
         ]
     members = [PurePosixPath("/", entry.place.removeprefix(f"{path}: ")) for entry in entries]
     common = os.path.commonpath([member.parent for member in members]) if len(members) > 1 else members[0].parent
@@ -247,32 +259,28 @@ def _known() -> str:
     return "Read are:\n" + "\n".join(f"  {name:9} {format.what}" for name, format in FORMATS.items())
 
 
-_PLAIN = Options()
-
 BadUnit = Callable[[str, DataError], None]
 
 
-def expand(words: Sequence[str], format: str | None = None) -> list[Path]:
+def expand(words: Sequence[str], options: Options = _PLAIN) -> list[Path]:
     """The files and folders of OpenPose frames that `words` (files, folders, globs) mean, each once.
 
     Raises DataError when there is nothing, naming what comes nearest.
     """
-    return list(dict.fromkeys(unit.path for unit in list_units(words, _PLAIN, format)))
+    return list(dict.fromkeys(unit.path for unit in list_units(words, options)))
 
 
 def read_inputs(
     words: Sequence[str],
     reporter: Reporter = SILENT,
     options: Options = _PLAIN,
-    format: str | None = None,
     on_bad: BadUnit | None = None,
 ) -> Iterator[Clip]:
     """Every clip of the inputs, one file in memory at a time. A clip with nobody in it has one person of zeros.
 
-    `format` reads every file as this one. Raises DataError naming the file and the cause; with `on_bad`, that is told and the
-    others are read.
+    Raises DataError naming the file and the cause; with `on_bad`, that is told and the others are read.
     """
-    units = list_units(words, options, format)
+    units = list_units(words, options)
     several = len(units) > 1
     with reporter.progress("read clips", len(units) if several else None) as advance:
         for unit in units:
@@ -291,10 +299,13 @@ def read_unit(unit: Unit) -> Iterator[Clip]:
     """The clips of one unit, each checked. Raises DataError naming the unit and the cause."""
     raw = FORMATS[unit.format].raw
     try:
-        for record, splits in _records(unit):
+        for record in unit.read():
             named = {"frame_dir": unit.name, **record}
+            splits = named.pop("splits", ())
             layout, understood = named.pop("layout", None) if raw else None, named.pop("axes", None) if raw else None
             notes, lost_splits = named.pop("notes", ()), named.pop("lost_splits", "")
+            if raw and (marked := _marked(named)):
+                notes += (f"{marked:,} joints at -1, -1 are taken as not seen.",)
             gaps = _gaps(named)
             record = _checked(_finished(named) if raw or gaps else named)
             clip = Clip(
@@ -303,7 +314,10 @@ def read_unit(unit: Unit) -> Iterator[Clip]:
             )  # fmt: skip
             if unit.options.score_last and understood is None and not (raw and clip.shape[2]):
                 clip = clip.with_score_last()
-            if raw and clip.shape[:2] != KINECT:  # of whose bodies a normalisation takes those that move most
+            chosen = unit.options.max_persons is not None
+            if chosen or (
+                raw and clip.shape[:2] != KINECT
+            ):  # of whose bodies a normalisation takes those that move most
                 clip = clip.with_persons(unit.options.most_persons)
             size = unit.options.image_size if raw and understood is None else None
             if size and clip.shape[1] == 2 and not clip.record.get("img_shape"):
@@ -320,18 +334,6 @@ def read_unit(unit: Unit) -> Iterator[Clip]:
         raise DataError(f"{unit.place} cannot be read: {error.strerror or error}.") from error
 
 
-def _records(unit: Unit) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
-    """The records of a unit with the splits an annotation pickle puts them in."""
-    order = unit.options.axes
-    if unit.format == "pickle":
-        for record, splits in annotation.read_with_splits(unit.path):
-            yield (axes.rearranged(record, order) if order else record), splits
-    else:
-        for record in unit.read():
-            splits = record.pop("splits", ())
-            yield record, splits
-
-
 def _gaps(record: dict[str, Any]) -> int:
     """How many joints of a record have NaN in their coordinates or scores."""
     keypoint, score = record.get("keypoint"), record.get("keypoint_score")
@@ -341,6 +343,17 @@ def _gaps(record: dict[str, Any]) -> int:
     if isinstance(score, np.ndarray) and score.shape == lost.shape and score.dtype.kind == "f":
         lost |= np.isnan(score)
     return int(lost.sum())
+
+
+def _marked(record: dict[str, Any]) -> int:
+    """Make joints at -1, -1 among pixels, which estimators write for none, zeros; return how many there were."""
+    xy = record.get("keypoint")
+    if not isinstance(xy, np.ndarray) or xy.shape[-1:] != (2,) or not xy.size or not xy.max() > _PIXELS:
+        return 0
+    marked = (xy == -1).all(axis=-1)
+    if marked.any():
+        record["keypoint"] = np.where(marked[..., None], 0, xy)
+    return int(marked.sum())
 
 
 def _finished(record: dict[str, Any]) -> dict[str, Any]:

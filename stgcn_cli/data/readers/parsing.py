@@ -25,8 +25,9 @@ MAX_PERSONS = 2  # of a clip, unless the user gives another number
 class Options:
     """What a file does not say itself. `image_size` is (height, width) in pixels.
 
-    `axes` is the order of the axes of an array, as `axes.parse_axes` gives it; `score_last` says whether the last value of a
-    joint is its score (None: as the values look).
+    `max_persons` is the user's, for every format; without it `usual_persons` are kept of clips that are no records of a
+    pickle. `axes` is the order of the axes of an array, as `axes.parse_axes` gives it; `score_last` says whether the last
+    value of a joint is its score (None: as the values look). `format` is a name in FORMATS that every file is read as.
     """
 
     max_persons: int | None = None
@@ -35,11 +36,13 @@ class Options:
     axes: str | None = None
     score_last: bool | None = None
     layout_is_model: bool = False  # the layout is that of a model, not one the user named: files may have another one
+    format: str | None = None
+    usual_persons: int = MAX_PERSONS
 
     @property
     def most_persons(self) -> int:
         """Persons kept of a clip that is no record of a pickle."""
-        return self.max_persons or MAX_PERSONS
+        return self.max_persons or self.usual_persons
 
     @property
     def joints(self) -> int | None:

@@ -44,10 +44,11 @@ _SCORES = (
     "visible",
     "conf",
 )
-_IDS = ("track_id", "idx", "tracking_id", "person_id", "trackid", "tid", "id")
+IDS = ("track_id", "idx", "tracking_id", "person_id", "trackid", "tid", "id")
 ASSUMED = (
     "Coordinates are shares of the image, which is taken for 1920 x 1080; --image-size WIDTHxHEIGHT tells another.",
 )
+_FEW = 12  # numbers and words of an object that may be without joints: a box, a time, a size
 _JOINTS = 17  # of a clip with nobody in it
 
 
@@ -73,10 +74,14 @@ def persons_in(value: Any) -> list[Person]:
     if value is None:
         return []
     if isinstance(value, dict):
-        if (key := next((key for key in PERSONS if isinstance(value.get(key), list)), None)) and joints_key(
-            value
-        ) is None:
-            return persons_in(value[key])
+        if joints_key(value) is None:
+            if key := persons_key(value):
+                return persons_in(value[key])
+            if not any(key in value for key in (*JOINTS, *PERSONS)) and _count(value) > _FEW:
+                listed = ", ".join(map(str, value))[:80]
+                raise ValueError(
+                    f"there are no joints under the keys {listed}; expected keypoints, or persons with keypoints"
+                )
         return _persons_of(value, value)
     if not isinstance(value, list):
         raise ValueError(f"persons are a {type(value).__name__}, not a list")
@@ -84,12 +89,27 @@ def persons_in(value: Any) -> list[Person]:
         return _persons_of({}, {"keypoints": value})
     if value and isinstance(value[0], list) and value[0] and isinstance(value[0][0], int | float):
         return _persons_of({}, {"keypoints": value})  # one person, bare
+    if any(isinstance(item, list) and item and isinstance(item[0], dict) for item in value):
+        raise ValueError(
+            "the persons of a frame hold lists of persons: these are the frames of several videos, or nested too deeply"
+        )
     return [person for item in value for person in (persons_in(item) if isinstance(item, dict | list) else ())]
+
+
+def _count(value: Any) -> int:
+    """Numbers and words in a value."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return sum(map(_count, inner)) if isinstance(value, dict | list) else 1
 
 
 def joints_key(person: Mapping[str, Any]) -> str | None:
     """The key under which a person has joints."""
     return next((key for key in JOINTS if isinstance(person.get(key), list | dict)), None)
+
+
+def persons_key(frame: Mapping[str, Any]) -> str | None:
+    """The key under which a frame has persons."""
+    return next((key for key in PERSONS if isinstance(frame.get(key), list)), None)
 
 
 def _persons_of(about: Mapping[str, Any], holder: Mapping[str, Any]) -> list[Person]:
@@ -102,7 +122,7 @@ def _persons_of(about: Mapping[str, Any], holder: Mapping[str, Any]) -> list[Per
     given = next((about[k] for k in _SCORES if isinstance(about.get(k), list)), None)
     if scores is None and given is not None:
         scores = numbers(given, "scores").ravel()
-    track = next((found for k in _IDS if (found := track_of(about.get(k))) is not None), None)
+    track = next((found for k in IDS if (found := track_of(about.get(k))) is not None), None)
     if values.ndim == 3:
         if scores is not None and len(values) > 1:
             scores = scores.reshape(len(values), -1) if scores.size % len(values) == 0 else scores

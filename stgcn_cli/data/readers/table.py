@@ -7,19 +7,22 @@ a time in its place tells the order only; without both the rows are the frames. 
 are not read. The table is held whole.
 """
 
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stgcn_cli.config.skeletons import Layout
-from stgcn_cli.data.readers import wide
+from stgcn_cli.config.skeletons import Layout, layout_for
+from stgcn_cli.data.readers import arrays, wide
 from stgcn_cli.data.readers.parsing import MAX_JOINTS, MAX_VALUES, Options
 from stgcn_cli.data.readers.table_clips import places, rows_of, span
 from stgcn_cli.data.readers.table_text import Table, decimals, parsed, read_table, refuse, table_of
 from stgcn_cli.data.readers.table_values import Values, values_of
 from stgcn_cli.data.readers.wide_columns import joints_in, order_of
+from stgcn_cli.errors import DataError
 from stgcn_cli.io.text import nearest, one_line
 
 _ROLES = {  # what a column tells -> its usual names, the documented one first
@@ -48,6 +51,16 @@ _ROLES = {  # what a column tells -> its usual names, the documented one first
     "label": ("label", "class", "action", "activity", "class name", "classname", "category", "gesture", "pose", "target", "label name"),
     "subject": ("subject", "subject id", "actor", "actor id", "participant", "participant id", "performer"),
 }  # fmt: skip
+_IDS = (
+    "id",
+    "object id",
+    "obj id",
+    "instance",
+    "instance id",
+    "human id",
+    "tid",
+    "idx",
+)  # of persons, where frames repeat
 HEADER = ("clip", "frame", "person", "joint", "x", "y", "z", "score", "label", "subject")  # documented
 _EXPECTED = (
     "Expected a row a joint (clip,frame,person,joint,x,y[,z][,score][,label][,subject]) or a row a frame (frame,nose_x,nose_y,… "
@@ -57,27 +70,32 @@ _SHOWN = 8  # columns in a message
 
 
 def fits(head: bytes) -> bool:
-    """Whether the first lines have columns of joints, or are rows of numbers only."""
+    """Whether the first lines have columns of joints, or are rows of numbers only; or cannot be told, to be refused."""
     try:
-        text = head.decode("utf-8", "replace")
-        lines = text.splitlines(keepends=True)
-        table = table_of("".join(lines[: max(1, min(6, len(lines) - (len(head) >= 1 << 16)))]))
-        if not any(table.names):
-            return len(table.names) > _SHOWN
-        roles = _roles(table.names)
-        return "joint" in roles or joints_in(table.names, None) is not None
+        return has_joints(head)
     except ValueError:
-        return "x" in head[:4096].decode("utf-8", "replace").lower()  # to be refused with its cause
+        return "x" in head[:4096].decode("utf-8", "replace").lower()
+
+
+def has_joints(head: bytes) -> bool:
+    """Whether the first lines have columns of joints, or are rows of numbers only. Raises ValueError."""
+    lines = head.decode("utf-8", "replace").splitlines(keepends=True)
+    table = table_of("".join(lines[: max(1, min(6, len(lines) - (len(head) >= 1 << 16)))]))
+    if not any(table.names):
+        return len(table.names) > _SHOWN
+    return "joint" in _roles(table.names) or joints_in(table.names, None) is not None
 
 
 def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
     """The clips in the order of their first rows. Raises ValueError naming the line or the columns."""
     table = read_table(path)
     if not any(table.names):
-        raise ValueError(
-            f"line 1 holds numbers only ({len(table.names)} columns): it has no header that names joints and axes. {_EXPECTED}"
-        )
+        yield from _without_header(table, path.stem, options)
+        return
     roles = _roles(table.names)
+    if "person" not in roles and "frame" in roles and not table.columns[roles["frame"]].is_unique:
+        ids = [index for index, name in enumerate(table.names) if _plain(name) in _IDS]
+        roles |= {"person": ids[0]} if ids else {}
     if {"joint", "x"} <= roles.keys():
         for key in ("frame", "x", "y"):
             if key not in roles and not (key == "frame" and "time" in roles):
@@ -95,6 +113,22 @@ def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
     )
 
 
+def _without_header(table: Table, stem: str, options: Options) -> Iterator[dict[str, Any]]:
+    """The clip of rows of numbers: x, y, … of the only known skeleton that has as many. Raises ValueError, DataError."""
+    columns = np.stack([decimals(table, index, f"column {index + 1}") for index in range(len(table.names))], axis=1)
+    notes: tuple[str, ...] = ()
+    if len(columns) > 2 and (np.diff(columns[:, 0]) == 1).all():
+        columns, notes = columns[:, 1:], (f"{stem}: the first column counts rows and is left out.",)
+    try:
+        found = list(arrays.clips_in(columns, replace(options, axes=options.axes or "T(VC)"), stem))
+    except DataError as error:
+        raise ValueError(
+            f"line 1 holds numbers only: no header names joints and axes, and {error.message}. {_EXPECTED}"
+        ) from error
+    said = f"{stem}: there is no header; each row is taken for the joints of a frame, one after the other."
+    yield from (clip | {"notes": (*notes, said)} for clip in found)
+
+
 def _listed(table: Table) -> str:
     more = f" and {len(table.names) - _SHOWN} more" if len(table.names) > _SHOWN else ""
     return ", ".join(one_line(name)[:40] or "(no name)" for name in table.names[:_SHOWN]) + more
@@ -102,14 +136,18 @@ def _listed(table: Table) -> str:
 
 def _roles(names: Sequence[str]) -> dict[str, int]:
     """The column of each role. Raises ValueError where the documented name of one stands twice."""
-    plain = [" ".join(name.lower().replace("_", " ").replace("-", " ").replace(".", " ").split()) for name in names]
-    roles = {}
+    plain, roles = list(map(_plain, names)), {}
     for role, usual in _ROLES.items():
         if plain.count(usual[0]) > 1:
             raise ValueError(f"two columns are called {usual[0]}")
         if found := next((name for name in usual if name in plain), None):
             roles[role] = plain.index(found)
     return roles
+
+
+def _plain(name: str) -> str:
+    """A name of a column in lower case, with spaces between its words."""
+    return " ".join(re.sub(r"[_.-]", " ", name.lower()).split())
 
 
 def _long(table: Table, roles: dict[str, int], stem: str, options: Options) -> Iterator[dict[str, Any]]:
@@ -160,6 +198,17 @@ def _of_joints(
     return record
 
 
+def _count_from_1(index: np.ndarray, highest: int, layout: Layout | None, coordinates: int) -> bool:
+    """Whether joints count from 1: none is 0, and the skeleton would not fit with a joint 0 that is never seen."""
+    if (index == 0).any() or highest < 1:
+        return False
+    if layout is not None:
+        return highest == len(layout.joints)
+    fits_from_0, fits_from_1 = (layout_for((count, coordinates, False)) for count in (highest + 1, highest))
+    every = len(np.unique(index[index > 0])) == highest
+    return every and (fits_from_1 is not None or fits_from_0 is None)
+
+
 def joint_indices(
     table: Table, column: int, coordinates: int, layout: Layout | None
 ) -> tuple[np.ndarray, int, Layout | None]:
@@ -187,6 +236,8 @@ def joint_indices(
     refuse(table, column, ~(index < 1e9), "joint", " is no index")
     index = index.astype(np.int64)
     highest = int(index.max(initial=-1))
+    if _count_from_1(index, highest, layout, coordinates):
+        index, highest = np.where(index > 0, index - 1, -1), highest - 1
     count = max(len(layout.joints) if layout else 0, len(known)) or highest + 1
     if highest >= count:
         raise ValueError(f"line {table.lines[int(index.argmax())]}: joint {highest}, but the layout has {count} joints")

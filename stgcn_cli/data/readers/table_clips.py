@@ -3,6 +3,7 @@
 Shapes: R rows.
 """
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ from stgcn_cli.data.readers import frames as frame_names
 from stgcn_cli.data.readers.parsing import MAX_FRAMES
 from stgcn_cli.data.readers.table_text import Table, is_missing, parsed, refuse, seconds, whole_numbers
 from stgcn_cli.io.text import one_line
+
+_WHOLE = re.compile(r"-?[0-9]{1,9}(\.0*)?")  # a label that is a number, as spreadsheets write it
 
 
 class Group(NamedTuple):
@@ -30,15 +33,18 @@ class Rows:
     frame: np.ndarray
     label: np.ndarray | None
     subject: np.ndarray | None
+    notes: tuple[str, ...] = ()  # on times
 
     def groups(self, stem: str) -> tuple[list[Group], tuple[str, ...]]:
         """The clips, and notes on how they were separated. Raises ValueError."""
         everything = np.arange(len(self.frame))
         if self.clip is not None:
             words, first = np.unique(self.clip, return_index=True)
-            return [Group(str(words[at]), np.flatnonzero(self.clip == words[at])) for at in np.argsort(first)], ()
+            return [
+                Group(str(words[at]), np.flatnonzero(self.clip == words[at])) for at in np.argsort(first)
+            ], self.notes
         if self.label is None or len(set(self.label) - {""}) < 2:
-            return [Group(None, everything)], ()
+            return [Group(None, everything)], self.notes
         order = np.argsort(self.frame, kind="stable")
         starts = np.flatnonzero(np.r_[True, self.label[order][1:] != self.label[order][:-1]])
         frames = len(np.unique(self.frame))
@@ -49,6 +55,7 @@ class Rows:
             )
         groups = [Group(f"{stem}_{i:03d}", np.sort(rows)) for i, rows in enumerate(np.split(order, starts[1:]))]
         return groups, (
+            *self.notes,
             f"The label changes inside {one_line(stem)}: each run of rows with one label is a clip ({len(groups)}).",
         )
 
@@ -66,7 +73,7 @@ def rows_of(table: Table, roles: dict[str, int], person: np.ndarray) -> Rows:
         for key in ("clip", "label", "subject")
         if key in roles
     }
-    clip, frame = words.get("clip"), None
+    clip, frame, notes = words.get("clip"), None, tuple[str, ...]()
     if "frame" in roles:
         column = table.columns[roles["frame"]]
         if np.isnan(parsed(column)).all() and not is_missing(column).any():
@@ -76,10 +83,10 @@ def rows_of(table: Table, roles: dict[str, int], person: np.ndarray) -> Rows:
     elif clip is not None and len(set(clip)) == len(clip) > 2:
         clip, frame = _of_pictures(clip, None, table.names[roles["clip"]])
     elif "time" in roles:
-        frame = _in_order(table, roles["time"], clip)
+        frame, notes = _in_order(table, roles["time"], clip)
     else:
         frame = _counted(clip, person)
-    return Rows(clip, frame, words.get("label"), words.get("subject"))
+    return Rows(clip, frame, words.get("label"), words.get("subject"), notes)
 
 
 def _of_pictures(names: np.ndarray, clip: np.ndarray | None, what: str) -> tuple[np.ndarray | None, np.ndarray]:
@@ -92,15 +99,17 @@ def _of_pictures(names: np.ndarray, clip: np.ndarray | None, what: str) -> tuple
     return (clip if clip is not None or len(found) == 1 else video[place].astype(object)), frame[place]
 
 
-def _in_order(table: Table, index: int, clip: np.ndarray | None) -> np.ndarray:
-    """The places of the times of rows among those of their clip. Raises ValueError naming the line."""
+def _in_order(table: Table, index: int, clip: np.ndarray | None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The places of the times of rows among those of their clip, and a word on gaps. Raises ValueError naming the line."""
     times = seconds(table, index)
     refuse(table, index, np.isnan(times), "the time is", "")
-    frame = np.zeros(len(times), np.int64)
-    for name in [None] if clip is None else set(clip):
+    frame, notes = np.zeros(len(times), np.int64), dict[str, None]()
+    for name in [None] if clip is None else dict.fromkeys(clip):
         rows = np.arange(len(times)) if name is None else np.flatnonzero(clip == name)
-        frame[rows] = np.unique(times[rows], return_inverse=True)[1]
-    return frame
+        what = one_line(table.names[index] if name is None else f"{table.names[index]} of {name}")
+        frame[rows], found = frame_names.places_of_times(times[rows], what)
+        notes |= dict.fromkeys(found)
+    return frame, tuple(notes)
 
 
 def _counted(clip: np.ndarray | None, person: np.ndarray) -> np.ndarray:
@@ -119,7 +128,7 @@ def the_word(words: np.ndarray, key: str) -> str | int | None:
     if len(found) > 1:
         raise ValueError(f"it has more than one {key}: {', '.join(found)[:80]}")
     word = str(found[0]) if found else None
-    return int(word) if word and key == "label" and word.isascii() and word.lstrip("-").isdigit() else word
+    return int(float(word)) if word and key == "label" and _WHOLE.fullmatch(word) else word
 
 
 def span(frame: np.ndarray) -> tuple[int, int]:

@@ -1,8 +1,10 @@
-"""Zips of files that are read from disk only: unpacked into a temporary folder, which goes when the program ends."""
+"""Zips and gzip files that are read from disk only: unpacked into a temporary folder, which goes when the program ends."""
 
 import functools
+import gzip
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
@@ -11,6 +13,7 @@ from stgcn_cli.errors import DataError
 from stgcn_cli.io.text import printable
 
 _MOST_FILES, _MOST_BYTES = 1_000_000, 64 << 30
+_MOST_TIMES, _LEAST_LIMIT = 200, 64 << 20  # a gzip file's own size; bytes that are unpacked in any case
 _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []  # removed at the end of the program
 
 
@@ -45,9 +48,43 @@ def _unzipped(path: Path, changed: int, size: int, suffixes: frozenset[str]) -> 
     return root
 
 
+def is_gzip(path: Path) -> bool:
+    """Whether the file is packed with gzip, whatever it is called. Raises OSError."""
+    with open(path, "rb") as stream:
+        return stream.read(2) == b"\x1f\x8b"
+
+
+def gunzipped(path: Path) -> Path:
+    """The file in a gzip file, under its name without .gz. Raises DataError for damage and more than 200 times its size."""
+    stat = path.stat()
+    return _gunzipped(path.resolve(), stat.st_mtime_ns, stat.st_size)
+
+
+@functools.cache
+def _gunzipped(path: Path, changed: int, size: int) -> Path:
+    _FOLDERS.append(tempfile.TemporaryDirectory(prefix="stgcn-"))
+    out = Path(_FOLDERS[-1].name) / path.name.removesuffix(".gz").removesuffix(".GZ")
+    most = min(_MOST_BYTES, max(_LEAST_LIMIT, _MOST_TIMES * size))
+    try:
+        with gzip.open(path, "rb") as packed, open(out, "xb") as stream:
+            while block := packed.read(1 << 20):
+                if stream.write(block) and stream.tell() > most:
+                    raise ValueError("more is in it than is unpacked on the fly")
+    except (EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
+        raise DataError(
+            f"{path} cannot be read as a gzip file: {printable(error)[:200]}.", "Unpack it first."
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be unpacked: {error.strerror or error}.", "Unpack it first.") from error
+    if is_gzip(out):
+        raise DataError(f"{path} is packed with gzip twice.", "Unpack it first.")
+    return out
+
+
 def remove() -> None:
     """Remove what was unpacked, before the program ends."""
     _unzipped.cache_clear()
+    _gunzipped.cache_clear()
     while _FOLDERS:
         _FOLDERS.pop().cleanup()
 

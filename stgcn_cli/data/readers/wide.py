@@ -25,6 +25,7 @@ def clips_of(
     if not len(table.lines):
         raise ValueError("it has a header and no rows")
     axes = ["x", "y", *(["z"] if joints.has_z else [])]
+    ones = np.ones(len(table.lines), np.float32)
     parts, scores = [], []
     for columns in joints.columns.values():
         parts.append(
@@ -32,8 +33,9 @@ def clips_of(
                 [np.stack([decimals(table, each[a], table.names[each[a]]) for a in axes], -1) for each in columns], 1
             )
         )
-        if joints.has_score:
-            scores.append(np.stack([decimals(table, each["score"], table.names[each["score"]]) for each in columns], 1))
+        if joints.scored:
+            at = [each.get("score") for each in columns]
+            scores.append(np.stack([ones if c is None else decimals(table, c, table.names[c]) for c in at], 1))
     names = np.array(list(joints.columns))
     person = np.concatenate([np.full(len(table.lines), name) for name in names])
     if len(names) == 1 and "person" in roles:
@@ -42,6 +44,8 @@ def clips_of(
     rows = rows_of(table, roles, once if len(names) == 1 else np.zeros(len(once), str))
     values = values_of(np.concatenate(parts), np.concatenate(scores) if scores else None, options)
     groups, notes = rows.groups(stem)
+    if 0 < joints.scored < count:
+        notes += (f"{joints.scored} of {count} joints have a column of scores; the score of the others is taken as 1.",)
     facts = {**values.facts(), "notes": (*notes, *values.notes)}
     if joints.layout is not None:
         facts["layout"] = joints.layout

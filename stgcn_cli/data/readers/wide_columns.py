@@ -53,7 +53,7 @@ class Joints:
     names: tuple[str, ...]
     columns: Mapping[str, Sequence[Mapping[str, int]]]
     has_z: bool
-    has_score: bool
+    scored: int  # joints that have a column of scores
     layout: Layout | None  # the built-in one with these names
 
 
@@ -114,12 +114,12 @@ def joints_in(names: Sequence[str], given: Layout | None) -> Joints | None:
     if odd := next((person for person, joints in persons.items() if joints.keys() != first.keys()), None):
         raise ValueError(f"person {odd} has columns of other joints than person {next(iter(persons))}")
     every = [values for joints in persons.values() for values in joints.values()]
-    has_z, has_score = (all(axis in values for values in every) for axis in ("z", "score"))
+    has_z, scored = all("z" in values for values in every), sum("score" in values for values in first.values())
     if not has_z and any("z" in values for values in every):
         raise ValueError("some joints have a column z, others have none")
     order, layout = order_of(list(first), 3 if has_z else 2, given)
     columns = {person: [joints[joint] for joint in order] for person, joints in persons.items()}
-    return Joints(tuple(order), columns, has_z, has_score, layout)
+    return Joints(tuple(order), columns, has_z, scored, layout)
 
 
 def _with_numbered_persons(
@@ -159,7 +159,9 @@ def order_of(joints: Sequence[str], coordinates: int, given: Layout | None) -> t
         return _by_number(
             {joint: int(each["number"]) for joint, each in zip(joints, found, strict=True) if each}, given
         )
-    keys = {joint_words(joint): joint for joint in joints}
+    words = [joint_words(joint) for joint in joints]
+    shared = frozenset.intersection(*words) - _BODY if len(words) > 1 else frozenset()  # PoseLandmark.NOSE
+    keys = {key - shared: joint for key, joint in zip(words, joints, strict=True)}
     if len(keys) == len(joints):
         for layout in [given] if given else LAYOUTS.values():
             if fitting := _fitting(keys, layout, bool(given)):

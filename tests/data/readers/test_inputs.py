@@ -17,8 +17,9 @@ from tests.factories import foreign, skeletons
 from tests.factories.prepared import prepare
 
 
-def names(*words, **options):
-    return [found.record["frame_dir"] for found in read_inputs(list(map(str, words)), **options)]
+def names(*words, format=None, **more):
+    found = read_inputs(list(map(str, words)), options=Options(format=format), **more)
+    return [clip.record["frame_dir"] for clip in found]
 
 
 def test_a_file_a_folder_a_glob_and_a_zip_of_skeletons_are_the_same(tmp_path):

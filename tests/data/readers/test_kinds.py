@@ -1,0 +1,192 @@
+"""One clip in the forms that people's own scripts give it: each is read as that clip, or refused with what to type."""
+
+import gzip
+import io
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from stgcn_cli.config.skeletons import COCO, LAYOUTS
+from stgcn_cli.data.readers.inputs import read_inputs
+from stgcn_cli.data.readers.parsing import Options
+from stgcn_cli.errors import DataError
+from tests.factories import foreign
+
+BOTH, SCORES = foreign.clip(frames=12, persons=1)
+X, SCORE = BOTH[0], SCORES[0]  # (T, V, 2), (T, V)
+Y = X + 250
+XYS = np.concatenate([X, SCORE[..., None]], -1)
+NAMES = [name.replace(" ", "_") for name in COCO.joints]
+
+
+def read(path, **options):
+    return list(read_inputs([str(path)], options=Options(**options)))
+
+
+def csv(header, rows):
+    return "\n".join(",".join(map(str, row)) for row in ([header] if header else []) + [list(row) for row in rows])
+
+
+def wide(before=(), spell="{}_{}", x=X, names=NAMES, axes="xy"):
+    header = [*(name for name, _ in before), *(spell.format(name, axis) for name in names for axis in axes)]
+    return csv(header, ([*(values[t] for _, values in before), *frame.ravel()] for t, frame in enumerate(x)))
+
+
+SOME = [0, 1, 2, 3, 4]  # joints with a score
+TABLES = {  # content, keypoint, score, what a note says
+    "numbers without a header": (csv(None, X.reshape(12, -1)), X, None, "no header"),
+    "scores and no header": (csv(None, XYS.reshape(12, -1)), X, SCORE, "no header"),
+    "frames and no header": (csv(None, ([t, *XYS[t].ravel()] for t in range(12))), X, SCORE, "first column counts rows"),
+    "a prefix": (wide(spell="PoseLandmark.{}_{}"), X, None, ""),
+    "ids of rows": (wide([("id", range(12))]), X, None, ""),
+    "joints from 1": (csv(["frame", "joint", "x", "y"], ([t, v + 1, *X[t, v]] for t in range(12) for v in range(17))), X, None, ""),
+    "some scores": (
+        csv([f"{n}_{a}" for v, n in enumerate(NAMES) for a in (("x", "y", "conf") if v in SOME else "xy")],
+            (np.concatenate([XYS[t, v] if v in SOME else X[t, v] for v in range(17)]) for t in range(12))),
+        X, np.where(np.isin(range(17), SOME), SCORE, 1), "5 of 17 joints have a column of scores",
+    ),
+    "times with a gap": (wide([("time", [*range(6), *range(9, 15)])]), X, None, "1 gaps, the longest of 4 where 1 is usual"),
+    "not seen": (wide(x=np.where(np.arange(17)[:, None] == 3, -1, X)), np.where(np.arange(17)[:, None] == 3, 0, X), None, "-1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_tables(kind, tmp_path):
+    content, keypoint, score, said = TABLES[kind]
+    (tmp_path / "a.csv").write_text(content)
+    (clip,) = read(tmp_path / "a.csv")
+    np.testing.assert_allclose(clip.record["keypoint"], keypoint[None], rtol=1e-6)
+    if score is not None:
+        np.testing.assert_allclose(clip.record["keypoint_score"], score[None], rtol=1e-6)
+    assert said in " ".join(clip.notes) and (said or not clip.notes)
+    (tmp_path / "a.csv").rename(tmp_path / "a.txt")
+    assert np.array_equal(read(tmp_path / "a.txt")[0].record["keypoint"], clip.record["keypoint"])
+
+
+def test_an_id_is_of_a_person_where_frames_repeat_and_a_label_may_be_a_decimal(tmp_path):
+    both = np.concatenate([X, Y])
+    before = [("frame", [*range(12)] * 2), ("id", [4] * 12 + [7] * 12), ("label", ["2.0"] * 24)]
+    (tmp_path / "a.csv").write_text(wide(before, x=both))
+    (clip,) = read(tmp_path / "a.csv")
+    np.testing.assert_allclose(clip.record["keypoint"], [X, Y], rtol=1e-6)
+    assert clip.record["label"] == 2
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"), [(36, "12 joints with 3 values or 18 joints with 2 values"), (37, "known skeleton")]
+)
+def test_rows_of_numbers_that_fit_no_skeleton_or_two_are_refused(columns, said, tmp_path):
+    (tmp_path / "a.csv").write_text(csv(None, np.random.default_rng(0).uniform(1, 600, (5, columns))))
+    with pytest.raises(DataError) as error:
+        read(tmp_path / "a.csv")
+    assert said in error.value.message and "--layout" in error.value.message
+
+
+FRAMES = [{"keypoints": frame.tolist()} for frame in XYS]
+OTHER = [{"keypoints": frame.tolist()} for frame in np.concatenate([Y, SCORE[..., None]], -1)]
+JSON = {
+    "deeper": {"meta": {}, "result": {"frames": FRAMES}}, "numbers by frame": {f"f{t}": x.tolist() for t, x in enumerate(XYS)},
+    "times": [{"timestamp": 33.3 * t, **FRAMES[t]} for t in reversed(range(12))],
+    "an array and a label": {"keypoints": X.tolist(), "label": "wave"}, "a label in each": [{"frame": t, "label": "wave", **f} for t, f in enumerate(FRAMES)],
+}  # fmt: skip
+VIDEOS = {
+    "video": [{"video": v, "frame": t, **f} for v, frames in (("a", FRAMES), ("b", OTHER)) for t, f in enumerate(frames)],
+    "video_id": [{"video_id": v, "frame_id": t, **f} for t in range(12) for v, f in enumerate((FRAMES[t], OTHER[t]))],
+    "map": {"a": [[f] for f in FRAMES], "b": [[f] for f in OTHER]}, "map of numbers": {"cam1": [[f] for f in FRAMES], "cam2": [[f] for f in OTHER]},
+    "list": {"videos": [{"name": "a", "label": "wave", "frames": FRAMES}, {"name": "b", "label": "kick", "frames": OTHER}]},
+    "arrays": [{"name": "a", "keypoints": X.tolist()}, {"name": "b", "keypoints": Y.tolist()}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", JSON)
+def test_json_under_other_keys(kind, tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(JSON[kind]))
+    (clip,) = read(tmp_path / "a.json")
+    np.testing.assert_allclose(clip.record["keypoint"][0], X, rtol=1e-6)
+    assert clip.record.get("label") == ("wave" if "label" in kind else None)
+
+
+@pytest.mark.parametrize("kind", VIDEOS)
+def test_videos_in_one_json_are_clips(kind, tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(VIDEOS[kind]))
+    first, second = read(tmp_path / "a.json")
+    np.testing.assert_allclose(first.record["keypoint"][0], X, rtol=1e-6)
+    np.testing.assert_allclose(second.record["keypoint"][0], Y, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [({"frames": [{"skel": frame.tolist()} for frame in X], "keypoints": None}, "no joints under the keys skel"),
+     ([{"frame": t, "take": k, **FRAMES[t]} for k in "ab" for t in range(6)], "frame begins again where take changes")],
+)  # fmt: skip
+def test_json_without_joints_or_with_frames_twice_is_refused(value, said, tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(value))
+    with pytest.raises(DataError) as error:
+        read(tmp_path / "a.json")
+    assert said in error.value.message
+
+
+def npy(array):
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def npz(**arrays):
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return stream.getvalue()
+
+
+RECORD = {"frame_dir": "a", "keypoint": X[None], "keypoint_score": SCORE[None], "label": 1, "total_frames": 12}
+FILES = {
+    "a.npz": npz(scores=SCORE, keypoints=X, boxes=np.ones((12, 4)), label=1), "a.npy": npy(X[:, :, None]),
+    "a.json.gz": gzip.compress(json.dumps([[f] for f in FRAMES]).encode()), "a.npy.gz": gzip.compress(npy(XYS)),
+    "a.csv.gz": gzip.compress(TABLES["some scores"][0].encode()), "a.pkl.gz": gzip.compress(pickle.dumps([RECORD])),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_arrays_by_other_names_and_packed_files(name, tmp_path):
+    (tmp_path / name).write_bytes(FILES[name])
+    (clip,) = read(tmp_path / name)
+    (again,) = read(tmp_path)
+    np.testing.assert_allclose(clip.record["keypoint"], X[None], rtol=1e-6)
+    assert clip.name == again.name == "a" and clip.source == tmp_path / name
+    assert clip.shape[2] is (name != "a.npy") and (clip.record.get("label") == 1) is (name in ("a.npz", "a.pkl.gz"))
+
+
+def test_clips_with_labels_are_no_persons(tmp_path):
+    clips = np.stack([X, X + 300, X + 600, X])
+    np.savez(tmp_path / "a.npz", data=clips, label=[1, 2, 3, 1])
+    assert [clip.record["label"] for clip in read(tmp_path / "a.npz")] == [1, 2, 3, 1]
+
+
+@pytest.mark.parametrize(("order", "said"), [("VTC", "--axes VTC"), ("CVT", "--axes CVT"), ("VCT", "--axes VCT")])
+def test_joints_before_frames_are_read_or_asked_for(order, said, tmp_path):
+    smooth = X[:1] + np.sin(np.arange(12) / 3)[:, None, None]
+    array = smooth.transpose(["TVC".index(letter) for letter in order])
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(DataError, match=said):  # 12 joints exist, too
+        read(tmp_path / "a.npy")
+    (clip,) = read(tmp_path / "a.npy", axes=order)
+    np.testing.assert_allclose(clip.record["keypoint"][0], smooth, rtol=1e-6)
+
+
+def test_a_bomb_and_weights_are_named(tmp_path):
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"0" * (65 << 20)))
+    (tmp_path / "b.npz").write_bytes(npz(**{"conv.weight": np.zeros((4, 3, 3)), "conv.bias": np.zeros(4)}))
+    for name, said in (("a.csv.gz", "more is in it"), ("b.npz", "the weights of a network")):
+        with pytest.raises(DataError, match=said):
+            read(tmp_path / name)
+
+
+def test_mediapipes_names_in_capitals_with_presence(tmp_path):
+    values = np.random.default_rng(0).uniform(0.1, 0.9, (4, 33, 5))
+    names = [name.upper().replace(" ", "_") for name in LAYOUTS["mediapipe-33"].joints]
+    (tmp_path / "a.csv").write_text(wide(x=values, names=names, axes=("x", "y", "z", "visibility", "presence")))
+    (clip,) = read(tmp_path / "a.csv", image_size=(720, 1280))
+    np.testing.assert_allclose(clip.record["keypoint"][0], values[..., :2] * (1280, 720), rtol=1e-5)
+    np.testing.assert_allclose(clip.record["keypoint_score"][0], values[..., 3], rtol=1e-6)
