@@ -28,7 +28,7 @@ TARGET = replace(
     name="poses",
     seeds=_seeds,
     guided_by=(
-        "yolo.py", "bvh.py", "persons.py", "frame_list.py", "alphapose.py", "kinetics.py", "ucla.py", "frames.py",
+        "yolo.py", "bvh.py", "persons.py", "frame_list.py", "kinetics.py", "ucla.py", "frames.py",
         "joint_values.py", "tracking.py",
     ),
 )  # fmt: skip

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from stgcn_cli.data.readers import (
-    alphapose,
     annotation,
     arrays,
     bvh,
@@ -75,7 +74,7 @@ FORMATS = {
         read_frames=mmpose.read_frames, is_frame=mmpose.is_picture,
     ),
     "coco": Format("COCO keypoints, COCO results, AlphaPose", (".json",), coco.read, fits=coco.fits),
-    "alphapose": Format("AlphaPose's maps of pictures or of persons", (".json",), alphapose.read, fits=alphapose.fits),
+    "alphapose": Format("AlphaPose's maps of pictures or of persons", (".json",), frame_list.read, fits=frame_list.is_map),
     "frames": Format(
         "JSON of one's own: a list of frames of persons", (".json", ".jsonl", ".ndjson"), frame_list.read, fits=frame_list.fits,
         read_frames=frame_list.read_frames, is_frame=frame_list.is_frame,

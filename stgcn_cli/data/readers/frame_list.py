@@ -1,6 +1,7 @@
 """JSON of one's own: a list of frames, each a list of persons; or detections in one list with the number of their frame.
 
-Also ultralytics' result.to_json(), one file a frame or a list of such lists.
+Also ultralytics' result.to_json(), one file a frame or a list of such lists; and AlphaPose's maps from picture to persons, or from
+person to frames: {"0.jpg": [{"keypoints", "scores", "idx"}]}; {"1": {"00000": {"keypoints", "scores"}}}; {"0.jpg": {"people": […]}}.
 """
 
 import itertools
@@ -27,6 +28,8 @@ _OF_CLIPS = re.compile(  # keys with frames or with the joints of several frames
     + "|".join(_LABELS).encode() + rb')"\s*:'
 )  # fmt: skip
 _ARRAYS = re.compile(rb"\s*\[\s*\[\s*\[[\s\[]*(?:null|[-+\d.])")
+_MAP = re.compile(rb'\s*\{\s*"[^"]*\d[^"]*"\s*:\s*[\[{]')
+_MAP_OF_NUMBERS = re.compile(rb'\s*\{\s*"[^"]*\d[^"]*"\s*:\s*\[[\s\[]*[-\d]')
 _LINES = re.compile(rb"\}[ \t]*\r?\n[ \t]*\{\s*\"")
 _FEW = 20  # entries that may be the persons of a picture
 
@@ -39,6 +42,11 @@ def fits(head: bytes) -> bool:
 def is_frame(head: bytes) -> bool:
     """Whether a file that fits is an object with the persons of one frame, not with those of a clip."""
     return head.lstrip()[:1] == b"{" and not (_OF_CLIPS.search(head) or _LINES.search(head))
+
+
+def is_map(head: bytes) -> bool:
+    """Whether a text begins like a map from names with a number to persons, as AlphaPose's maps do."""
+    return bool(_MAP_OF_NUMBERS.match(head) or (_MAP.match(head) and _ANY.search(head)))
 
 
 def is_ultralytics(head: bytes) -> bool:
@@ -64,23 +72,23 @@ def _clips(value: Any, options: Options, name: str) -> Iterator[dict[str, Any]]:
         image, about = _size(value) or image, about | _label(value)
         key = next((key for key in _FRAMES if isinstance(value.get(key), list | dict)), None)
         is_one = key is None or (key == joints_key(value) and not _is_nested(value[key]))
-        inner = [each for each in value.values() if isinstance(each, list | dict) and each]
+        inner = {key: each for key, each in value.items() if isinstance(each, list | dict) and each}
         if not is_one:
             value, are_frames = value[key], key == "frames"
             break
         if joints_key(value) or persons_key(value) or not inner:
             value, are_frames = [value], True
-        elif len(inner) > 1:
-            break
+        elif len(inner) > 1 or re.search(r"\d", next(iter(inner))):
+            break  # a map from pictures, videos or persons
         else:
-            (value,) = inner
+            (value,) = inner.values()
     if videos := videos_in(value):
         for video, its in videos:
             for clip in _clips(its, options, f"{name}/{video}"):
                 yield {"frame_dir": f"{name}/{video}", **about, **clip}
         return
     if isinstance(value, dict):
-        rows = [Row(_number(key), persons_in(frame)) for key, frame in value.items()]
+        rows = list(_rows_of_map(value))
     elif (array := _array(value)) is not None:
         yield from (clip | about for clip in arrays.clips_in(array, options, name))
         return
@@ -188,6 +196,19 @@ def _rows(value: Any, are_frames: bool = False) -> tuple[list[Row], dict[str, An
             'each frame into a list of their own, or give each entry its "frame"'
         )
     return [Row(None, persons_in(item)) for item in value], about
+
+
+def _rows_of_map(value: dict[str, Any]) -> Iterator[Row]:
+    """The frames of a map from pictures to persons, or from persons to the frames in which they were seen."""
+    maps = [each for each in value.values() if isinstance(each, dict) and joints_key(each) is None]
+    if not any(isinstance(inner, dict) and joints_key(inner) for each in maps for inner in each.values()):
+        yield from (Row(_number(name), persons_in(frame)) for name, frame in value.items())
+        return
+    for track, seen in value.items():
+        if not isinstance(seen, dict):
+            raise ValueError(f"person {track!r:.40} is a {type(seen).__name__}, expected a map from frames")
+        for frame, person in seen.items():
+            yield Row(_number(frame), persons_in({**person, "track_id": track} if isinstance(person, dict) else person))
 
 
 def _check_order(objects: Sequence[dict[str, Any]], numbers_: Sequence[int | str | None], frame: str) -> None:

@@ -22,28 +22,11 @@ JOINTS = (
     "joints_3d", "landmarks", "pose_landmarks", "kpts", "points", "pose", "skeleton", "poseLandmarks",
 )  # fmt: skip
 PERSONS = (
-    "persons",
-    "people",
-    "instances",
-    "predictions",
-    "poses",
-    "detections",
-    "objects",
-    "skeletons",
-    "bodies",
-    "humans",
-)
+    "persons", "people", "instances", "predictions", "poses", "detections", "objects", "skeletons", "bodies", "humans",
+)  # fmt: skip
 _SCORES = (
-    "keypoint_scores",
-    "keypoints_scores",
-    "scores",
-    "score",
-    "confidences",
-    "confidence",
-    "visibility",
-    "visible",
-    "conf",
-)
+    "keypoint_scores", "keypoints_scores", "scores", "score", "confidences", "confidence", "visibility", "visible", "conf",
+)  # fmt: skip
 IDS = ("track_id", "idx", "tracking_id", "person_id", "trackid", "tid", "id")
 ASSUMED = (
     "Coordinates are shares of the image, which is taken for 1920 x 1080; --image-size WIDTHxHEIGHT tells another.",

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from stgcn_cli.config.skeletons import Layout, layout_for
-from stgcn_cli.data.readers import arrays, wide
+from stgcn_cli.data.readers import arrays
 from stgcn_cli.data.readers.parsing import MAX_JOINTS, MAX_VALUES, Options
-from stgcn_cli.data.readers.table_clips import places, rows_of, span
+from stgcn_cli.data.readers.table_clips import Entries, clips_of, rows_of
 from stgcn_cli.data.readers.table_text import Table, decimals, parsed, read_table, refuse, table_of
-from stgcn_cli.data.readers.table_values import Values, values_of
-from stgcn_cli.data.readers.wide_columns import joints_in, order_of
+from stgcn_cli.data.readers.table_values import values_of
+from stgcn_cli.data.readers.wide_columns import Joints, joints_in, order_of
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.text import nearest, one_line
 
@@ -51,16 +51,7 @@ _ROLES = {  # what a column tells -> its usual names, the documented one first
     "label": ("label", "class", "action", "activity", "class name", "classname", "category", "gesture", "pose", "target", "label name"),
     "subject": ("subject", "subject id", "actor", "actor id", "participant", "participant id", "performer"),
 }  # fmt: skip
-_IDS = (
-    "id",
-    "object id",
-    "obj id",
-    "instance",
-    "instance id",
-    "human id",
-    "tid",
-    "idx",
-)  # of persons, where frames repeat
+_IDS = ("id", "object id", "obj id", "instance", "instance id", "human id", "tid", "idx")  # persons where frames repeat
 HEADER = ("clip", "frame", "person", "joint", "x", "y", "z", "score", "label", "subject")  # documented
 _EXPECTED = (
     "Expected a row a joint (clip,frame,person,joint,x,y[,z][,score][,label][,subject]) or a row a frame (frame,nose_x,nose_y,… "
@@ -102,15 +93,14 @@ def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
                 raise ValueError(
                     f"column {key!r} not found.{nearest(key, table.names)} {_EXPECTED}; found {_listed(table)}"
                 )
-        yield from _long(table.take(np.flatnonzero(~table.is_empty())), roles, path.stem, options)
+        yield from _of_joints(table.take(np.flatnonzero(~table.is_empty())), roles, path.stem, options)
         return
     joints = joints_in(table.names, options.layout)
     if joints is None:
         raise ValueError(f"its columns name no joints: {_listed(table)}. {_EXPECTED}")
     used = {index for columns in joints.columns.values() for values in columns for index in values.values()}
-    yield from wide.clips_of(
-        table, {key: index for key, index in roles.items() if index not in used}, joints, path.stem, options
-    )
+    roles = {key: index for key, index in roles.items() if index not in used}
+    yield from _of_bodies(table, roles, joints, path.stem, options)
 
 
 def _without_header(table: Table, stem: str, options: Options) -> Iterator[dict[str, Any]]:
@@ -150,52 +140,48 @@ def _plain(name: str) -> str:
     return " ".join(re.sub(r"[_.-]", " ", name.lower()).split())
 
 
-def _long(table: Table, roles: dict[str, int], stem: str, options: Options) -> Iterator[dict[str, Any]]:
-    coordinates = [decimals(table, roles[key], key) for key in "xyz" if key in roles]
+def _of_joints(table: Table, roles: dict[str, int], stem: str, options: Options) -> Iterator[dict[str, Any]]:
+    """The clips of rows of a joint each."""
+    xyz = np.stack([decimals(table, roles[key], key) for key in "xyz" if key in roles], axis=-1)
     score = decimals(table, roles["score"], "score") if "score" in roles else None
-    joint, joints, layout = joint_indices(table, roles["joint"], len(coordinates), options.layout)
+    joint, joints, layout = joint_indices(table, roles["joint"], xyz.shape[-1], options.layout)
     person = table.words(roles["person"]).to_numpy(object) if "person" in roles else np.zeros(len(joint), str)
-    rows = rows_of(table, roles, person)
-    values = values_of(np.stack(coordinates, axis=-1)[:, None], None if score is None else score[:, None], options)
-    groups, notes = rows.groups(stem)
-    notes = (*notes, *values.notes)
-    for group in groups:
-        try:
-            arrays = _of_joints(group.rows, rows.frame, person, joint, joints, values, options)
-            record = {**arrays, **values.facts(), **rows.words(group.rows), "notes": notes, "layout": layout}
-        except ValueError as error:
-            raise ValueError(f"clip {group.name or stem!r:.60}: {error}") from error
-        yield record if group.name is None else {"frame_dir": group.name, **record}
+    rows, values = rows_of(table, roles, person), values_of(xyz, score, options)
+    entries = Entries(np.arange(len(joint)), person, joint >= 0, values, joints, np.maximum(joint, 0))
+    yield from clips_of(entries, rows, stem, options, {"notes": values.notes, "layout": layout})
 
 
-def _of_joints(
-    index: np.ndarray,
-    frame: np.ndarray,
-    person: np.ndarray,
-    joint: np.ndarray,
-    joints: int,
-    values: Values,
-    options: Options,
-) -> dict[str, Any]:
-    """keypoint and keypoint_score of the rows at `index`, each of a joint. Raises ValueError."""
-    first, frames = span(frame[index])
-    index = index[joint[index] >= 0]
-    everyone = np.ones(len(index), bool)
-    persons, place = places(person[index], frame[index], everyone, options.most_persons)
-    shape = (persons, frames, joints, values.keypoint.shape[-1])
-    if np.prod(shape) > MAX_VALUES:
-        raise ValueError(f"{frames} frames of {joints} joints are too much for one clip")
-    index, place = index[place < options.most_persons], place[place < options.most_persons]
-    at = (place, frame[index] - first, joint[index])
-    flat = np.ravel_multi_index(at, shape[:3])
-    if len(np.unique(flat)) < len(flat):
-        raise ValueError("a joint of a person stands twice in one frame; is the column person missing, or clip?")
-    record: dict[str, Any] = {"keypoint": np.zeros(shape, np.float32)}
-    record["keypoint"][at] = values.keypoint[index, 0]
-    if values.score is not None:
-        record["keypoint_score"] = np.zeros(shape[:3], np.float32)
-        record["keypoint_score"][at] = values.score[index, 0]
-    return record
+def _of_bodies(
+    table: Table, roles: dict[str, int], joints: Joints, stem: str, options: Options
+) -> Iterator[dict[str, Any]]:
+    """The clips of rows of all joints of a person; several persons side by side are put one below the other."""
+    count, length = len(joints.names), len(table.lines)
+    if count > MAX_JOINTS or length * count * 4 > MAX_VALUES:
+        raise ValueError(f"{length:,} rows of {count:,} joints are too much")
+    if not length:
+        raise ValueError("it has a header and no rows")
+
+    def stacked(axis: str) -> np.ndarray:
+        """(R, V) of one value of all persons; a score without a column is 1."""
+        columns = [[values.get(axis) for values in person] for person in joints.columns.values()]
+        ones = np.ones(length, np.float32)
+        each = [[ones if c is None else decimals(table, c, table.names[c]) for c in person] for person in columns]
+        return np.concatenate([np.stack(person, axis=1) for person in each])
+
+    xyz = np.stack([stacked(axis) for axis in ("xyz" if joints.has_z else "xy")], axis=-1)
+    values = values_of(xyz, stacked("score") if joints.scored else None, options)
+    names = list(joints.columns)
+    person = np.repeat(np.array(names), length)
+    if len(names) == 1 and "person" in roles:
+        person = table.words(roles["person"]).to_numpy(object)
+    rows = rows_of(table, roles, person[:length] if len(names) == 1 else np.zeros(length, str))
+    seen = np.nan_to_num(values.keypoint).any(axis=(1, 2))
+    notes = values.notes
+    if 0 < joints.scored < count:
+        notes += (f"{joints.scored} of {count} joints have a column of scores; the score of the others is taken as 1.",)
+    entries = Entries(np.tile(np.arange(length), len(names)), person, seen, values, count)
+    facts = {"notes": notes} | ({} if joints.layout is None else {"layout": joints.layout})
+    yield from clips_of(entries, rows, stem, options, facts)
 
 
 def _count_from_1(index: np.ndarray, highest: int, layout: Layout | None, coordinates: int) -> bool:

@@ -5,14 +5,16 @@ Shapes: R rows.
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from stgcn_cli.data.readers import frames as frame_names
-from stgcn_cli.data.readers.parsing import MAX_FRAMES
+from stgcn_cli.data.readers.parsing import MAX_FRAMES, MAX_VALUES, Options
 from stgcn_cli.data.readers.table_text import Table, is_missing, parsed, refuse, seconds, whole_numbers
+from stgcn_cli.data.readers.table_values import Values
 from stgcn_cli.io.text import one_line
 
 _WHOLE = re.compile(r"-?[0-9]{1,9}(\.0*)?")  # a label that is a number, as spreadsheets write it
@@ -131,15 +133,65 @@ def the_word(words: np.ndarray, key: str) -> str | int | None:
     return int(float(word)) if word and key == "label" and _WHOLE.fullmatch(word) else word
 
 
-def span(frame: np.ndarray) -> tuple[int, int]:
-    """The first frame and how many there are. Raises ValueError."""
+@dataclass(frozen=True)
+class Entries:
+    """Values (E, V, C) of persons or (E, C) of joints: of which row of the table and person they are, whether seen there."""
+
+    row: np.ndarray  # (E,)
+    person: np.ndarray  # (E,)
+    seen: np.ndarray  # (E,)
+    values: Values
+    joints: int
+    joint: np.ndarray | None = None  # (E,) of which joint they are
+
+
+def clips_of(
+    entries: Entries, rows: Rows, stem: str, options: Options, facts: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """The clips in the order of their first rows; `facts` are those of all. Raises ValueError naming the clip."""
+    groups, notes = rows.groups(stem)
+    facts = {**entries.values.facts(), **facts, "notes": (*notes, *facts["notes"])}
+    for group in groups:
+        index = np.flatnonzero(np.isin(entries.row, group.rows))
+        try:
+            record = {
+                **_arrays(entries, index, rows.frame[entries.row[index]], options),
+                **facts,
+                **rows.words(group.rows),
+            }
+        except ValueError as error:
+            raise ValueError(f"clip {group.name or stem!r:.60}: {error}") from error
+        yield record if group.name is None else {"frame_dir": group.name, **record}
+
+
+def _arrays(entries: Entries, index: np.ndarray, frame: np.ndarray, options: Options) -> dict[str, Any]:
+    """keypoint and keypoint_score of the entries at `index`, in these frames. Raises ValueError."""
     first, frames = int(frame.min()), int(frame.max() - frame.min()) + 1
     if frames > MAX_FRAMES:
         raise ValueError(f"its frames run from {first} to {frame.max()}: more than {MAX_FRAMES:,} are not taken")
-    return first, frames
+    persons, place = _places(entries.person[index], frame, entries.seen[index], options.most_persons)
+    shape = (persons, frames, entries.joints, entries.values.keypoint.shape[-1])
+    if np.prod(shape) > MAX_VALUES:
+        raise ValueError(f"{frames} frames of {entries.joints} joints are too much for one clip")
+    kept = place < options.most_persons
+    if entries.joint is not None:
+        kept &= entries.seen[index]
+    index = index[kept]
+    at = (place[kept], frame[kept] - first, *([] if entries.joint is None else [entries.joint[index]]))
+    _, once, counts = np.unique(np.ravel_multi_index(at, shape[: len(at)]), return_index=True, return_counts=True)
+    if (counts > 1).any():
+        twice = int(frame[kept][once[counts > 1][0]])
+        what = "frame" if entries.joint is None else "a joint of a person in frame"
+        raise ValueError(f"{what} {twice} stands twice; is a column missing that tells the person or the clip?")
+    record = {"keypoint": np.zeros(shape, np.float32)}
+    record["keypoint"][at] = entries.values.keypoint[index]
+    if entries.values.score is not None:
+        record["keypoint_score"] = np.zeros(shape[:3], np.float32)
+        record["keypoint_score"][at] = entries.values.score[index]
+    return record
 
 
-def places(person: np.ndarray, frame: np.ndarray, seen: np.ndarray, most: int) -> tuple[int, np.ndarray]:
+def _places(person: np.ndarray, frame: np.ndarray, seen: np.ndarray, most: int) -> tuple[int, np.ndarray]:
     """How many persons are kept, and which of them each row is of, `most` for none: those seen in most frames, in this order."""
     who, code = np.unique(person, return_inverse=True)
     pairs = np.unique(np.stack([code[seen], frame[seen]]), axis=1)[0]

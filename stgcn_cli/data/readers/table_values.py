@@ -1,6 +1,6 @@
 """Values of the joints in a text table: shares of the image become pixels, and z without a unit is left out.
 
-Shapes: R rows, V joints, C coordinates.
+Shapes: (…, V, C) of C coordinates, (…, V) of scores; the first axis is a row, V is there where a row has all joints.
 """
 
 from dataclasses import dataclass
