@@ -94,7 +94,7 @@ def _better_preset(preset: Preset, split: Split, training: bool) -> str:
     classes = int(split.store.labels.max(initial=-1)) + 1
     joints, values = split.store.frames.shape[1:]
     for other in presets.published_for(joints, values - split.store.has_score, split.store.has_score):
-        if classes <= other.model.num_classes:  # a part of a data set may lack the last classes
+        if classes == other.model.num_classes:
             return (
                 f"{convert}\nFor clips of {other.data.dataset} ({other.model.num_classes} classes): "
                 f"stgcn {verb} --preset {other.name} --data {source}"

@@ -1,5 +1,7 @@
 """Of every format: what `data convert` writes gets the scores of the original files, with the preset that it writes beside."""
 
+import gzip
+import json
 import pickle
 from dataclasses import replace
 
@@ -8,6 +10,7 @@ import pytest
 import torch
 
 from stgcn_cli.config import presets
+from stgcn_cli.config.skeletons import COCO
 from stgcn_cli.data.convert.convert import ConvertOptions, Rules, convert
 from stgcn_cli.data.convert.split import Division
 from stgcn_cli.data.output import Target
@@ -43,7 +46,50 @@ def _pickle(folder, n):
     )
 
 
-CASES = {
+def _wide(names, shares=False):
+    """Writes a table with a row a frame and person."""
+
+    def write(path, xy, score):
+        xy = xy / np.float32([1920, 1080]) if shares else xy
+        header = ["track_id", "frame", *(f"{name}_{axis}" for name in names for axis in ("x", "y", "conf"))]
+        values = np.concatenate([xy, score[..., None]], -1).reshape(*xy.shape[:2], -1).tolist()
+        rows = [[m, t, *values[m][t]] for t in range(xy.shape[1]) for m in range(len(xy))]
+        path.write_text("\n".join(",".join(map(str, row)) for row in [header, *rows]))
+
+    return write
+
+
+def _record(path, xy, score):
+    path.write_bytes(pickle.dumps({"keypoint": xy, "keypoint_score": score, "label": 3, "img_shape": (720, 1280)}))
+
+
+def _rows(path, xy, score):
+    np.savetxt(path, np.concatenate([xy[0], score[0, ..., None]], -1).reshape(xy.shape[1], -1), "%.6g", ",")
+
+
+def _scored(path, xy, score):
+    np.save(path, np.concatenate([xy, score[..., None]], -1))
+
+
+def _by_other_names(path, xy, score):
+    np.savez(path, keypoints=xy, scores=score)
+
+
+def _packed(path, xy, score):
+    foreign.mmpose(path, xy, score)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+
+
+def _videos(path, xy, score):
+    frames = [
+        {"video": path.stem, "frame": t, "track_id": m, "keypoints": foreign.flat(joints, scores)}
+        for t in range(xy.shape[1])
+        for m, joints, scores in foreign.people(xy, score, t)
+    ]
+    path.write_text(json.dumps(frames))
+
+
+CASES = {  # format, and what is particular
     "skeleton": _skeleton,
     "pickle": _pickle,
     "npy": lambda folder, n: np.save(folder / f"{n}.npy", bodies.kinect(persons=2, seed=n).transpose(3, 1, 2, 0)),
@@ -61,14 +107,22 @@ CASES = {
     "coco": flat(foreign.coco, "{}.json"),
     "alphapose": flat(poses.alphapose, "{}.json"),
     "frames": flat(poses.frames, "{}.json"),
-}
+    "pickle: one record": flat(_record, "{}.pkl"), "npy: scores last": flat(_scored, "{}.npy"),
+    "npz: other names": flat(_by_other_names, "{}.npz"), "csv: numbers": flat(_wide(range(17)), "{}.csv"),
+    "csv: names": flat(_wide([name.replace(" ", "_") for name in COCO.joints]), "{}.csv"),
+    "csv: shares": flat(_wide(range(17), shares=True), "{}.csv"), "csv: no header": flat(_rows, "{}.csv"),
+    "coco: results": flat(foreign.results, "{}.json"), "mmpose: gzip": flat(_packed, "{}.json.gz"),
+    "frames: detections": flat(_videos, "{}.json"),
+}  # fmt: skip
 
 
 def test_every_format_has_a_case():
-    assert CASES.keys() == FORMATS.keys()
+    assert {name.partition(":")[0] for name in CASES} == FORMATS.keys()
 
 
-UNSIZED = [(name, Options()) for name in ("npz", "csv", "openpose")]  # files that do not tell the size of the image
+UNSIZED = [
+    (name, Options()) for name in ("npz", "csv: shares", "openpose")
+]  # files that do not tell the size of the image
 
 
 @pytest.mark.parametrize(("name", "options"), [*((name, SIZED) for name in CASES), *UNSIZED])
