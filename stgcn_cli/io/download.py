@@ -1,6 +1,7 @@
 """Download a file over HTTP(S): resumed, retried, verified; it gets its final name only when it is complete."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -48,6 +49,10 @@ class BadRange(Again):
     """The server has no such range: what was downloaded is not the beginning of this file."""
 
 
+class _NotTheFile(Exception):
+    """What arrives, or is announced, cannot be the file; the text says why."""
+
+
 class NotThere(NetworkError):
     """The server has no such file."""
 
@@ -66,41 +71,12 @@ def checked_base(base: str) -> str:
     return base.rstrip("/")
 
 
-class Answer:
-    """Headers of a response, and its content in chunks."""
-
-    def __init__(self, response: "Response", items: "queue.Queue[Any]") -> None:
-        self._response, self._items, self.status = response, items, response.status_code
-
-    def header(self, name: str) -> str:
-        """Return the header or an empty string."""
-        return str(self._response.headers.get(name) or "").strip()
-
-    @property
-    def validator(self) -> str:
-        """The server's mark for this version of the file, for If-Range; empty if there is none."""
-        tag = self.header("ETag")
-        mark = tag if tag.startswith('"') else self.header("Last-Modified")
-        return mark if _VALIDATOR.fullmatch(mark) else ""
-
-    @property
-    def length(self) -> int | None:
-        """Announced bytes; None if unknown."""
-        length = self.header("Content-Length")
-        return int(length) if _LENGTH.fullmatch(length) else None
-
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the content. Raises Again when the connection breaks."""
-        while chunk := _next(self._items):
-            yield chunk
-
-
 @contextlib.contextmanager
-def ask(url: str, start: int = 0, validator: str = "") -> Iterator[Answer]:
-    """Request `url` from byte `start`, if it is still the version that `validator` marks.
+def ask(url: str, start: int = 0, validator: str = "") -> Iterator[tuple["Response", Iterator[bytes]]]:
+    """Request `url` from byte `start`, if it is still the version that `validator` marks; yield response and chunks.
 
     The transfer runs in a thread: a timeout of the socket does not notice a server that sends headers forever.
-    Raises Again, NotThere, or NetworkError.
+    Raises Again, also while chunks are taken, NotThere, or NetworkError.
     """
     headers = {"User-Agent": f"stgcn/{__version__}", "Accept-Encoding": "identity"}
     if start:
@@ -109,10 +85,10 @@ def ask(url: str, start: int = 0, validator: str = "") -> Iterator[Answer]:
     stop = threading.Event()
     threading.Thread(target=_transfer, args=(url, headers, items, stop), daemon=True).start()
     try:
-        answer = Answer(_next(items), items)
-        if answer.header("Content-Encoding") not in ("", "identity"):
+        response = _next(items)
+        if _header(response, "Content-Encoding") not in ("", "identity"):
             raise NetworkError(f"{url} is sent compressed, although that was not requested.", "Try another mirror.")
-        yield answer
+        yield response, iter(functools.partial(_next, items), b"")
     finally:
         stop.set()
         with contextlib.suppress(queue.Empty):  # a transfer that waits for room ends
@@ -133,8 +109,7 @@ def _next(items: "queue.Queue[Any]") -> Any:
 
 def _transfer(url: str, headers: dict[str, str], items: "queue.Queue[Any]", stop: threading.Event) -> None:
     """Put the response, its chunks and b"" into `items`, or the error that ended them."""
-    from requests.exceptions import RequestException
-    from urllib3.exceptions import HTTPError, IncompleteRead
+    from urllib3.exceptions import IncompleteRead
 
     try:
         with _session() as session, session.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
@@ -144,15 +119,9 @@ def _transfer(url: str, headers: dict[str, str], items: "queue.Queue[Any]", stop
             while (chunk := response.raw.read1(_CHUNK)) and not stop.is_set():
                 items.put(chunk)
             items.put(b"")
-    except (Again, NetworkError) as error:
-        items.put(error)
-    except RequestException as error:
-        items.put(_failure(url, error))
-    except (OSError, HTTPError) as error:
-        ended_early = any(isinstance(each, IncompleteRead) for each in error.args)  # length and hash decide on that
-        items.put(b"" if ended_early else Again(f"the connection broke ({_cause(error)})"))
     except Exception as error:  # a redirect to an invalid address can raise anything
-        items.put(NetworkError(f"{url} leads to an invalid address ({_cause(error)}).", "Use --base-url."))
+        ended_early = any(isinstance(each, IncompleteRead) for each in error.args)  # length and hash decide on that
+        items.put(b"" if ended_early else _failure(url, error))
 
 
 def _session() -> Any:
@@ -176,29 +145,37 @@ def _session() -> Any:
 
 
 def _failure(url: str, error: Exception) -> Exception:
+    """Return Again or NetworkError for what ended a transfer."""
     from requests import exceptions
+    from urllib3.exceptions import HTTPError
 
-    host = urlsplit(url).hostname
-    if isinstance(error, exceptions.SSLError):
-        return NetworkError(f"{url}: the connection is not trusted ({_cause(error)}).")
-    if isinstance(error, exceptions.TooManyRedirects):
-        return NetworkError(f"{url} redirects in an infinite loop.", "Use --base-url.")
-    if isinstance(
-        error, exceptions.InvalidURL | exceptions.InvalidSchema | exceptions.MissingSchema | exceptions.InvalidHeader
-    ):
-        return NetworkError(f"{url} leads to an invalid address ({_cause(error)}).", "Use --base-url.")
-    return Again(f"{host} cannot be reached or broke the connection ({_cause(error)})")
+    cause = _cause(error)
+    match error:
+        case Again() | NetworkError():
+            return error
+        case exceptions.SSLError():
+            return NetworkError(f"{url}: the connection is not trusted ({cause}).")
+        case exceptions.TooManyRedirects():
+            return NetworkError(f"{url} redirects in an infinite loop.", "Use --base-url.")
+        case ValueError() if isinstance(error, exceptions.RequestException):
+            pass  # an invalid URL, scheme or header
+        case exceptions.RequestException():
+            return Again(f"{urlsplit(url).hostname} cannot be reached or broke the connection ({cause})")
+        case OSError() | HTTPError():
+            return Again(f"the connection broke ({cause})")
+    return NetworkError(f"{url} leads to an invalid address ({cause}).", "Use --base-url.")
 
 
 def _refusal(url: str, response: "Response") -> Exception:
-    said = f"{response.status_code} {one_line(response.reason)}"[:200]
+    """Return the error for a status other than 200 and 206."""
+    status = f"{response.status_code} {one_line(response.reason)}"[:200]
     if response.status_code in (404, 410):
-        return NotThere(f"{url} not found ({said}).", "Is the --base-url right? See `stgcn download --list`.")
+        return NotThere(f"{url} not found ({status}).", "Is the --base-url right? See `stgcn download --list`.")
     if response.status_code == 416:
-        return BadRange(said)
+        return BadRange(status)
     if response.status_code in _TRANSIENT:
-        return Again(f"the server answers {said}")
-    return NetworkError(f"{url}: the server answers {said}.", "A proxy or the server refuses it.")
+        return Again(f"the server answers {status}")
+    return NetworkError(f"{url}: the server answers {status}.", "A proxy or the server refuses it.")
 
 
 def _cause(error: object) -> str:
@@ -211,6 +188,10 @@ def _cause(error: object) -> str:
     return one_line(text or type(error).__name__)[:200].strip()
 
 
+def _header(response: "Response", name: str) -> str:
+    return str(response.headers.get(name) or "").strip()
+
+
 class Part:
     """The beginning of a file, `<target>.part`; `<target>.part.json` has its URL, validator and total length.
 
@@ -219,23 +200,13 @@ class Part:
 
     def __init__(self, target: Path, url: str, trust: bool) -> None:
         self.target, self.url, self.trust = target, url, trust
-        self.path = target.with_name(target.name + ".part")
-        self._notes = target.with_name(target.name + ".part.json")
-        self.validator, self.total = "", None
-        self.validator, self.total = self._read_notes()
+        self.path, self._notes = (target.with_name(target.name + suffix) for suffix in (".part", ".part.json"))
+        self.validator, self.total = self._read_notes()  # the server's mark of this version; bytes, None if unknown
 
     @property
     def size(self) -> int:
         """Downloaded bytes."""
-        try:
-            return self.path.stat().st_size
-        except OSError:
-            return 0
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all bytes are there, if the length is known."""
-        return self.total is not None and self.size == self.total > 0
+        return self.path.stat().st_size if self.path.is_file() else 0
 
     def start(self) -> int:
         """Return the byte to continue from; discard everything and return 0 when that is not safe."""
@@ -243,38 +214,47 @@ class Part:
             self.discard()
         return self.size
 
-    def accept(self, answer: Answer, asked_from: int) -> int:
-        """Record the answer; return the byte it continues from. Raises Again when it does not fit."""
-        if answer.status == 206:
-            found = _RANGE.fullmatch(answer.header("Content-Range"))
+    def accept(self, response: "Response", asked_from: int) -> int:
+        """Record the response; return the byte it continues from. Raises Again when it does not fit."""
+        if response.status_code == 206:
+            found = _RANGE.fullmatch(_header(response, "Content-Range"))
             total = int(found[2]) if found else None
             if not found or int(found[1]) != asked_from or (self.total is not None and self.total != total):
                 self.discard()
                 raise Again("the server sent a different range than requested")
         else:
             self.discard()
-            asked_from, total = 0, answer.length
-        self.total, self.validator = total, answer.validator
-        self._write_notes()
+            length = _header(response, "Content-Length")
+            asked_from, total = 0, int(length) if _LENGTH.fullmatch(length) else None
+        tag = _header(response, "ETag")
+        mark = tag if tag.startswith('"') else _header(response, "Last-Modified")
+        self.total, self.validator = total, mark if _VALIDATOR.fullmatch(mark) else ""
+        notes = {"url": self.url, "validator": self.validator, "total": self.total}
+        try:
+            with open(self._notes, "a", encoding="utf-8", opener=own_opener) as stream:
+                stream.truncate(0)
+                stream.write(json.dumps(notes))
+        except OSError as error:
+            raise disk_error(error, self.target) from error
         return asked_from
-
-    def looks_like_html(self) -> bool:
-        """Whether a web page arrived instead of the file."""
-        with contextlib.suppress(OSError), open(self.path, "rb", opener=open_regular) as stream:
-            return stream.read(512).lstrip()[:1] == b"<"
-        return False
 
     def discard(self) -> None:
         """Remove what was downloaded."""
         self.validator, self.total = "", None
-        with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
-        self.forget()
+        self.path.unlink(missing_ok=True)
+        self._notes.unlink(missing_ok=True)
 
-    def forget(self) -> None:
-        """Remove the notes."""
-        with contextlib.suppress(FileNotFoundError):
-            self._notes.unlink()
+    def finish(self) -> Path:
+        """Give the file its name. Raises RunError, and UsageError for a link."""
+        if self.target.is_symlink():
+            raise UsageError(f"{self.target} is a symbolic link, which is not replaced.", "Remove it.")
+        try:
+            os.replace(self.path, self.target)
+            sync_folder(self.target.parent)
+        except OSError as error:
+            raise disk_error(error, self.target) from error
+        self._notes.unlink(missing_ok=True)
+        return self.target
 
     def _read_notes(self) -> tuple[str, int | None]:
         with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
@@ -286,15 +266,6 @@ class Part:
         if self.size:
             self.discard()  # of another address, or from before a crash
         return "", None
-
-    def _write_notes(self) -> None:
-        notes = {"url": self.url, "validator": self.validator, "total": self.total}
-        try:
-            with open(self._notes, "a", encoding="utf-8", opener=own_opener) as stream:
-                stream.truncate(0)
-                stream.write(json.dumps(notes))
-        except OSError as error:
-            raise disk_error(error, self.target) from error
 
 
 @dataclass(frozen=True)
@@ -327,7 +298,7 @@ def fetch(wanted: Wanted, reporter: Reporter, pauses: Sequence[float] = PAUSES_S
             reporter.warn(f"{wanted.target} {problem(wanted.target, wanted)}; it is downloaded again.")
         part = Part(wanted.target, wanted.url, trust=bool(wanted.sha256_prefix))
         _persist(part, wanted, reporter, list(pauses))
-        return _finish(part)
+        return part.finish()
 
 
 def _is_there(wanted: Wanted) -> bool:
@@ -357,97 +328,67 @@ def _persist(part: Part, wanted: Wanted, reporter: Reporter, pauses: Sequence[fl
 def _bring_on(part: Part, wanted: Wanted, reporter: Reporter) -> None:
     """Make one attempt. Raises Again when a retry may help."""
     resumed = part.start()
-    if not part.is_whole:
-        try:
-            with ask(wanted.url, resumed, part.validator) as answer:
-                resumed = part.accept(answer, resumed)
+    try:
+        if not part.size or part.size != part.total:
+            with ask(wanted.url, resumed, part.validator) as (response, chunks):
+                resumed = part.accept(response, resumed)
                 _check_size(part, wanted, resumed)
-                _copy(part, answer, wanted, reporter, resumed)
-        except BadRange as error:
-            part.discard()
-            raise Again(f"the server has no bytes after {resumed:,}, although it announced more") from error
-    wrong = problem(part.path, wanted)
-    if wrong:
-        web_page = part.looks_like_html()
+                _receive(part, chunks, wanted, reporter, resumed)
+        if wrong := problem(part.path, wanted):
+            if resumed:
+                part.discard()
+                raise Again("the ranges do not fit together, so it is downloaded from the beginning")
+            raise _NotTheFile(f"what arrived {wrong}")
+    except BadRange as error:
         part.discard()
-        if resumed:
-            raise Again("the ranges do not fit together, so it is downloaded from the beginning")
-        raise _wrong(wanted, "it is a web page, not the file" if web_page else f"what arrived {wrong}")
+        raise Again(f"the server has no bytes after {resumed:,}, although it announced more") from error
+    except _NotTheFile as wrong:
+        part.discard()
+        raise NetworkError(
+            f"{wanted.url} is not {wanted.target.name}: {wrong}. Nothing was kept.",
+            "Does a proxy or a login page answer instead of the server? Open the address in a browser, or use a mirror"
+            " with --base-url.",
+        ) from wrong
 
 
 def _check_size(part: Part, wanted: Wanted, resumed: int) -> None:
     """Refuse an announced size beyond that of such a file, or of the disk."""
-    total = part.total
-    if total is None:
+    if part.total is None:
         return
-    if total > wanted.max_bytes:
-        part.discard()
-        raise _wrong(wanted, f"{total:,} bytes are announced, more than the {wanted.max_bytes:,} of such a file")
-    free = shutil.disk_usage(part.path.parent).free
-    if total - resumed > free:
+    if part.total > wanted.max_bytes:
+        raise _NotTheFile(f"{part.total:,} bytes are announced, more than the {wanted.max_bytes:,} of such a file")
+    missing, free = part.total - resumed, shutil.disk_usage(part.path.parent).free
+    if missing > free:
         raise RunError(
-            f"The disk is full: {wanted.target.name} needs {total - resumed:,} bytes, {part.path.parent} has {free:,}.",
+            f"The disk is full: {wanted.target.name} needs {missing:,} bytes, {part.path.parent} has {free:,}.",
             "Free some space, or choose another place with --cache-dir.",
         )
 
 
-def _copy(part: Part, answer: Answer, wanted: Wanted, reporter: Reporter, resumed: int) -> None:
-    """Append the content. Raises Again when it ends early."""
+def _receive(part: Part, chunks: Iterator[bytes], wanted: Wanted, reporter: Reporter, arrived: int) -> None:
+    """Append the content to its first `arrived` bytes. Raises Again when it ends early, _NotTheFile for a web page."""
     total_mb = part.total / 1e6 if part.total else None
-    with reporter.progress(f"{wanted.target.name} (MB)", total_mb) as advance:
-        advance(resumed / 1e6)
-        _append(part, _verified(part, answer, wanted, advance), wanted.target)
+    try:
+        with (
+            reporter.progress(f"{wanted.target.name} (MB)", total_mb) as advance,
+            open(part.path, "ab", opener=own_opener) as stream,
+        ):
+            advance(arrived / 1e6)
+            for chunk in chunks:
+                if arrived == 0 and chunk.lstrip()[:1] == b"<":
+                    raise _NotTheFile("it is a web page, not the file")
+                arrived += len(chunk)
+                if arrived > wanted.max_bytes:
+                    raise _NotTheFile(f"more than {wanted.max_bytes:,} bytes arrived")
+                stream.write(chunk)
+                advance(len(chunk) / 1e6)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise disk_error(error, wanted.target) from error
     ended_early = part.total is not None and part.size < part.total
     if ended_early and not (wanted.sha256_prefix and not problem(part.path, wanted)):  # the hash knows better
         raise Again(f"the connection ended after {part.size:,} of {part.total:,} bytes")
-
-
-def _verified(part: Part, answer: Answer, wanted: Wanted, advance: Any) -> Iterator[bytes]:
-    """Yield the chunks; refuse a web page or too many bytes."""
-    arrived = part.size
-    for chunk in answer.chunks():
-        if arrived == 0 and chunk.lstrip()[:1] == b"<":
-            part.discard()
-            raise _wrong(wanted, "it is a web page, not the file")
-        arrived += len(chunk)
-        if arrived > wanted.max_bytes:
-            part.discard()
-            raise _wrong(wanted, f"more than {wanted.max_bytes:,} bytes arrived")
-        advance(len(chunk) / 1e6)
-        yield chunk
-
-
-def _append(part: Part, chunks: Iterator[bytes], target: Path) -> None:
-    try:
-        with open(part.path, "ab", opener=own_opener) as stream:
-            try:
-                for chunk in chunks:
-                    stream.write(chunk)
-            finally:
-                stream.flush()
-            os.fsync(stream.fileno())
-    except OSError as error:
-        raise disk_error(error, target) from error
-
-
-def _finish(part: Part) -> Path:
-    if part.target.is_symlink():
-        raise UsageError(f"{part.target} is a symbolic link, which is not replaced.", "Remove it.")
-    try:
-        os.replace(part.path, part.target)
-        sync_folder(part.target.parent)
-    except OSError as error:
-        raise disk_error(error, part.target) from error
-    part.forget()
-    return part.target
-
-
-def _wrong(wanted: Wanted, what: str) -> NetworkError:
-    return NetworkError(
-        f"{wanted.url} is not {wanted.target.name}: {what}. Nothing was kept.",
-        "Does a proxy or a login page answer instead of the server? Open the address in a browser, or use a mirror with"
-        " --base-url.",
-    )
 
 
 def problem(path: Path, wanted: Wanted) -> str:
