@@ -36,7 +36,7 @@ def files_of(folder: Path) -> list[Path]:
 def check_whole(folder: Path, keeps_part: bool = False) -> None:
     """Every file below `folder` can be read to its end, and nothing half-written is there."""
     for path in files_of(folder):
-        if ".part" in path.name:
+        if ".part" in str(path.relative_to(folder)):
             assert keeps_part, f"{path} was left"
         else:
             _check(path)
@@ -81,7 +81,11 @@ def _check(path: Path) -> None:
 
 def digests(folder: Path) -> dict[str, str]:
     """What is in each file below `folder`, but for what differs from run to run: times, and where it was computed."""
-    names = [path for path in files_of(folder) if not path.name.endswith(_VARIES) and ".part" not in path.name]
+    names = [
+        path
+        for path in files_of(folder)
+        if not path.name.endswith(_VARIES) and ".part" not in str(path.relative_to(folder))
+    ]
     return {str(path.relative_to(folder)): _digest(path) for path in names}
 
 

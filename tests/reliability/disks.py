@@ -81,6 +81,8 @@ class Disk:
         """Begin a call of the program in the disk's folder. `fresh`: in a Python of its own; `hook`: see faults.Hook."""
         self._calls += 1
         out, err = (self.beside / f"{self.path.name}{self._calls}.{name}" for name in ("out", "err"))
+        out.touch()  # it may be killed before it makes them
+        err.touch()
         settings = environment(self.path) | {"STGCN_CACHE": str(self.path / "cache")} | (env or {})
         pid = helper().ask(do="start", words=[str(word) for word in words], cwd=str(self.path), env=settings,
                            out=str(out), err=str(err), **order)  # fmt: skip

@@ -1,62 +1,72 @@
-"""Commands that write a file, killed at random moments: a file has its final name whole or not at all."""
+"""Commands that write files, killed at random moments: a file has its final name whole or not at all, and with the
+command typed again all is there. A few kills here; `python -m tests.reliability.test_kills_while_writing --kills 20`.
+"""
 
+import argparse
+import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
-from tests.cli.runner import environment, run_stgcn
-from tests.reliability.commands import COMMANDS, OUT, setting
+from tests.reliability.checks import check_whole, digests
+from tests.reliability.disks import plain_folder
+from tests.reliability.writing import COMMANDS
 
-KILLS = {"report": 5, "data convert": 5, "data merge": 5, "export": 5, "checkpoint convert": 5, "fuse": 5}
-_NEAR_THE_END = 0.5  # of the kills come in the last tenth, where files are written
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return setting(tmp_path_factory.mktemp("all"), run_stgcn)
-
-
-def start(folder, words):
-    return subprocess.Popen(
-        [sys.executable, "-m", "stgcn_cli", *words], cwd=folder, env=environment(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+NAMES = (
+    "report", "data convert", "data merge", "export", "eval, pkl", "eval, csv", "predict, json", "predict, csv", "convert",
+    "fuse", "prepare, one file", "prepare, lists", "view, page", "view, gif",
+)  # fmt: skip
+_NEAR_THE_END = 0.5  # of the kills come in the last fifth, where files are written
 
 
-def written(folder, calm):
-    """The new files with their content, and what was left half-written."""
-    new = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name not in calm}
-    return {name: content for name, content in new.items() if ".part" not in name}, [n for n in new if ".part" in n]
+def kill(folder: Path, name: str, kills: int, rng: random.Random) -> int:
+    """Kill one command `kills` times, each time from the same beginning; returns how often its files were there already."""
+    disk, command, beginning = plain_folder(folder), COMMANDS[name], folder / "beginning"
+    command.given(disk)
+    shutil.copytree(disk.seen, beginning)
+    began = time.monotonic()
+    assert disk.run(*command.words).code == 0
+    seconds, calm, killed, named = time.monotonic() - began, digests(disk.seen), 0, 0
+    while killed < kills:
+        disk.wipe()
+        shutil.copytree(beginning, disk.seen, dirs_exist_ok=True)
+        started = disk.start(*command.words)
+        time.sleep(seconds * (rng.uniform(0.8, 1.0) if rng.random() < _NEAR_THE_END else rng.random()))
+        os.kill(started[0], signal.SIGKILL)
+        killed += disk.end(started).code == -signal.SIGKILL
+        check_whole(disk.seen, keeps_part=True)
+        now = digests(disk.seen)
+        assert all(now[file] == calm[file] for file in now.keys() & calm.keys())
+        named += now.keys() == calm.keys()
+        again = command.words if now.keys() != calm.keys() else command.again or command.words
+        assert disk.run(*again).code == 0
+        check_whole(disk.seen)
+        assert digests(disk.seen) == calm
+    return named
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", KILLS)
-def test_a_killed_command_leaves_nothing_half_written(made, tmp_path, name):
-    command, rng, killed = COMMANDS[name], random.Random(name), 0
-    words = command.typed({OUT: f"out{command.suffix}"})
-    place = tmp_path / "x"
-    shutil.copytree(made, place)
-    before = {path.name for path in place.iterdir()}
-    began = time.monotonic()
-    assert start(place, words).wait(300) == 0
-    seconds, (calm, _) = time.monotonic() - began, written(place, before)
-    while killed < KILLS[name]:
-        for path in place.iterdir():
-            if path.name not in before and path.is_file():
-                path.unlink()
-        process = start(place, words)
-        near = rng.random() < _NEAR_THE_END
-        time.sleep(seconds * (rng.uniform(0.9, 1.0) if near else rng.random()))
-        process.send_signal(signal.SIGKILL)
-        killed += process.wait() == -signal.SIGKILL
-        found, _ = written(place, before)
-        for file, content in found.items():
-            assert len(content) == len(calm[file]) or content == calm[file], f"{file} is half-written"
-    force = ["--force"] if command.force else []
-    assert start(place, [*words, *force]).wait(300) == 0
-    found, parts = written(place, before)
-    assert found.keys() == calm.keys() and not parts
+@pytest.mark.parametrize("name", random.Random(0).sample(NAMES, 5))
+def test_a_killed_command_leaves_nothing_half_written(tmp_path, name):
+    kill(tmp_path, name, 2, random.Random(name))
+
+
+def main() -> None:
+    """Kill every command as often as asked; ends with an error at the first difference."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=20, help="of each command")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    for name in NAMES:
+        with tempfile.TemporaryDirectory() as folder:
+            named = kill(Path(folder), name, asked.kills, random.Random(f"{name} {asked.seed}"))
+        print(f"{name}: {asked.kills} kills, nothing half-written; its files were complete {named} times", flush=True)
+
+
+if __name__ == "__main__":
+    main()
