@@ -1,5 +1,18 @@
-"""``python -m stgcn_cli`` is the same program as ``stgcn``."""
+"""The program: `stgcn` and `python -m stgcn_cli` start here."""
 
-from stgcn_cli.cli.app import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the program; Ctrl-C while its modules are imported is answered as later, without a traceback."""
+    try:
+        from stgcn_cli.cli.app import main as run
+
+        run()
+    except KeyboardInterrupt:
+        print("Error: Interrupted. What was complete is kept.", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

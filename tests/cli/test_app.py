@@ -11,7 +11,7 @@ from importlib.metadata import distribution
 import pytest
 from packaging.requirements import Requirement
 
-from stgcn_cli import __version__
+from stgcn_cli import __main__, __version__
 from stgcn_cli.cli import console
 from stgcn_cli.cli.app import app
 from tests.cli.runner import ROOT, environment
@@ -161,6 +161,18 @@ def test_a_signal_that_python_drops_comes_again(signum, kind):
         [sys.executable, "-c", LOST.format(signum=int(signum))], cwd=ROOT, capture_output=True, text=True
     )
     assert done.stderr.strip() == f"stopped by {kind}"
+
+
+def test_ctrl_c_while_the_program_is_imported_is_no_traceback(monkeypatch, capsys):
+    class Interrupted:
+        @property
+        def main(self):
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "stgcn_cli.cli.app", Interrupted())
+    with pytest.raises(SystemExit) as end:
+        __main__.main()
+    assert end.value.code == 130 and "Error: Interrupted" in capsys.readouterr().err
 
 
 def test_no_command_that_writes_is_left_out_of_the_tests_of_disks():
