@@ -245,6 +245,7 @@ def test_a_store_is_built_in_little_memory(tmp_path, protocol):
 
 @tells_peaks
 @pytest.mark.slow
+@pytest.mark.hours
 def test_2_gigabytes_are_built_into_a_store_in_100_megabytes(tmp_path):
     write_large(tmp_path / "x.pkl", 23_000, 300, protocol=4)
     assert (tmp_path / "x.pkl").stat().st_size > 2e9

@@ -57,6 +57,7 @@ def test_nothing_is_found_in_a_moment(tmp_path, target):
 
 
 @pytest.mark.slow
+@pytest.mark.hours
 @pytest.mark.parametrize("target", NAMES)
 def test_nothing_is_found_in_minutes(tmp_path, target):
     report = fuzzed(tmp_path, target, LONG[target], "--seed", 1)

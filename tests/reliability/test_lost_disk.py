@@ -83,9 +83,9 @@ def put_run_in_place(disk: Disk) -> None:
     ("harm", "mend", "told"),
     [
         (take_away, bring_back, "No such file or directory"),
-        pytest.param(make_read_only, make_writable, "Read-only file system", marks=pytest.mark.slow),
-        pytest.param(remove_run, put_back_run, "No such file or directory", marks=pytest.mark.slow),
-        pytest.param(put_file_in_place, put_run_in_place, "Not a directory", marks=pytest.mark.slow),
+        pytest.param(make_read_only, make_writable, "Read-only file system", marks=pytest.mark.hours),
+        pytest.param(remove_run, put_back_run, "No such file or directory", marks=pytest.mark.hours),
+        pytest.param(put_file_in_place, put_run_in_place, "Not a directory", marks=pytest.mark.hours),
     ],
 )
 def test_training_stops_at_the_next_write_and_goes_on_when_the_disk_is_back(disk, harm, mend, told):
@@ -108,7 +108,7 @@ def test_training_stops_at_the_next_write_and_goes_on_when_the_disk_is_back(disk
     assert read(disk.seen / "run" / "last.pth").meta["epoch"] == epoch + 1
 
 
-@pytest.mark.slow
+@pytest.mark.hours
 def test_resumed_after_the_loss_equals_a_run_that_lost_nothing(disk):
     annotations(disk)
     words = [str(disk.path / word) if word in ("data", "run") else word for word in RECIPE]

@@ -21,7 +21,7 @@ from stgcn_cli.runs import history
 from tests.factories.http_server import running
 from tests.reliability.checks import check_whole, digests
 from tests.reliability.disks import MIB, Disk, mounted, plain_folder, small_disk
-from tests.reliability.writing import COMMANDS, TRAIN, annotations_and_store, serve
+from tests.reliability.writing import COMMANDS, SAMPLE, TRAIN, annotations_and_store, serve
 
 pytestmark = pytest.mark.slow
 WORDS = (*TRAIN, "--epochs", "6", "--checkpoint-minutes", "0")  # a checkpoint after every step
@@ -62,7 +62,9 @@ def test_what_is_not_synced_is_lost_here(disk):
     disk.wipe()
 
 
-def test_a_run_goes_on_after_the_power_went(disk):
+@pytest.mark.parametrize("most", [2, pytest.param(99, marks=pytest.mark.hours)])
+def test_a_run_goes_on_after_the_power_went(disk, most):
+    disk.wipe()
     annotations_and_store(disk)
     disk.shell("sync")
     started = disk.start(*WORDS)
@@ -78,6 +80,7 @@ def test_a_run_goes_on_after_the_power_went(disk):
     assert disk.end(started).code == 0
     undisturbed = digests(disk.seen / "run")
     assert len({before for before, _ in cuts}) >= 4
+    cuts = rng.sample(cuts, min(most, len(cuts)))
     for before, image in cuts:
         with mounted(image.with_suffix(""), "-o", "loop", image) as after:
             check_whole(after.seen, keeps_part=True)
@@ -122,7 +125,7 @@ class Trace:
         self.renames += 1
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in SAMPLE else pytest.mark.hours) for n in COMMANDS])
 def test_nothing_gets_its_name_before_it_is_on_the_disk(tmp_path, name):
     if not shutil.which("strace"):
         pytest.skip("strace is not installed")

@@ -21,7 +21,7 @@ from tests.reliability.checks import check_whole, digests
 from tests.reliability.disks import Disk, plain_folder
 from tests.reliability.writing import RAW, RECIPE, annotations, checkpoint, raw_clips
 
-MANY = pytest.param(25, id="many rounds", marks=pytest.mark.slow)
+MANY = pytest.param(25, id="many rounds", marks=pytest.mark.hours)
 TRAINED = re.compile(r"is being trained by process \d+ on \S+|already contains a run|nothing to do")
 
 pytestmark = pytest.mark.slow  # they mount disks and start many processes
@@ -66,7 +66,7 @@ def test_two_runs_into_one_folder(place, rounds):
         check_whole(place.seen)
 
 
-@pytest.mark.slow
+@pytest.mark.hours
 def test_runs_that_name_no_folder_get_one_each(place):
     annotations(place)
     words = [word for word in RECIPE if word not in ("--work-dir", "run")]
@@ -100,6 +100,7 @@ def test_a_holder_that_does_not_say_who_it_is_is_respected(place):
     assert said.code == 2 and "being trained by another process" in said.err, said.err
 
 
+@pytest.mark.hours
 def test_going_on_leaves_alone_what_another_process_writes_into_the_run(place):
     annotations(place)
     assert place.run(*RECIPE, "--epochs", "1").code == 0
@@ -111,7 +112,7 @@ def test_going_on_leaves_alone_what_another_process_writes_into_the_run(place):
     check_whole(place.seen)
 
 
-@pytest.mark.parametrize("rounds", [MANY])
+@pytest.mark.parametrize("rounds", [1, MANY])
 def test_three_builders_of_one_store_and_three_writers_of_one_result(place, rounds):
     checkpoint(place)
     words = ("eval", "best.pth", "--out", "r.csv")
@@ -124,7 +125,7 @@ def test_three_builders_of_one_store_and_three_writers_of_one_result(place, roun
         assert digests(place.seen) == alone
 
 
-@pytest.mark.parametrize("rounds", [MANY])
+@pytest.mark.parametrize("rounds", [1, MANY])
 def test_a_store_beside_its_pickle_is_replaced_while_others_open_it(place, rounds):
     """`prepare` again and again, to the same file, while it is read."""
     checkpoint(place)

@@ -160,4 +160,5 @@ COMMANDS = {
     "export": Command(("export", "best.pth", "--out", "m.pt2"), checkpoint, ("export", "best.pth", "--out", "m.pt2", "--force"), only="m."),
     "demo": Command(("demo", "--epochs", "1", "--device", "cpu", "--out", "demo"), nothing, only="demo/demo_s"),
 }  # fmt: skip
+SAMPLE = ("train", "prepare, lists", "data merge")  # for tests that cannot take all
 WRITE_NOTHING = ("presets", "doctor", "bench", "runs")  # that stays
