@@ -6,13 +6,12 @@ recognised, and whoever writes the same path next removes it. Without such locks
 
 import contextlib
 import errno
-import glob
 import os
 import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,81 +27,72 @@ except ImportError:  # Windows
 @contextlib.contextmanager
 def part_file(path: Path, mode: str = "wb") -> Iterator[tuple[IO, Path]]:
     """Open a new `.part` file beside `path` and give its name; remove it at the end if it is still there. Raises OSError."""
-    remove_abandoned(path)
-    stream, part = _open(path, mode)
-    held = os.dup(stream.fileno()) if fcntl is not None else None  # the lock outlives the stream: until it is renamed
-    try:
-        with stream:
-            yield stream, part
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        if held is not None:
-            os.close(held)
+    with (
+        _part(path, lambda part: part.touch(exist_ok=False)) as part,
+        open(part, mode, **_encoding(mode)) as stream,
+    ):
+        yield stream, part
 
 
-def _open(path: Path, mode: str) -> tuple[IO, Path]:
-    while True:
-        part = _name(path)
-        kept: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace"}
-        stream = open(part, mode.replace("w", "x"), **kept)  # noqa: SIM115
-        if _claim(stream.fileno()):
-            return stream, part
-        stream.close()
+def part_folder(path: Path) -> contextlib.AbstractContextManager[Path]:
+    """Make a new `.part` folder beside `path`; remove it at the end if it is still there. Raises OSError."""
+    return _part(path, lambda part: part.mkdir(parents=True))
 
 
 @contextlib.contextmanager
-def part_folder(path: Path) -> Iterator[Path]:
-    """Make a new `.part` folder beside `path`; remove it at the end if it is still there. Raises OSError."""
-    remove_abandoned(path)
-    part, handle = _make_folder(path)
+def _part(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
+    remove_abandoned(path.parent, lambda name: name == path.name)
+    held = None
+    while held is None:  # a process id alone does not tell machines apart that share a drive
+        part = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(3).hex()}.part")
+        make(part)
+        held = _claim(part)
     try:
         yield part
     finally:
-        shutil.rmtree(part, ignore_errors=True)
-        if handle is not None:
-            os.close(handle)
+        _remove(part)
+        if held >= 0:
+            os.close(held)  # the lock outlives the stream: until the file is renamed
 
 
-def _make_folder(path: Path) -> tuple[Path, int | None]:
-    while True:
-        part, handle = _name(path), None
-        part.mkdir(parents=True)
-        try:
-            handle = os.open(part, os.O_RDONLY)
-            if _claim(handle):
-                return part, handle
-            os.close(handle)
-        except PermissionError:  # Windows opens no folders
-            return part, None
-        except FileNotFoundError:  # taken for abandoned
-            continue
+def _claim(part: Path) -> int | None:
+    """Lock what is to be written and return the handle that holds the lock, -1 where the system has no locks.
+
+    None when another process is just removing it as abandoned.
+    """
+    if fcntl is None:
+        return -1
+    handle = -1
+    try:
+        handle = os.open(part, os.O_RDONLY if part.is_dir() else os.O_RDWR)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(handle).st_nlink:
+            return handle
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except OSError:
+        return handle  # a file system without locks
+    if handle >= 0:
+        os.close(handle)
+    return None
 
 
-def remove_abandoned(path: Path) -> None:
-    """Remove what ended writers of `path` left behind, as far as possible."""
-    _remove_abandoned(path.parent.glob(f"{glob.escape(path.name)}.*.part"), lambda name: name == path.name)
+def remove_abandoned(folder: Path, is_ours: Callable[[str], bool]) -> None:
+    """Remove what ended writers of the files in `folder` that `is_ours` knows left; other .part files are the user's.
 
-
-def remove_all_abandoned(folder: Path, is_ours: Callable[[str], bool]) -> None:
-    """Remove what ended writers of the files in `folder` that `is_ours` knows left; other .part files are the user's."""
-    _remove_abandoned(folder.glob("*.part"), is_ours)
-
-
-def _remove_abandoned(parts: Iterable[Path], is_ours: Callable[[str], bool]) -> None:
-    """Remove those named by `_name`, that are neither links nor another user's, nor locked."""
-    for found in parts:
+    Links, files of other users, and what is locked stay.
+    """
+    for found in folder.glob("*.part") if fcntl is not None else ():
         match = _PART.fullmatch(found.name)
         if match is None or not is_ours(match[1]) or found.is_symlink():
             continue
         with contextlib.suppress(OSError):
             if not is_own(found.lstat()):
                 continue
-            handle = os.open(found, (os.O_RDWR if found.is_file() else os.O_RDONLY) | getattr(os, "O_NONBLOCK", 0))
+            handle = os.open(found, (os.O_RDWR if found.is_file() else os.O_RDONLY) | os.O_NONBLOCK)
             try:
-                if fcntl is not None:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    _remove(found)
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(found)
             finally:
                 os.close(handle)
 
@@ -110,39 +100,34 @@ def _remove_abandoned(parts: Iterable[Path], is_ours: Callable[[str], bool]) -> 
 _PART = re.compile(r"(.+)\.\d{1,10}-[0-9a-f]{6}\.part", re.DOTALL)
 
 
-def _name(path: Path) -> Path:
-    """A process id alone does not tell machines apart that share a drive."""
-    return path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(3).hex()}.part")
-
-
-def _claim(handle: int) -> bool:
-    """Lock what is being written; False if another process has just removed it as abandoned."""
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return os.fstat(handle).st_nlink > 0
-
-
 def _remove(path: Path) -> None:
+    """Remove a file or folder, as far as that is possible."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink()
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _encoding(mode: str) -> dict[str, Any]:
+    """How `open` writes texts."""
+    return {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace"}
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_NOT_OURS = (errno.EACCES, errno.EROFS, errno.EPERM)
-_NO_FOLDER = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
-_GONE = (
-    errno.ENOENT, errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETIMEDOUT,
-)  # fmt: skip
-_NO_ROOM = 64 << 10  # bytes; where a library hides the system's error, a disk with less is taken for the cause
 _AGAIN = "run the command again (stgcn train: with --resume)"
+_OWN = "Choose a folder of your own."
+_FILE = "A file stands where a folder is needed, or the reverse."
+_GONE = f"Is its drive still there, and was its folder not moved or deleted? When it is back, {_AGAIN}."
+_HINTS = {
+    **dict.fromkeys((errno.EACCES, errno.EROFS, errno.EPERM), ("cannot be", _OWN)),
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST, errno.EISDIR), ("cannot be", _FILE)),
+    **dict.fromkeys(
+        (errno.ENOENT, errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETIMEDOUT),
+        ("could not be", _GONE),
+    ),
+}  # fmt: skip
+_NO_ROOM = 64 << 10  # bytes; where a library hides the system's error, a disk with less is taken for the cause
 
 
 @contextlib.contextmanager
@@ -184,12 +169,11 @@ def is_stream(path: Path) -> bool:
 
 @contextlib.contextmanager
 def _open_stream(path: Path, mode: str) -> Iterator[IO]:
-    kept: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace"}
     if str(path) == os.devnull:
-        with open(path, mode, **kept) as nowhere:
+        with open(path, mode, **_encoding(mode)) as nowhere:
             yield nowhere
         return
-    with tempfile.TemporaryFile(mode.replace("w", "w+"), **kept) as stream:
+    with tempfile.TemporaryFile(mode.replace("w", "w+"), **_encoding(mode)) as stream:
         yield stream
         stream.flush()
         with open(stream.fileno(), "rb", closefd=False) as written:
@@ -228,18 +212,8 @@ def disk_error(error: OSError, path: Path) -> RunError | DataError:
         return RunError(f"The disk is full: {path} could not be written.", f"Free some space, then {_AGAIN}.")
     if error.errno == errno.ENAMETOOLONG:
         return RunError(f"{str(path)[:80]}... is too long for a file name.", "Give a shorter one.")
-    if error.errno in _NOT_OURS:
-        return RunError(f"{path} cannot be written: {error.strerror}.", "Choose a folder of your own.")
-    if error.errno in _NO_FOLDER:
-        return RunError(
-            f"{path} cannot be written: {error.strerror}.", "A file stands where a folder is needed, or the reverse."
-        )
-    if error.errno in _GONE:
-        return RunError(
-            f"{path} could not be written: {error.strerror}.",
-            f"Is its drive still there, and was its folder not moved or deleted? When it is back, {_AGAIN}.",
-        )
-    return RunError(f"{path} could not be written: {error.strerror or error}.")
+    verb, hint = _HINTS.get(error.errno or 0, ("could not be", ""))
+    return RunError(f"{path} {verb} written: {error.strerror or error}.", hint)
 
 
 def path_error(error: OSError) -> RunError | DataError:
@@ -260,17 +234,15 @@ def _is_full(path: Path) -> bool:
 
 def cache_folder() -> Path:
     """Return $STGCN_CACHE, or the cache folder of the platform. Raises UsageError when it is another user's."""
-    return check_trusted(_cache_folder())
-
-
-def _cache_folder() -> Path:
-    if os.environ.get("STGCN_CACHE"):
-        return Path(os.environ["STGCN_CACHE"])
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "stgcn"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "stgcn" / "Cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stgcn"
+    if given := os.environ.get("STGCN_CACHE"):
+        folder = Path(given)
+    elif sys.platform == "darwin":
+        folder = Path.home() / "Library" / "Caches" / "stgcn"
+    elif sys.platform == "win32":
+        folder = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "stgcn" / "Cache"
+    else:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stgcn"
+    return check_trusted(folder)
 
 
 def free_disk(folder: Path) -> int:

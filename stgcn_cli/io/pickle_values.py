@@ -175,10 +175,9 @@ def plain_keys(values: Any) -> Any:
 
 
 def fill(found: set[Any], values: Any) -> set[Any]:
-    """Add plain values to a set, some at a time: those of one hash take long, and Ctrl-C is heard in between."""
-    values = list(plain_keys(values))
-    for start in range(0, len(values), 1000):
-        found.update(values[start : start + 1000])
+    """Add plain values to a set, one by one: those of one hash take long, and Ctrl-C is heard in between."""
+    for value in plain_keys(values):
+        found.add(value)
     return found
 
 

@@ -24,7 +24,6 @@ MAX_VALUES = 50_000_000  # counted as often as they are referenced: visiting the
 _BASE_BYTES, _BYTES_A_BYTE = 1 << 30, 8  # address space for reading a file: constant, and per byte of the file
 _MOST_LONG = 512  # bytes of an integer: hashing and writing out longer ones takes time that grows with each use
 _WORK, _WORK_A_BYTE = 1 << 20, 4  # values that calls may be given: constant, and per byte of the file
-_AT_ONCE = 1000  # keys entered at a time: those of one hash take long, and Ctrl-C is heard in between
 _LARGE = 256  # bytes of an array from which it may stay in the file
 _SIZED = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
 _LIMITED = threading.Lock()  # the limit belongs to the process: threads that read take turns
@@ -144,44 +143,30 @@ class DataUnpickler(pickle._Unpickler):
         elif not isinstance(value, dict):  # its attributes are ignored: torch has some on a state dict
             raise Refused(f"attributes of {value.name if isinstance(value, Maker) else shown(value)}")
 
-    def _set_item(self) -> None:
-        value, key = self.stack.pop(), self.stack.pop()
-        self._update([key, value])
-
-    def _set_items(self) -> None:
-        self._update(self.pop_mark())
+    def _update(self, items: list[Any]) -> None:
+        """Enter keys and values by turns into the dict on the stack, one by one: keys of one hash take long."""
+        target = self.stack[-1]
+        if not isinstance(target, dict) or len(items) % 2:
+            raise ValueError(f"it sets items of {shown(target)}")
+        for key, value in zip(pickle_values.plain_keys(items[::2]), items[1::2], strict=True):
+            target[key] = value
 
     def _dict(self) -> None:
         items = self.pop_mark()
         self.append({})
         self._update(items)
 
-    def _update(self, items: list[Any]) -> None:
-        if not isinstance(self.stack[-1], dict) or len(items) % 2:
-            raise ValueError(f"it sets items of {shown(self.stack[-1])}")
-        pickle_values.plain_keys(items[::2])
-        for start in range(0, len(items), 2 * _AT_ONCE):
-            some = items[start : start + 2 * _AT_ONCE]
-            self.stack[-1].update(zip(some[::2], some[1::2], strict=True))
-
     def _add_items(self) -> None:
-        items = pickle_values.plain_keys(self.pop_mark())
+        items = self.pop_mark()
         if not isinstance(self.stack[-1], set):
             raise ValueError(f"it adds items to {shown(self.stack[-1])}")
         pickle_values.fill(self.stack[-1], items)
-
-    def _frozenset(self) -> None:
-        items = pickle_values.plain_keys(self.pop_mark())
-        self.append(frozenset(pickle_values.fill(set(), items)))
 
     def _long(self) -> None:
         size = int.from_bytes(self.read(4), "little", signed=True)
         if not 0 <= size <= _MOST_LONG:
             raise ValueError(f"it contains an integer of {size:,} bytes")
         self.append(int.from_bytes(self.read(size), "little", signed=True))
-
-    def _frame(self) -> None:
-        self.read(8)  # the length of a frame, not needed: a stream is buffered
 
     def _is_array(self, size: int, after: int = 4) -> bool:
         """Whether these bytes are an array's: `after` values of its state are on the stack, or its function alone."""
@@ -199,13 +184,10 @@ class DataUnpickler(pickle._Unpickler):
         self.stream.seek(size, io.SEEK_CUR)
         return place
 
-    def _bytes(self) -> None:
-        size = int.from_bytes(self.read(4), "little")
-        self.append(self._values(size) if self._is_array(size) else self.read(size))
-
-    def _byte_array(self) -> None:
-        size = int.from_bytes(self.read(8), "little")
-        self.append(self._values(size) if self._is_array(size) else bytearray(self.read(size)))
+    def _bytes(self, count: int, make: Callable[[bytes], Any]) -> None:
+        """Take bytes after their size, a number of `count` bytes."""
+        size = int.from_bytes(self.read(count), "little")
+        self.append(self._values(size) if self._is_array(size) else make(self.read(size)))
 
     def _text(self) -> None:
         size = int.from_bytes(self.read(4), "little")
@@ -225,16 +207,16 @@ class DataUnpickler(pickle._Unpickler):
         pickle.NEWOBJ: _call,
         pickle.REDUCE: _call,
         pickle.BUILD: _build,
-        pickle.SETITEM: _set_item,
-        pickle.SETITEMS: _set_items,
+        pickle.SETITEM: lambda self: self._update([self.stack.pop(-2), self.stack.pop()]),
+        pickle.SETITEMS: lambda self: self._update(self.pop_mark()),
         pickle.DICT: _dict,
         pickle.ADDITEMS: _add_items,
-        pickle.FROZENSET: _frozenset,
+        pickle.FROZENSET: lambda self: self.append(frozenset(pickle_values.fill(set(), self.pop_mark()))),
         pickle.LONG4: _long,
-        pickle.BINBYTES: _bytes,
+        pickle.BINBYTES: lambda self: self._bytes(4, bytes),
         pickle.BINUNICODE: _text,
-        pickle.BYTEARRAY8: _byte_array,
-        pickle.FRAME: _frame,
+        pickle.BYTEARRAY8: lambda self: self._bytes(8, bytearray),
+        pickle.FRAME: lambda self: self.read(8),  # its length is not needed: a stream is buffered
         pickle.MEMOIZE: lambda self: self._put(len(self.memo)),
         pickle.PUT: lambda self: self._put(int(self.readline())),
         pickle.BINPUT: lambda self: self._put(self.read(1)[0]),

@@ -1,7 +1,6 @@
 """Run folders: names, the lock of a running training, and the record of its environment."""
 
 import contextlib
-import glob
 import os
 import platform
 import re
@@ -12,7 +11,8 @@ from typing import Any
 
 from stgcn_cli import __version__
 from stgcn_cli.errors import UsageError
-from stgcn_cli.io.files import disk_error, make_dirs, remove_all_abandoned, sync_folder
+from stgcn_cli.io import files
+from stgcn_cli.io.files import disk_error, make_dirs, sync_folder
 from stgcn_cli.io.locks import Held, locked
 
 NAME = "run.lock"
@@ -54,7 +54,7 @@ def _refuse_links(folder: Path) -> None:
 
 def remove_abandoned(folder: Path) -> None:
     """Remove what killed runs left half-written in `folder`, and nothing else."""
-    remove_all_abandoned(folder, lambda name: bool(_OWN_NAME.fullmatch(name)))
+    files.remove_abandoned(folder, lambda name: bool(_OWN_NAME.fullmatch(name)))
 
 
 def is_run(folder: Path) -> bool:
@@ -142,11 +142,8 @@ def find_run(word: str, work_dir: Path | None, preset: str | None) -> Path:
 
 def newest_folder(preset: str) -> Path | None:
     """Return the preset's run in ./runs with the highest suffix, or None."""
-    runs = {1: Path("runs") / preset} if is_run(Path("runs") / preset) else {}
-    for folder in Path("runs").glob(f"{glob.escape(preset)}-*"):
-        suffix = folder.name[len(preset) + 1 :]
-        if suffix.isdigit() and is_run(folder):
-            runs[int(suffix)] = folder
+    numbered = re.compile(rf"{re.escape(preset)}(?:-([0-9]+))?")
+    runs = {int(found[1] or 1): folder for folder in list_runs() if (found := numbered.fullmatch(folder.name))}
     return runs[max(runs)] if runs else None
 
 

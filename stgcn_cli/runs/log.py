@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import math
 import os
 import re
 from collections import defaultdict
@@ -160,24 +159,21 @@ def _means(rows: list[dict[str, float]]) -> dict[str, float]:
 
 def _records(text: str) -> Iterator[tuple[str, int, dict[str, float]]]:
     for line in text.splitlines():
-        mode, epoch, values = _parse_json(line) if line.startswith("{") else _parse_text(line)
-        if mode in ("train", "val") and 0 < epoch <= _MOST_EPOCHS:
-            yield mode, epoch, {key: value for key, value in values.items() if math.isfinite(value)}
+        record = _parse_json(line) if line.startswith("{") else _parse_text(line)
+        mode, epoch = record.get("mode"), record.get("epoch")
+        if mode in ("train", "val") and type(epoch) is int and 0 < epoch <= _MOST_EPOCHS:
+            yield mode, epoch, {key: float(value) for key, value in record.items() if _is_number(value)}
 
 
-def _parse_json(line: str) -> tuple[str, int, dict[str, float]]:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return "", 0, {}
-    mode, epoch = record.get("mode"), record.get("epoch")
-    if not isinstance(mode, str) or type(epoch) is not int:
-        return "", 0, {}
-    return mode, epoch, {k: float(v) for k, v in record.items() if type(v) in (int, float) and abs(v) < 1e30}
+def _parse_json(line: str) -> dict[str, Any]:
+    with contextlib.suppress(ValueError, RecursionError):
+        return json.loads(line)
+    return {}
 
 
-def _parse_text(line: str) -> tuple[str, int, dict[str, float]]:
+def _parse_text(line: str) -> dict[str, Any]:
     for mode, pattern in (("train", _TRAIN), ("val", _VAL)):
         if found := pattern.search(line[:2000]):
-            return mode, int(found[1][:9]), {key: float(value) for key, value in _PAIR.findall(found[2])}
-    return "", 0, {}
+            values = {key: float(value) for key, value in _PAIR.findall(found[2])}
+            return values | {"mode": mode, "epoch": int(found[1][:9])}
+    return {}

@@ -1,6 +1,5 @@
 """Runs at a glance: what `stgcn runs` lists, from the files of each run folder."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from stgcn_cli.errors import StgcnError
 from stgcn_cli.io import locks
 from stgcn_cli.runs import folder as run_folders
 from stgcn_cli.runs import settings
-from stgcn_cli.runs.log import read_log
+from stgcn_cli.runs.log import numbers_of, read_log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +45,8 @@ def overview(roots: Sequence[Path]) -> list[RunRow]:
 
 
 def _row(folder: Path) -> RunRow:
-    preset, recorded, log = _preset(folder), settings.recorded(folder), read_log(folder / "log.jsonl")
-    checks = [r for r in log if r["mode"] == "val" and _is_share(r.get("top1_acc"))]
+    preset, recorded, log = _preset(folder), settings.recorded(folder), numbers_of(read_log(folder / "log.jsonl"))
+    checks = [record for record in log if record["mode"] == "val" and "top1_acc" in record]
     best = max(checks, key=lambda record: record["top1_acc"], default=None)
     epochs = max((record["epoch"] for record in log if record["mode"] == "epoch"), default=0)
     of = preset.train.epochs if preset else 0
@@ -65,10 +64,6 @@ def _preset(folder: Path) -> Preset | None:
         return presets.load(str(folder / "preset.toml"))
     except StgcnError:
         return None
-
-
-def _is_share(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _state(folder: Path) -> str:
