@@ -96,7 +96,9 @@ def _insist(lost: "sys.UnraisableHookArgs") -> None:
 
 def main() -> None:
     """Run the program on `sys.argv` and exit with a documented code (see `errors.py`)."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for sent in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):  # the latter: the terminal was closed
+        if signal.getsignal(sent) is not signal.SIG_IGN:
+            signal.signal(sent, _terminate)
     sys.unraisablehook = _insist
     warnings.filterwarnings("ignore", message="Glyph .* missing from")  # matplotlib's; the page and the table have them
     try:

@@ -1,12 +1,10 @@
-"""Checks of a checkpoint file before torch reads it: references, claimed sizes, checksums.
+"""Checkpoint files of torch, read as data: only tensors and plain values are created, in bounded time and memory.
 
-torch loads checkpoints safely (weights_only), but not in bounded time and memory, and without verifying the checksums of
-the zip archive. Here the directory of the archive is checked, then the pickle in it is read as data: tensors are measured,
-not created.
+torch's own loader (weights_only) bounds neither, and does not verify the checksums of the zip archive. Here the directory of
+the archive is checked, then the pickle in it is read by the unpickler for plain values, with tensors over the stored bytes.
 """
 
 import errno
-import functools
 import io
 import os
 import stat
@@ -18,20 +16,29 @@ from math import prod
 from pathlib import Path
 from typing import IO, Any
 
+import torch
+from torch import Tensor
+
 from stgcn_cli.errors import CheckpointError
 from stgcn_cli.io import foreign, safe_pickle
 from stgcn_cli.io.pickle_values import Maker, Refused
 from stgcn_cli.io.safe_pickle import DataUnpickler
 from stgcn_cli.io.text import nearest_file, one_line, printable, shown
-from stgcn_cli.runs.foreign_objects import IGNORED
 
 MAX_PICKLE = 256 << 20  # bytes; ours have some ten thousand
 _MAGIC = 0x1950A86A20F9469CFC6C  # with which torch's older format begins
 _TAR = (257, b"ustar")  # offset and magic bytes; torch wrote tar files before 2018
-_BYTES = {
-    "Double": 8, "Float": 4, "Half": 2, "BFloat16": 2, "Long": 8, "Int": 4, "Short": 2, "Char": 1, "Byte": 1, "Bool": 1,
-    "ComplexDouble": 16, "ComplexFloat": 8,
+_STORAGES = {
+    "Double": torch.float64, "Float": torch.float32, "Half": torch.float16, "BFloat16": torch.bfloat16,
+    "Long": torch.int64, "Int": torch.int32, "Short": torch.int16, "Char": torch.int8, "Byte": torch.uint8,
+    "Bool": torch.bool, "ComplexDouble": torch.complex128, "ComplexFloat": torch.complex64,
 }  # fmt: skip
+_IGNORED = (  # classes of histories, options and configurations: read as empty dicts
+    "mmengine.logging.history_buffer.HistoryBuffer", "mmengine.config.config.ConfigDict", "mmengine.config.config.Config",
+    "mmcv.utils.config.ConfigDict", "mmcv.utils.config.Config", "addict.addict.Dict", "argparse.Namespace",
+    "easydict.EasyDict", "yacs.config.CfgNode", "omegaconf.dictconfig.DictConfig",
+    "pytorch_lightning.utilities.parsing.AttributeDict", "lightning_fabric.utilities.data.AttributeDict",
+)  # fmt: skip
 _TYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
 _LEFT_TO_READERS = ("torch", "zip", "pickle", "packed", "empty")
 _TENSOR = "torch._utils._rebuild_tensor_v2"
@@ -41,16 +48,18 @@ _WHOLE = "If a program saved the whole model, save its weights alone: torch.save
 _CUT = "Was it cut off in a copy?"
 
 
-def check(path: Path) -> None:
-    """Raise CheckpointError for a file that torch must not load: missing, damaged, hostile, or not a checkpoint."""
+def read(path: Path) -> Any:
+    """Return what `torch.save` wrote to `path`, on the CPU.
+
+    Raises CheckpointError for a file that is missing, damaged, hostile, or not a checkpoint.
+    """
     if path.is_dir():
         raise CheckpointError(f"{path} is a folder.", "Give a checkpoint in it, for example best.pth of a run folder.")
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would block, reading a device never end
             raise CheckpointError(f"{path} is not a regular file.")
         with open(path, "rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            _check(stream, size)
+            return _read(stream, os.fstat(stream.fileno()).st_size)
     except FileNotFoundError as error:
         raise CheckpointError(
             f"Checkpoint {path} not found.{nearest_file(path)}", "See the run folder, or `stgcn train`."
@@ -73,7 +82,7 @@ def check(path: Path) -> None:
         raise CheckpointError(f"{path} is damaged: {safe_pickle.cause(error)}.", _CUT) from error
 
 
-def _check(stream: IO[bytes], size: int) -> None:
+def _read(stream: IO[bytes], size: int) -> Any:
     head = foreign.peek(stream)
     kind = foreign.kind_of(head)
     if kind is not None and kind.key not in _LEFT_TO_READERS:
@@ -81,14 +90,13 @@ def _check(stream: IO[bytes], size: int) -> None:
         raise CheckpointError(f"{stream.name} is {kind.what}; expected a checkpoint.", hint.format(stream.name))
     offset, magic = _TAR
     if head.startswith(b"PK\x03\x04"):
-        _check_zip(stream, size)
-    elif head[offset : offset + len(magic)] == magic:
+        return _read_zip(stream, size)
+    if head[offset : offset + len(magic)] == magic:
         raise Refused("a tar archive, as torch wrote before 2018")
-    else:
-        _check_older(stream, size)
+    return _read_older(stream, size)
 
 
-def _check_zip(stream: IO[bytes], size: int) -> None:
+def _read_zip(stream: IO[bytes], size: int) -> Any:
     with _opened(stream) as archive:
         members = {member.filename: member for member in archive.infolist()}
         if len(members) < len(archive.infolist()):
@@ -110,13 +118,16 @@ def _check_zip(stream: IO[bytes], size: int) -> None:
             raise ValueError(f"its pickle has more than {MAX_PICKLE:,} bytes")
         if damaged := archive.testzip():  # torch does not verify the checksums
             raise ValueError(f"the checksum of {one_line(damaged)[:60]} does not match")
-        content = archive.read(found[0])
-    for storage in _storages(io.BytesIO(content), len(content)):
-        member = members.get(f"{folder}data/{storage.name}")
-        if member is None or member.file_size != storage.bytes:
-            raise ValueError(
-                f"it does not contain the {storage.bytes:,} bytes of the storage {one_line(storage.name)[:40]}"
-            )
+        if f"{folder}byteorder" in members and archive.read(f"{folder}byteorder") != b"little":
+            raise Refused("numbers in big-endian order")
+
+        def stored(name: str, count: int) -> bytearray:
+            member = members.get(f"{folder}data/{name}")
+            if member is None or member.file_size != count:
+                raise ValueError(f"it does not contain the {count:,} bytes of the storage {one_line(name)[:40]}")
+            return bytearray(archive.read(member))
+
+        return _TensorUnpickler(io.BytesIO(archive.read(found[0])), size, stored).load_all()
 
 
 def _opened(stream: IO[bytes]) -> zipfile.ZipFile:
@@ -126,8 +137,8 @@ def _opened(stream: IO[bytes]) -> zipfile.ZipFile:
         raise zipfile.BadZipFile from error
 
 
-def _check_older(stream: IO[bytes], size: int) -> None:
-    """Check torch's format before 2020: consecutive pickles, then the values."""
+def _read_older(stream: IO[bytes], size: int) -> Any:
+    """Read torch's format before 2020: consecutive pickles, then the values of each storage after their number."""
     magic = safe_pickle.load(stream, size)
     if type(magic) is not int or magic != _MAGIC:
         if foreign.are_line_ends_changed(stream):
@@ -138,88 +149,92 @@ def _check_older(stream: IO[bytes], size: int) -> None:
         )
     for _ in range(2):  # the protocol; the system it was written on
         safe_pickle.load(stream, size)
-    storages = _storages(stream, size)
-    keys = safe_pickle.load(
-        stream, size
-    )  # in the order of the values, each of which torch reads as often as it is named
-    if not isinstance(keys, list) or len(set(map(str, keys))) < len(keys) or len(keys) > len(storages):
+    buffers: dict[str, bytearray] = {}
+
+    def reserved(name: str, count: int) -> bytearray:
+        if reader.claimed > size:
+            raise ValueError("it claims more values than it contains")
+        buffers[name] = bytearray(count)
+        return buffers[name]
+
+    reader = _TensorUnpickler(stream, size, reserved)
+    value, names = reader.load_all(), safe_pickle.load(stream, size)
+    if not isinstance(names, list) or sorted(map(str, names)) != sorted(buffers):
         raise ValueError("its list of storages does not fit its tensors")
-    if sum({each.name: each.bytes for each in storages}.values()) > size:
-        raise ValueError("it claims more values than it contains")
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """The type of a storage: bytes per value."""
-
-    size: int
+    for name in names:
+        count, buffer = int.from_bytes(stream.read(8), "little"), buffers[name]
+        if count != reader.storages[name].values.numel():
+            raise ValueError("its list of storages does not fit its tensors")
+        if stream.readinto(buffer) < len(buffer):  # type: ignore[attr-defined]
+            raise EOFError
+    return value
 
 
 @dataclass(frozen=True)
 class _Storage:
-    """Values stored elsewhere in the file."""
+    """Stored values (one dimension), which tensors look at."""
 
-    name: str
-    values: int
-    bytes: int
+    values: Tensor
 
 
-def _storages(stream: IO[bytes], size: int) -> list[_Storage]:
-    """Return the storages that a pickle of torch references, after checking it all. Raises Refused, ValueError."""
-    reader = _Measurer(stream, size)
-    with safe_pickle.address_space(size):
-        reader.load()
-    there = sum({each.name: each.bytes for each in reader.storages}.values())
-    if reader.copied > _SHARED * there + _SHARED_BYTES:
-        raise ValueError(f"its tensors share {there:,} bytes so often that they are {reader.copied:,}")
-    return reader.storages
+class _TensorUnpickler(DataUnpickler):
+    """Unpickler for plain values and tensors; `stored(name, bytes)` returns the bytes of a storage."""
 
+    def __init__(self, stream: IO[bytes], size: int, stored: Callable[[str, int], bytearray]) -> None:
+        super().__init__(stream, size)
+        self.stored, self.storages = stored, dict[str, _Storage]()
+        self.claimed = self.used = 0  # bytes of all storages; of all tensors, were each copied
+        self.names = {**_NAMES, _TENSOR: Maker(_TENSOR, self._tensor)}
 
-def _tensor(count: Callable[[int], None], storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> _Storage:
-    """Check that a tensor lies inside its storage and is not larger; count its bytes. Raises ValueError."""
-    numbers = (offset, *shape, *strides)
-    if (
-        not isinstance(storage, _Storage)
-        or len(shape) != len(strides)
-        or any(type(n) is not int or n < 0 for n in numbers)
-    ):
-        raise ValueError("it contains an inconsistent tensor")
-    last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
-    if prod(shape) > storage.values or (prod(shape) and last >= storage.values):
-        raise ValueError(f"it claims a tensor of the shape {shown(tuple(shape))} in {storage.values:,} values")
-    count(prod(shape) * storage.bytes // max(1, storage.values))
-    return storage
+    def load_all(self) -> Any:
+        """Return the value. Raises Refused, ValueError, and what Python raises."""
+        with safe_pickle.address_space(self.size):
+            value = self.load()
+        if self.used > _SHARED * self.claimed + _SHARED_BYTES:
+            raise ValueError(f"its tensors share {self.claimed:,} bytes so often that they are {self.used:,}")
+        return value
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        """Return the storage that a persistent id describes. Raises Refused, ValueError."""
+        match pid:
+            case ("storage", torch.dtype() as dtype, str(name), str(), int(count), *rest) if 0 <= count < 1 << 48:
+                size = count * dtype.itemsize
+                if name not in self.storages:
+                    self.claimed += size
+                    if any(rest):
+                        raise ValueError("it contains a storage that is a part of another one")
+                    values = (
+                        torch.frombuffer(self.stored(name, size), dtype=dtype) if size else torch.empty(0, dtype=dtype)
+                    )
+                    self.storages[name] = _Storage(values)
+                found = self.storages[name].values
+                if (found.dtype, found.numel()) != (dtype, count):
+                    raise ValueError("it contains an inconsistent storage")
+                return self.storages[name]
+        raise Refused("a persistent object that is not a storage")
+
+    def _tensor(self, storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> Tensor:
+        """Return a tensor that lies inside its storage and is not larger. Raises ValueError."""
+        numbers = (offset, *shape, *strides)
+        if (
+            not isinstance(storage, _Storage)
+            or len(shape) != len(strides)
+            or any(type(n) is not int or n < 0 for n in numbers)
+        ):
+            raise ValueError("it contains an inconsistent tensor")
+        last, there = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True)), storage.values
+        if prod(shape) > there.numel() or (prod(shape) and last >= there.numel()):
+            raise ValueError(f"it claims a tensor of the shape {shown(tuple(shape))} in {there.numel():,} values")
+        self.used += prod(shape) * there.itemsize
+        return torch.as_strided(there, shape, strides, offset)
 
 
 _NAMES = {
     **DataUnpickler.names,
-    **{f"torch.{name}Storage": _Kind(size) for name, size in _BYTES.items()},
+    **{f"torch.{name}Storage": dtype for name, dtype in _STORAGES.items()},
     **{f"torch.{name}": name for name in _TYPES},
     "torch._utils._rebuild_parameter": Maker("torch._utils._rebuild_parameter", lambda data, *rest: data),
     "torch.Size": Maker("torch.Size", tuple),
     "torch.device": Maker("torch.device", lambda *names: "a device"),
-    **{name: Maker(name, lambda *args: {}) for name in IGNORED},
+    **{name: Maker(name, lambda *args: {}) for name in _IGNORED},
 }
-
-
-class _Measurer(DataUnpickler):
-    """Unpickler that creates a `_Storage` in place of each tensor."""
-
-    names = _NAMES
-
-    def __init__(self, stream: IO[bytes], size: int) -> None:
-        super().__init__(stream, size)
-        self.storages: list[_Storage] = []
-        self.copied = 0  # bytes of all tensors, were each copied
-        self.names = {**_NAMES, _TENSOR: Maker(_TENSOR, functools.partial(_tensor, self._count))}
-
-    def _count(self, size: int) -> None:
-        self.copied += size
-
-    def persistent_load(self, pid: Any) -> _Storage:
-        """Record and return the storage that a persistent id describes. Raises Refused."""
-        match pid:
-            case ("storage", _Kind() as kind, str(key), str(), int(values), *_) if 0 <= values < 1 << 48:
-                self.storages.append(_Storage(key, values, values * kind.size))
-                return self.storages[-1]
-        raise Refused("a persistent object that is not a storage")

@@ -2,9 +2,6 @@
 
 import copy
 import functools
-import pickle
-import re
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +16,7 @@ from stgcn_cli.io.files import atomic_write
 from stgcn_cli.io.text import printable, shown
 from stgcn_cli.models import MODELS, recognise
 from stgcn_cli.models.keys import Keys
-from stgcn_cli.runs import archive, dialects, foreign_objects
+from stgcn_cli.runs import archive, dialects
 
 MOST = 10**8  # of any number that counts or scales something: epochs, steps, learning rates
 
@@ -76,27 +73,7 @@ def read(path: Path) -> Checkpoint:
     Raises CheckpointError when it is missing, damaged, references code, or holds no weights of a known network.
     """
     path = Path(path)
-    archive.check(path)
-    try:
-        with torch.serialization.safe_globals(foreign_objects.NAMES), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's, about files of other versions
-            value = foreign_objects.plain(torch.load(path, map_location="cpu", weights_only=True))
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(f"Refused to load {path}: {_reason(error)} No code was executed.") from error
-    except Exception as error:  # a damaged archive can raise anything
-        raise CheckpointError(f"{path} is damaged: {_reason(error)}", "Was it cut off in a copy?") from error
-    return _checkpoint(path, value)
-
-
-def _reason(error: Exception) -> str:
-    message = printable(error).rpartition("WeightsUnpickler error:")[2]  # torch's advice to trust the file comes first
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    named = next((line for line in lines if "GLOBAL" in line or "global" in line), lines[0] if lines else "")
-    if found := re.search(r"Unsupported global: GLOBAL (\S+)", named):
-        return f"it references {found[1][:150]}, which a checkpoint may not contain."
-    return (named or type(error).__name__)[:200]
+    return _checkpoint(path, archive.read(path))
 
 
 def _checkpoint(path: Path, value: Any) -> Checkpoint:

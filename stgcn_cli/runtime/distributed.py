@@ -25,7 +25,7 @@ from stgcn_cli.errors import RunError, StgcnError, Terminated
 from stgcn_cli.runtime.devices import check_own_devices, device_of_rank
 from stgcn_cli.runtime.memory import out_of_memory
 from stgcn_cli.runtime.rendezvous import adopt_slurm, begin_together, joined_world, signals_end_at_once
-from stgcn_cli.runtime.stop import stop_worker
+from stgcn_cli.runtime.stop import stop_worker, stopping_signals
 
 _AFTER_THE_CAUSE = 3.0  # seconds that a rank which lost its connection lets the cause be told first
 
@@ -153,7 +153,7 @@ def _address(place: LaunchConfig) -> str:
 
 
 def _elastic_worker(worker: Callable[[Any, World], Any], argument: Any, device: str) -> Any:
-    for sent in (signal.SIGINT, signal.SIGTERM):  # the launcher passes on which of them it got
+    for sent in stopping_signals():  # the launcher passes on which of them it got
         signal.signal(sent, stop_worker)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # see `_ctrl_c_waits_in_children`

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during training: finish the step on all ranks, then save and end."""
+"""Ctrl-C, SIGTERM and a terminal that closes during training: finish the step on all ranks, then save and end."""
 
 import contextlib
 import os
@@ -12,8 +12,14 @@ from torch import distributed as dist
 
 from stgcn_cli.errors import Terminated
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _NOTE = b"\nStopping after this step; once more to stop at once.\n"
+
+
+def stopping_signals() -> list[int]:
+    """Return the signals that stop a run: SIGINT, SIGTERM, and SIGHUP unless it is ignored, as under nohup."""
+    hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
+    is_heard = hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *([hang_up] if is_heard else [])]
 
 
 class StopRequest:
@@ -33,7 +39,7 @@ class StopRequest:
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():  # elsewhere signals cannot be handled
-            self._before = {sent: signal.signal(sent, self._receive) for sent in _SIGNALS}
+            self._before = {sent: signal.signal(sent, self._receive) for sent in stopping_signals()}
         if self._several:
             self._group = dist.new_group(backend="gloo")  # of its own: the gradients may go through NCCL
         return self
@@ -82,6 +88,6 @@ class StopRequest:
 
 def stop_worker(signum: int, frame: FrameType | None) -> None:
     """End a worker once: `finally` blocks run undisturbed, so no half-written file stays, and nothing is printed."""
-    for sent in _SIGNALS:  # a terminal sends Ctrl-C to all, and the launcher sends it again
+    for sent in stopping_signals():  # a terminal sends Ctrl-C to all, and the launcher sends it again
         signal.signal(sent, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -177,7 +177,7 @@ def test_endlessly_nested_values_end_at_once(tmp_path, place):
 def refused_checkpoint(tmp_path: Path, content: bytes) -> str:
     (tmp_path / "x.pth").write_bytes(content)
     with pytest.raises(CheckpointError) as caught:
-        archive.check(tmp_path / "x.pth")
+        archive.read(tmp_path / "x.pth")
     return caught.value.message
 
 

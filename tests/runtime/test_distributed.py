@@ -145,7 +145,10 @@ def wait_for(path, running) -> None:
 
 
 @pytest.mark.parametrize("gpus", [1, 2])
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), pytest.param(signal.SIGHUP, 143, marks=pytest.mark.slow)],
+)
 def test_signals_end_cleanly_and_the_last_checkpoint_stays(small_data, tmp_path, gpus, sent, code):
     words = ["train", "--preset", "ntu60-xsub-3d", *SMALL, "--epochs", "500", "--gpus", str(gpus), "--work-dir", "x"]
     running = subprocess.Popen(
@@ -153,8 +156,8 @@ def test_signals_end_cleanly_and_the_last_checkpoint_stays(small_data, tmp_path,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     wait_for(tmp_path / "x" / "last.pth", running)
-    if sent == signal.SIGINT:
-        os.killpg(running.pid, sent)  # a terminal sends Ctrl-C to the whole group
+    if sent != signal.SIGTERM:
+        os.killpg(running.pid, sent)  # a terminal sends them to the whole group
     else:
         running.send_signal(sent)
     _, err = running.communicate(timeout=120)
@@ -163,6 +166,21 @@ def test_signals_end_cleanly_and_the_last_checkpoint_stays(small_data, tmp_path,
     assert re.search(r"Saved epoch \d+, step \d+\. Resume: stgcn train --resume x", err), err
     assert torch.load(tmp_path / "x" / "last.pth", weights_only=True)["meta"]["epoch"] >= 1
     assert not list((tmp_path / "x").glob("*.part"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gpus", [1, 2])
+def test_a_terminal_that_closes_does_not_stop_a_run_under_nohup(small_data, tmp_path, gpus):
+    words = ["train", "--preset", "ntu60-xsub-3d", *SMALL, "--epochs", "30", "--gpus", str(gpus), "--work-dir", "x"]
+    running = subprocess.Popen(
+        ["nohup", sys.executable, "-m", "stgcn_cli", *words], cwd=tmp_path, env=environment(tmp_path),
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    wait_for(tmp_path / "x" / "last.pth", running)
+    os.killpg(running.pid, signal.SIGHUP)
+    _, err = running.communicate(timeout=120)
+    assert running.returncode == 0, err
+    assert torch.load(tmp_path / "x" / "last.pth", weights_only=True)["meta"]["epoch"] == 30
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for the workers in /proc")
