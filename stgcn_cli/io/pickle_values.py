@@ -6,7 +6,6 @@ numpy's own `__setstate__` follows any pointer that a forged array type describe
 import collections
 import datetime
 import decimal
-import fractions
 import math
 import pathlib
 import pickle
@@ -209,12 +208,6 @@ def _simple(kind: Callable[..., Any], *types: type) -> Callable[..., Any]:
     return make
 
 
-def _fraction(text: Any) -> fractions.Fraction:
-    if not isinstance(text, str) or not re.fullmatch(r"-?\d{1,4000}(?:/\d{1,4000})?", text):  # "1e999999999"
-        raise ValueError(f"it makes a Fraction from {shown(text)}")
-    return fractions.Fraction(text)
-
-
 def _names() -> dict[str, Maker]:
     made: dict[str, Callable[..., Any]] = {
         "numpy.ndarray": _refuse_array,  # only an argument of _reconstruct
@@ -230,7 +223,6 @@ def _names() -> dict[str, Maker]:
         "datetime.timedelta": _simple(datetime.timedelta, int),
         "datetime.timezone": _simple(datetime.timezone, datetime.timedelta),
         "decimal.Decimal": _simple(decimal.Decimal, str),
-        "fractions.Fraction": _fraction,
     }
     for core in ("numpy.core", "numpy._core"):  # numpy 1 and 2
         made |= {f"{core}.multiarray._reconstruct": UnfilledArray, f"{core}.multiarray.scalar": _scalar}
@@ -246,9 +238,7 @@ def _names() -> dict[str, Maker]:
             f"{module}.bytearray": lambda values=b"", encoding="latin1": bytearray(
                 values if isinstance(values, bytes) else _latin1(values, encoding)
             ),
-            f"{module}.complex": _simple(complex, int, float),
             f"{module}.range": _simple(range, int),
-            f"{module}.slice": _simple(slice, int, type(None)),
             # what protocol 2 calls for b"", and factories of a defaultdict, which stay uncalled
             **{f"{module}.{kind.__name__}": _simple(kind) for kind in (bytes, list, dict, int, float, str)},
         }

@@ -61,7 +61,7 @@ def _check(path: Path) -> None:
             assert content.endswith(b"\n") and len(pandas.read_csv(path))
         case ".png":
             assert content.startswith(b"\x89PNG") and b"IEND" in content[-12:]
-        case ".npz" | ".zip":
+        case ".npz" | ".zip" | ".pt2":
             assert zipfile.ZipFile(path).testzip() is None
         case ".npy":
             np.load(path, allow_pickle=False)
@@ -97,7 +97,7 @@ def _digest(path: Path) -> str:
         case ".npz" if "result" in path.name:  # the preset in it knows how long the run was to be
             with np.load(path) as arrays:
                 return _checksum([arrays[name].tolist() for name in ("scores", "labels", "names")])
-        case ".zip":
+        case ".zip" | ".pt2":
             return str([(member.filename, member.CRC) for member in zipfile.ZipFile(path).infolist()])
         case ".jsonl":
             records = [json.loads(line) for line in path.read_text().splitlines()]
