@@ -122,23 +122,23 @@ def _array(dtype: np.dtype, shape: tuple[Any, ...], order: Any, values: Any) -> 
         return objects.reshape(shape, order=order)
     if isinstance(values, Place) and (values.is_text or values.size == count * dtype.itemsize):
         return HeldArray(dtype, dtype, shape, order, values)
-    raw = _raw(dtype, shape, values)
+    raw = _raw(dtype, shape, count, values)
     return np.ndarray(shape, dtype, bytearray(raw) if isinstance(raw, bytes) else raw, order=order)
 
 
 def _count(dtype: np.dtype, shape: tuple[Any, ...]) -> int:
-    numbers = all(type(n) is int and n >= 0 for n in shape) and len(shape) <= 32
+    numbers = {*map(type, shape)} <= {int} and min(shape, default=0) >= 0 and len(shape) <= 32
     if not numbers or math.prod(n or 1 for n in shape) * dtype.itemsize >= 1 << 62:
         raise ValueError(f"it contains an array of the shape {shown(shape)}")
     return math.prod(shape)
 
 
-def _raw(dtype: Any, shape: Any, values: Any) -> Any:
-    """Return the bytes of an array after checking that there are as many as its type and shape say."""
+def _raw(dtype: Any, shape: tuple[Any, ...], count: int, values: Any) -> Any:
+    """Return the bytes of an array after checking that there are as many as `count` values take."""
     values = values.encode("latin1") if isinstance(values, str) else values  # as Python 2 wrote it
-    if not isinstance(dtype, np.dtype) or dtype.hasobject or not isinstance(shape, tuple):
+    if not isinstance(dtype, np.dtype) or dtype.hasobject:
         raise ValueError("it contains an inconsistent array")
-    if not isinstance(values, bytes | bytearray) or len(values) != _count(dtype, shape) * dtype.itemsize:
+    if not isinstance(values, bytes | bytearray) or len(values) != count * dtype.itemsize:
         size = f"{len(values):,} bytes" if isinstance(values, bytes | bytearray) else shown(values)
         raise ValueError(f"it contains an array of the shape {shown(shape)} and type {dtype} in {size}")
     if dtype.kind == "U" and np.frombuffer(values, f"{dtype.str[0]}u4").max(initial=0) >= 0x110000:
@@ -154,7 +154,7 @@ def from_buffer(values: Any, dtype: Any, shape: Any, order: Any, *axes: Any) -> 
 
 
 def _scalar(dtype: Any, values: Any) -> Any:
-    return np.frombuffer(_raw(dtype, (), values), dtype)[0]
+    return np.frombuffer(_raw(dtype, (), 1, values), dtype)[0]
 
 
 def _latin1(text: Any, encoding: Any = None) -> Any:
@@ -168,7 +168,7 @@ def plain_keys(values: Any) -> Any:
     """Return `values`, which are to become keys or items of a set. Raises ValueError unless all are plain."""
     if not isinstance(values, list | tuple | set | frozenset):
         raise ValueError(f"it makes a set or a dict from {shown(values)}")
-    if not all(isinstance(value, _KEYS) for value in values):
+    if not all(issubclass(kind, _KEYS) for kind in {*map(type, values)}):
         raise ValueError("it contains a dict or set with keys that are not plain values")
     return values
 

@@ -159,14 +159,14 @@ def _read_older(stream: IO[bytes], size: int) -> Any:
 
     reader = _TensorUnpickler(stream, size, reserved)
     value, names = reader.load_all(), safe_pickle.load(stream, size)
-    if not isinstance(names, list) or sorted(map(str, names)) != sorted(buffers):
+    if not isinstance(names, list) or sorted(map(str, names)) != sorted(reader.storages):
         raise ValueError("its list of storages does not fit its tensors")
     for name in names:
-        count, buffer = int.from_bytes(stream.read(8), "little"), buffers[name]
-        if count != reader.storages[name].values.numel():
-            raise ValueError("its list of storages does not fit its tensors")
-        if stream.readinto(buffer) < len(buffer):  # type: ignore[attr-defined]
+        count, buffer = stream.read(8), buffers.get(name, bytearray())  # without values: none
+        if len(count) < 8 or stream.readinto(buffer) < len(buffer):  # type: ignore[attr-defined]
             raise EOFError
+        if int.from_bytes(count, "little") != reader.storages[name].values.numel():
+            raise ValueError("its list of storages does not fit its tensors")
     return value
 
 
