@@ -195,7 +195,8 @@ def wild_tensor(size: int, stride: int, values: int = 3) -> bytes:
         + long(stride)
         + b"\x85\x89"
     )
-    return hostile.with_steps(b"\x80\x02}" + text("w") + steps + named("collections", "OrderedDict") + b")RtRs.")
+    content = b"\x80\x02}" + text("w") + steps + named("collections", "OrderedDict") + b")RtRs."
+    return hostile.changed(hostile.with_steps(content), {"data/0": bytes(12)})
 
 
 @pytest.mark.parametrize(("content", "told"), [

@@ -131,7 +131,7 @@ def test_a_store_beside_its_pickle_is_replaced_while_others_open_it(place, round
     checkpoint(place)
     raw_clips(place)
     prepare, evaluate = (*RAW, "--out", "data/ntu60.pkl"), ("eval", "best.pth", "--out", "r.csv")
-    assert place.run(*prepare).code == 0 and place.run(*evaluate).code == 0
+    assert place.run(*prepare, "--force").code == 0 and place.run(*evaluate).code == 0
     alone = digests(place.seen)
     for _ in range(rounds):
         said = at_once(place, prepare, evaluate, prepare, evaluate, evaluate)
