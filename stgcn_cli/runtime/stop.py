@@ -17,9 +17,10 @@ _NOTE = b"\nStopping after this step; once more to stop at once.\n"
 
 def stopping_signals() -> list[int]:
     """Return the signals that stop a run: SIGINT, SIGTERM, and SIGHUP unless it is ignored, as under nohup."""
-    hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
-    is_heard = hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN
-    return [signal.SIGINT, signal.SIGTERM, *([hang_up] if is_heard else [])]
+    stopping: list[int] = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # Windows has none
+        stopping.append(signal.SIGHUP)
+    return stopping
 
 
 class StopRequest:
