@@ -24,8 +24,8 @@ ROOMS = [
     "cli",
 ]  # each imports earlier ones
 DATA = [  # inside data/: a group imports itself and earlier groups
-    {"archives", "records", "axes", "axis_evidence", "joint_values", "locations", "matching", "ntu"},
-    {"annotations", "output", "checks", "findings"},
+    {"archives", "records", "axes", "axis_evidence", "joint_values", "locations", "name_index", "pickles", "ntu"},
+    {"annotations", "output", "checks", "findings", "problems"},
     {"readers"},
     {"store", "store_build", "store_sums"},
     {"splits", "streams", "draws", "sampling", "augment", "prenormalize"},

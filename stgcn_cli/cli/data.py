@@ -113,7 +113,7 @@ def _rows(facts: "Facts") -> list[list[object]]:
             f"{length['min']} to {length['max']}, median {length['median']}; 95 % at most {length['most']}",
         ],
         ["persons a clip", ", ".join(f"{n} (in {clips:,})" for n, clips in facts.persons.items())],
-        ["without anybody", f"{empty:,} of {facts.frames:,} frames{_share(empty / facts.frames)}"],
+        ["without a person", f"{empty:,} of {facts.frames:,} frames{_share(empty / facts.frames)}"],
         ["missing joints", _missing(facts)],
         ["values", ", ".join(f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in facts.values.items()) or "-"],
         ["NaN or infinite", _not_finite(facts)],

@@ -1,5 +1,6 @@
 """`stgcn prepare`: raw data sets -> annotation pickles."""
 
+import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
     Find = Callable[[str, Path], list[Path]]  # the raw files in a data folder
     Make = Callable[[PrepareOptions, Reporter], PrepareSummary]
 
-_DATASETS = {  # what each is made from
-    "ntu60": "skeletons",
-    "ntu120": "skeletons",
-    "ntu60-2d": "published annotations",
-    "ntu120-2d": "published annotations",
-    "babel60": "release",
-    "babel120": "release",
-    "kinetics-skeleton": "folders of JSON",
+_DATASETS = {  # the module of stgcn_cli.data.prepare that makes each
+    "ntu60": "ntu",
+    "ntu120": "ntu",
+    "ntu60-2d": "hrnet",
+    "ntu120-2d": "hrnet",
+    "babel60": "babel",
+    "babel120": "babel",
+    "kinetics-skeleton": "kinetics",
 }
 _LISTED = 10  # set-aside files shown; the report has them all
 
@@ -77,7 +78,7 @@ def prepare(
     console.set_quiet(quiet)
     console.set_results_aside(out)
     find, make = _functions_of(dataset)
-    if raw and _DATASETS[dataset] != "skeletons":
+    if raw and _DATASETS[dataset] != "ntu":
         raise UsageError(f"--raw is for ntu60 and ntu120, not for {dataset}.")
     target = f"{dataset}-raw" if raw else dataset
     from stgcn_cli.data.prepare.options import PrepareOptions
@@ -108,14 +109,9 @@ def _functions_of(dataset: str) -> "tuple[Find, Make]":
     if dataset not in _DATASETS:
         known = list(_DATASETS)
         raise UsageError(f"Unknown data set {dataset!r}.{nearest(dataset, known)}", f"Known: {', '.join(known)}.")
-    from stgcn_cli.data.prepare import babel, hrnet, kinetics, ntu
-
-    return {
-        "skeletons": (ntu.find_ntu, ntu.prepare_ntu),
-        "published annotations": (hrnet.find_hrnet, hrnet.prepare_hrnet),
-        "release": (babel.find_babel, babel.prepare_babel),
-        "folders of JSON": (kinetics.find_kinetics, kinetics.prepare_kinetics),
-    }[_DATASETS[dataset]]
+    name = _DATASETS[dataset]
+    module = importlib.import_module(f"stgcn_cli.data.prepare.{name}")
+    return getattr(module, f"find_{name}"), getattr(module, f"prepare_{name}")
 
 
 def _download(dataset: str, data: Path, base_url: str | None) -> list[Path]:
@@ -128,7 +124,7 @@ def _download(dataset: str, data: Path, base_url: str | None) -> list[Path]:
     try:
         return find(dataset, data)
     except DataError as error:
-        if _DATASETS[dataset] != "published annotations":
+        if _DATASETS[dataset] != "hrnet":
             raise UsageError(f"{dataset} cannot be downloaded: access must be requested.", error.hint) from error
     return [fetch_annotations(name, cache_folder(), base_url, console.reporter()) for name in published_names(dataset)]
 

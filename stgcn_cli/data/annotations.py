@@ -7,7 +7,6 @@ Dialects: a list of records (one file a split, MMAction2 0.x), or {"split": {nam
 import functools
 import io
 import os
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -15,19 +14,14 @@ from typing import IO, Any
 
 import numpy as np
 
+from stgcn_cli.data import pickles
 from stgcn_cli.data.locations import split_in_name
-from stgcn_cli.data.matching import NameIndex
+from stgcn_cli.data.name_index import NameIndex
 from stgcn_cli.data.ntu.names import BENCHMARKS, benchmark_name
-from stgcn_cli.errors import DataError, UsageError
-from stgcn_cli.io import foreign, safe_pickle
-from stgcn_cli.io.pickle_values import HeldArray, Refused
-from stgcn_cli.io.text import nearest, nearest_file, one_line, printable, shown
-
-_CONVERSIONS = {  # what users have in their pickles, and the line that converts it
-    "torch": "Convert tensors before pickling: record['keypoint'] = record['keypoint'].numpy(); record['label'] = int(record['label'])",
-    "pandas": "Convert pandas objects before pickling: record['keypoint'] = frame.to_numpy(); record['label'] = int(label.iloc[0])",
-}
-_PLAIN = "Keep plain values before pickling: numbers, texts, lists, dicts and numpy arrays."
+from stgcn_cli.errors import DataError
+from stgcn_cli.io import safe_pickle
+from stgcn_cli.io.pickle_values import HeldArray
+from stgcn_cli.io.text import one_line, printable, shown
 
 
 class Records(Sequence[Any]):
@@ -45,7 +39,7 @@ class Records(Sequence[Any]):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return Records(self.bare[index], self._path, self._stream)
-        return _filled(self.bare[index], self._path, self._stream)
+        return pickles.filled(self.bare[index], self._path, self._stream)
 
 
 @dataclass(frozen=True)
@@ -112,8 +106,8 @@ def read(path: Path) -> Annotations:
 
 
 def _read(path: Path) -> Annotations:
-    stream = _open(path)
-    value = _load(path, stream, hold=True)
+    stream = pickles.open_pickle(path)
+    value = pickles.load(path, stream, hold=True)
     if follows := _following(path, stream):
         value = _together(path, [value, *follows])
     if isinstance(value, dict) and isinstance(value.get("keypoint"), HeldArray | np.ndarray):
@@ -121,7 +115,7 @@ def _read(path: Path) -> Annotations:
     if isinstance(value, list) and not any(isinstance(item, HeldArray | np.ndarray) for item in value):
         return Annotations(path, Records(_plain_records(value), path, stream), None, split_in_name(path))
     if isinstance(value, dict) and isinstance(value.get("annotations"), list) and isinstance(value.get("split"), dict):
-        named = _filled(value["split"], path, stream)
+        named = pickles.filled(value["split"], path, stream)
         splits = {str(split): _names_in(path, split, names) for split, names in named.items()}
         records = _plain_records(value["annotations"])
         splits, renamed = _matched(splits, records)
@@ -238,72 +232,6 @@ def read_with_benchmark(path: Path) -> Annotations:
     return replace(found, own=f"{benchmark}_{found.own}")
 
 
-def read_pickle(path: Path) -> Any:
-    """Return the value in the pickle at `path`, which may hold plain containers, values and arrays only.
-
-    Raises DataError when the file is missing, damaged, or references anything else.
-    """
-    with _open(path) as stream:
-        return _load(path, stream, hold=False)
-
-
-def complete(bare: Any, path: Path) -> Any:
-    """Return one of the `bare` records of the pickle at `path`, in any process, with its arrays. Raises DataError."""
-    with _open(path) as stream:
-        return _filled(bare, path, stream)
-
-
-def _open(path: Path) -> io.BufferedReader:
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would block, reading a device never end
-            raise DataError(f"{path} is not a regular file.")
-        stream = open(path, "rb")  # noqa: SIM115
-        foreign.refuse(path, foreign.peek(stream), "an annotation pickle", ("pickle",))
-        return stream
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.{nearest_file(path)}") from error
-
-
-def _filled(bare: Any, path: Path, stream: IO[bytes]) -> Any:
-    """Return the record with its arrays; the one in `bare` stays as it is."""
-    if not isinstance(bare, dict):
-        return bare
-    try:
-        return {key: value.load(stream) if isinstance(value, HeldArray) else value for key, value in bare.items()}
-    except (OSError, ValueError) as error:
-        name, reason = shown(bare.get("frame_dir")), getattr(error, "strerror", None) or error
-        raise DataError(f"{path}: the record {name} cannot be read: {printable(reason)}.") from error
-
-
-def _load(path: Path, stream: io.BufferedReader, hold: bool) -> Any:
-    try:
-        return safe_pickle.load(stream, os.fstat(stream.fileno()).st_size, hold)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    except Exception as error:  # a damaged pickle can make Python raise anything
-        raise _unreadable(path, stream, error) from error
-
-
-def _unreadable(path: Path, stream: io.BufferedReader, error: Exception) -> DataError:
-    """Return what to say of a pickle that raised `error`."""
-    place = stream.tell()
-    if foreign.are_line_ends_changed(stream):
-        return DataError(
-            f"{path} was changed in a copy: its line ends became CRLF, as in a text.",
-            "Copy it in binary mode (FTP: binary; Git: *.pkl binary in .gitattributes).",
-        )
-    if isinstance(error, Refused):
-        return DataError(
-            f"Refused to load {path}: it references {printable(error)}, which an annotation file may not contain. "
-            "No code was executed.",
-            next((hint for name, hint in _CONVERSIONS.items() if str(error).startswith(name)), _PLAIN),
-        )
-    return DataError(
-        f"{path} is not a readable pickle: {safe_pickle.cause(error)} (near byte {place:,}).",
-        "Was it cut off in a copy?",
-    )
-
-
 def _names_in(path: Path, split: object, names: Any) -> list[str]:
     where = f"{path}: the split {shown(str(split))}"
     if not isinstance(names, list | tuple | set | frozenset | np.ndarray):
@@ -313,19 +241,3 @@ def _names_in(path: Path, split: object, names: Any) -> list[str]:
         if not isinstance(name, str | int | PurePath):
             raise DataError(f"{where} contains {shown(name)}; expected names.")
     return [name.as_posix() if isinstance(name, PurePath) else str(name) for name in plain]
-
-
-def choose_splits(dataset: str, available: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
-    """Return the available splits, each once, whose name or benchmark is in `wanted` (None: all). Raises UsageError."""
-    available = list(dict.fromkeys(available))
-    if wanted is None:
-        return available
-    known = list(dict.fromkeys([*(split.rpartition("_")[0] or split for split in available), *available]))
-    chosen = [benchmark_name(name) for name in wanted]
-    for name in chosen:
-        if name not in known:
-            message = f"{dataset} has no split {name!r} here.{nearest(name, known)}"
-            raise UsageError(message, f"It has {', '.join(known)}.")
-    if not chosen:
-        raise UsageError("--splits names no split.", f"{dataset} has {', '.join(known)}.")
-    return [split for split in available if split in chosen or split.rpartition("_")[0] in chosen]

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stgcn_cli.config import presets
 from stgcn_cli.config.skeletons import Layout
 from stgcn_cli.data.ntu.names import benchmark_folder
 from stgcn_cli.errors import DataError, UsageError
@@ -77,6 +76,8 @@ class Beside:
 
 def beside(file: Path) -> Beside:
     """Return the settings in FILE.toml, which `convert` writes beside FILE.pkl."""
+    from stgcn_cli.config import presets  # and with it pydantic, which `prepare` need not wait for
+
     path = file.with_suffix(".toml")
     try:
         preset = presets.load(str(path)) if path.is_file() else None
@@ -92,8 +93,8 @@ def common_layout(found: Mapping[Path, Beside]) -> Layout | None:
     """Return the skeleton of the presets beside files, None where there are none. Raises DataError where they differ."""
     layouts = {known.layout: path for path, known in found.items() if known.layout is not None}
     if len(layouts) > 1:
-        said = ", ".join(f"{layout.name} beside {path}" for layout, path in layouts.items())
+        listed = ", ".join(f"{layout.name} beside {path}" for layout, path in layouts.items())
         raise DataError(
-            f"The presets beside the files name different skeletons: {said}.", "Say which it is: --layout NAME"
+            f"The presets beside the files name different skeletons: {listed}.", "Say which it is: --layout NAME"
         )
     return next(iter(layouts), None)

@@ -165,16 +165,18 @@ def _some(names: list[str], count: int) -> str:
 
 def check_pair(train: Split, val: Split) -> list[str]:
     """Warnings about a training and a validation split taken together."""
-    said = []
+    lines = []
     shared = {train.store.names[i] for i in train.indices} & {val.store.names[i] for i in val.indices}
     if shared and (train.store is not val.store or train.name.removesuffix("train") != val.name.removesuffix("val")):
-        said.append(f"{len(shared)} clips are in {train.name!r} and in {val.name!r}, for instance {min(shared)}.")
+        lines.append(f"{len(shared)} clips are in {train.name!r} and in {val.name!r}, for instance {min(shared)}.")
     if len(np.unique(train.labels)) < 2:
-        said.append(f"All clips of {train.name!r} are of one class.")
+        lines.append(f"All clips of {train.name!r} are of one class.")
     unseen = sorted(set(val.labels.tolist()) - set(train.labels.tolist()) - {-1})
     if unseen:
-        said.append(f"{len(unseen)} classes of {val.name!r} have no training clip: {', '.join(map(str, unseen[:10]))}.")
-    return said
+        lines.append(
+            f"{len(unseen)} classes of {val.name!r} have no training clip: {', '.join(map(str, unseen[:10]))}."
+        )
+    return lines
 
 
 def with_counts(preset: Preset, train: Split) -> Preset:

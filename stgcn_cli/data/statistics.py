@@ -12,7 +12,7 @@ from stgcn_cli.data.store import Store
 
 _CLIPS, _FRAMES = 2000, 8  # looked at, evenly spaced: the size of a body needs no more
 _AT_A_TIME = 256  # clips, so that memory stays small
-_SIZES = 8  # image sizes told
+_SIZES = 8  # image sizes kept
 
 
 def describe(split: Split) -> dict[str, Any]:
@@ -30,21 +30,21 @@ def describe(split: Split) -> dict[str, Any]:
     chosen = index[np.linspace(0, len(index) - 1, min(len(index), _CLIPS)).astype(int)]
     spread, heights = spreads(store, chosen), store.image_sizes[chosen, 0]
     known = heights > 0
-    told: dict[str, Any] = {
+    found: dict[str, Any] = {
         "clips": len(index),
         "frames": [int(n) for n in np.percentile(lengths, [0, 1, 50, 99, 100], method="nearest")],
         "persons": int((store.starts[index] > 0).sum(axis=1).max()),
         "image_sizes": np.unique(sizes[sizes[:, 0] > 0], axis=0)[:_SIZES].tolist(),
     }
-    return told | _of("spread", spread) | _of("image_spread", spread[known] / heights[known])
+    return found | _of("spread", spread) | _of("image_spread", spread[known] / heights[known])
 
 
 _LENGTHS = {"frames": 5, "spread": 3, "image_spread": 3}  # of the lists that `describe` gives
 
 
-def parse_statistics(told: object) -> dict[str, Any]:
-    """What `describe` told, out of a checkpoint that a stranger may have written: the parts that are of the right form."""
-    found = told if isinstance(told, dict) else {}
+def parse_statistics(value: object) -> dict[str, Any]:
+    """The parts of a checkpoint's `describe` that have the right form; the checkpoint may be of unknown origin."""
+    found = value if isinstance(value, dict) else {}
     parts = {name: found[name] for name, length in _LENGTHS.items() if _are_numbers(found.get(name), length)}
     if _are_numbers([found.get("persons")], 1):
         parts["persons"] = found["persons"]
@@ -65,7 +65,7 @@ def _of(name: str, spread: np.ndarray) -> dict[str, list[float]]:
 
 def spreads(store: Store, clips: np.ndarray) -> np.ndarray:
     """(N,) the size of the bodies in each of `clips`: the root-mean-square distance of a body's joints in a frame from
-    their mean, over eight evenly spaced frames, in the unit of the data; NaN where nobody is there.
+    their mean, over eight evenly spaced frames, in the unit of the data; NaN for clips without a person.
 
     Joints at exactly zero stand for "not seen" and do not count; neither do scores.
     """

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from stgcn_cli.data.annotations import read_pickle
+from stgcn_cli.data.pickles import read_pickle
 from tests.cli.runner import environment
 from tests.factories.skeletons import clips, golden_texts, write_folder, write_zip
 

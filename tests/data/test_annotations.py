@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from stgcn_cli.data import annotations
+from stgcn_cli.data import annotations, pickles
 from stgcn_cli.data.output import list_item, one_pickle
 from stgcn_cli.data.store_build import build
 from stgcn_cli.errors import DataError
@@ -59,7 +59,7 @@ def same(a, b) -> bool:
 def test_plain_values_are_read_as_python_reads_them(tmp_path_factory, value, protocol):
     path = tmp_path_factory.getbasetemp() / "plain.pkl"
     path.write_bytes(pickle.dumps(value, protocol=protocol))
-    assert same(annotations.read_pickle(path), pickle.loads(path.read_bytes()))
+    assert same(pickles.read_pickle(path), pickle.loads(path.read_bytes()))
 
 
 def test_arrays_of_objects_and_shared_values_are_read(tmp_path):
@@ -74,7 +74,7 @@ def test_arrays_of_objects_and_shared_values_are_read(tmp_path):
     }
     for protocol in range(6):
         (tmp_path / "x.pkl").write_bytes(pickle.dumps(value, protocol=protocol))
-        read = annotations.read_pickle(tmp_path / "x.pkl")
+        read = pickles.read_pickle(tmp_path / "x.pkl")
         assert (
             read["one"] is read["two"] and read["array"] is read["again"] and read["array"].tolist() == array.tolist()
         )
@@ -125,7 +125,7 @@ def test_arrays_stay_in_the_file_until_a_record_is_asked_for(tmp_path):
         assert all(held)
         assert same(list(read.records), expected) and same(read.records[-1], expected[-1])
         assert same(list(read.records[2:4]), expected[2:4]) and len(read.records) == 6
-        assert same(annotations.complete(read.records.bare[3], path), expected[3])
+        assert same(pickles.complete(read.records.bare[3], path), expected[3])
 
 
 def test_long_bytes_that_are_no_array_are_read(tmp_path):

@@ -159,6 +159,6 @@ def _attempt(data: bytes, folder: Path) -> str:
 
 TARGET = Target(
     "annotations", _seeds, _mutate, _attempt,
-    ("safe_pickle.py", "pickle_values.py", "annotations.py", "records.py", "store_build.py"),
+    ("safe_pickle.py", "pickle_values.py", "annotations.py", "pickles.py", "records.py", "store_build.py"),
     memory_mb=700,
 )  # fmt: skip

@@ -12,7 +12,7 @@ import pandas
 import torch
 
 from stgcn_cli.data import store
-from stgcn_cli.data.annotations import read_pickle
+from stgcn_cli.data.pickles import read_pickle
 from stgcn_cli.runs.checkpoint import read
 
 _VARIES = (

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stgcn_cli.config.catalog import PUBLISHED
-from stgcn_cli.data.annotations import read_pickle
+from stgcn_cli.data.pickles import read_pickle
 
 EVERY = 25  # of the real clips: 20 of each split, all ten classes
 QUICK = ("--set", "data.clip_len=10", "--set", "data.passes=1", "--set", "train.batch_size=8",

@@ -63,7 +63,7 @@ def convert(options: ConvertOptions, reporter: Reporter = SILENT) -> ConversionR
             shape=collector.known_shape, layout=collector.layout, pre_normalize=collector.pre_normalize,
             axes=summaries(census.understood), left_out=skipped.found,
         )  # fmt: skip
-        return write_dataset(replace(dataset, warnings=_warnings(collector, dataset)), options.target, reporter)
+        return write_dataset(dataset, options.target, reporter, _warnings(collector, dataset))
 
 
 @dataclass(frozen=True, kw_only=True)

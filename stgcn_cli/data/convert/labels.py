@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stgcn_cli.data.convert.spool import Spooled, Word
-from stgcn_cli.data.matching import NameIndex
+from stgcn_cli.data.name_index import NameIndex
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io import foreign
 from stgcn_cli.io.text import natural, nearest, nearest_file, one_line

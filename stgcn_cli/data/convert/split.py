@@ -9,7 +9,7 @@ import numpy as np
 from stgcn_cli.config.skeletons import some
 from stgcn_cli.data.convert.labels import read_list
 from stgcn_cli.data.convert.spool import Spooled
-from stgcn_cli.data.matching import NameIndex
+from stgcn_cli.data.name_index import NameIndex
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io.text import natural, nearest, one_line
 
@@ -76,9 +76,9 @@ def divide(clips: Sequence[Spooled], labels: Sequence[int | None], wish: Divisio
     unknown = sum(clip.subject is None for clip in clips)
     if len(subjects) > 1 and unknown <= _STRAY * len(clips):
         chosen = _share(sorted(map(str, subjects), key=natural), fraction, wish.seed)
-        said = f"{100 * fraction:.0f} % of the subjects validate: {', '.join(sorted(chosen, key=natural))}"
+        words = f"{100 * fraction:.0f} % of the subjects validate: {', '.join(sorted(chosen, key=natural))}"
         usable = [each and clip.subject is not None for each, clip in zip(usable, clips, strict=True)]
-        return _checked([clip.subject in chosen for clip in clips], usable, said)
+        return _checked([clip.subject in chosen for clip in clips], usable, words)
     if len(subjects) > 1:
         raise DataError(
             f"The subject of {unknown:,} of {len(clips):,} clips is not known, so a subject could be in both splits: "
@@ -90,8 +90,8 @@ def divide(clips: Sequence[Spooled], labels: Sequence[int | None], wish: Divisio
         [clips[index] for index in labelled], [labels[index] for index in labelled], fraction, wish.seed
     )
     known = "there is only one subject" if subjects and not unknown else "the subjects are not known"
-    said = f"{100 * fraction:.0f} % of each class validate; {known}"
-    return _checked([clip.name in names for clip in clips], usable, said)
+    words = f"{100 * fraction:.0f} % of each class validate; {known}"
+    return _checked([clip.name in names for clip in clips], usable, words)
 
 
 def plain_subject(word: object) -> str | None:
@@ -155,7 +155,7 @@ def _trainable(splits: Splits, usable: Sequence[bool]) -> Splits:
     ]
 
 
-def _checked(validates: list[bool], usable: list[bool], said: str) -> tuple[Splits, str]:
+def _checked(validates: list[bool], usable: list[bool], words: str) -> tuple[Splits, str]:
     """The split of each clip; none of those without a label, or without a subject in a division by subject."""
     parts = {part for part, each in zip(validates, usable, strict=True) if each}
     if len(parts) < 2:
@@ -164,4 +164,4 @@ def _checked(validates: list[bool], usable: list[bool], said: str) -> tuple[Spli
             "Choose other clips to validate, or put all into one split: --split train",
         )
     chosen: Splits = [("val",) if each else ("train",) for each in validates]
-    return [split if each else () for split, each in zip(chosen, usable, strict=True)], said
+    return [split if each else () for split, each in zip(chosen, usable, strict=True)], words

@@ -13,7 +13,7 @@ from stgcn_cli.data.census import UNSIZED, Census
 from stgcn_cli.data.convert.preset_template import Facts, pair_of, preset_text
 from stgcn_cli.data.convert.split import Splits
 from stgcn_cli.data.convert.spool import Spool
-from stgcn_cli.data.output import Target, list_pickles, one_pickle
+from stgcn_cli.data.output import Target, open_writer
 from stgcn_cli.data.records import KINECT
 from stgcn_cli.io.files import atomic_write, is_stream
 from stgcn_cli.io.reporter import Reporter
@@ -34,7 +34,6 @@ class Dataset:
     census: Census
     axes: list[str] = field(default_factory=list)  # how those of arrays were understood
     left_out: list[tuple[str, str]] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
 
     @property
     def num_classes(self) -> int:
@@ -74,12 +73,11 @@ class ConversionResult:
         return asdict(self)
 
 
-def write_dataset(ready: Dataset, target: Target, reporter: Reporter) -> ConversionResult:
-    """Write the clips to their files, and the preset. Raises DataError, UsageError, RunError."""
+def write_dataset(ready: Dataset, target: Target, reporter: Reporter, warnings: Sequence[str]) -> ConversionResult:
+    """Write the clips to their files, and the preset; `warnings` come first in the result. Raises DataError, UsageError, RunError."""
     layout, members = ready.layout, ready.members()
     paths = target.checked_paths(members)
-    made = one_pickle(paths[""], members) if target.format == "single" else list_pickles(paths)
-    with reporter.progress("write clips", len(ready.labels)) as advance, made as writer:
+    with reporter.progress("write clips", len(ready.labels)) as advance, open_writer(paths, members) as writer:
         ready.spool.write(writer, ready.labels, ready.splits, advance)
     files = list(paths.values())
     preset, missing = _write_preset(ready, target, layout, list(members))
@@ -99,7 +97,7 @@ def write_dataset(ready: Dataset, target: Target, reporter: Reporter) -> Convers
         files=[str(path) for path in [*files, *([preset] if preset else [])]],
         next=_next(files, preset),
         left_out=ready.left_out,
-        warnings=[*ready.warnings, *_untrained(ready), *missing],
+        warnings=[*warnings, *_untrained(ready), *missing],
     )
 
 

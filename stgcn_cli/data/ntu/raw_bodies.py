@@ -93,7 +93,7 @@ def _in_rows(bodies: list[_Body], frames: int) -> np.ndarray:
 
 
 def _trimmed(rows: np.ndarray) -> np.ndarray:
-    """Without the frames at both ends that have nobody; the person that begins the clip comes first."""
+    """Without the frames at both ends that have no person; the person that begins the clip comes first."""
     if len(rows) == 1:
         return rows
     shown = np.flatnonzero(np.abs(rows[..., 0]).sum((0, 2)) >= _EMPTY)

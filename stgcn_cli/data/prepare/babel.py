@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from stgcn_cli.data.annotations import choose_splits, read_pickle
 from stgcn_cli.data.output import RecordWriter, list_item
+from stgcn_cli.data.pickles import read_pickle
 from stgcn_cli.data.prepare.babel_archive import MAX_BYTES, unpacked
-from stgcn_cli.data.prepare.options import PrepareOptions
+from stgcn_cli.data.prepare.options import PrepareOptions, choose_splits
 from stgcn_cli.data.records import check_finite
 from stgcn_cli.data.summary import PrepareSummary
 from stgcn_cli.errors import DataError

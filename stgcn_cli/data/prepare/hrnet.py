@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from stgcn_cli.data.annotations import choose_splits, read_with_benchmark
+from stgcn_cli.data.annotations import read_with_benchmark
 from stgcn_cli.data.ntu.names import NTU
 from stgcn_cli.data.output import RecordWriter, list_item
-from stgcn_cli.data.prepare.options import PrepareOptions
+from stgcn_cli.data.prepare.options import PrepareOptions, choose_splits
 from stgcn_cli.data.records import check_finite, frames_of, label_of, name_of
 from stgcn_cli.data.summary import PrepareSummary
 from stgcn_cli.errors import DataError

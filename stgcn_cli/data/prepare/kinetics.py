@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from stgcn_cli.data.output import list_item
-from stgcn_cli.data.prepare.options import PrepareOptions
+from stgcn_cli.data.prepare.options import PrepareOptions, choose_splits
 from stgcn_cli.data.readers import kinetics
 from stgcn_cli.data.readers.parsing import Options, load_json
 from stgcn_cli.data.records import check_finite
 from stgcn_cli.data.summary import PrepareSummary
-from stgcn_cli.errors import DataError, UsageError
+from stgcn_cli.errors import DataError
 from stgcn_cli.io.reporter import SILENT, Reporter
-from stgcn_cli.io.text import nearest, printable
+from stgcn_cli.io.text import printable
 
 OFFICIAL = {"classes": 400}
 _PLACES = ("kinetics-skeleton", "Kinetics/kinetics-skeleton", "kinetics_skeleton", "Kinetics/kinetics_skeleton", ".")
@@ -84,8 +84,5 @@ def _files(sources: Sequence[Path], wanted: Sequence[str] | None) -> dict[str, l
                 f"{folder}: its name tells no split.", "Expected the folders kinetics_train and kinetics_val."
             )
         found.setdefault(split, []).extend(sorted(folder.glob("[!.]*.json")))
-    if unknown := [name for name in wanted or () if name not in found]:
-        raise UsageError(
-            f"There is no split {unknown[0]!r}.{nearest(unknown[0], list(found))}", f"Found: {', '.join(found)}."
-        )
-    return {split: found[split] for split in _SPLITS if split in found and (wanted is None or split in wanted)}
+    wanted = choose_splits("kinetics-skeleton", [split for split in _SPLITS if split in found], wanted)
+    return {split: found[split] for split in wanted}

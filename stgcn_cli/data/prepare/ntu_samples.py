@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stgcn_cli.data import annotations
+from stgcn_cli.data import annotations, pickles
 from stgcn_cli.data.archives import Entry, Listing, read_text
 from stgcn_cli.data.ntu.normalize import choose_two, pre_normalise
 from stgcn_cli.data.ntu.parser import read_skeleton
@@ -71,7 +71,7 @@ def bodies_of(entry: AnnotatedEntry) -> np.ndarray:
     Raises DataError when it is not a raw 3-D record, or its label is not the one in its name.
     """
     try:
-        record = annotations.complete(entry.record, Path(entry.path))
+        record = pickles.complete(entry.record, Path(entry.path))
         bodies, label = frames_of(record)[:_BODIES], label_of(record)
     except ValueError as error:
         raise DataError(str(error)) from error

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stgcn_cli.data.ntu.names import benchmark_name
 from stgcn_cli.data.output import RecordWriter, open_writer, place_splits
 from stgcn_cli.data.summary import PrepareSummary, report_path
 from stgcn_cli.errors import UsageError
 from stgcn_cli.io.files import is_stream
 from stgcn_cli.io.outputs import OutputRule
+from stgcn_cli.io.text import nearest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,3 +74,19 @@ class PrepareOptions:
             yield writer
             summary.check_bad(self.sources, self.max_bad, none)
         summary.write_report()
+
+
+def choose_splits(dataset: str, available: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
+    """Return the available splits, each once, whose name or benchmark is in `wanted` (None: all). Raises UsageError."""
+    available = list(dict.fromkeys(available))
+    if wanted is None:
+        return available
+    known = list(dict.fromkeys([*(split.rpartition("_")[0] or split for split in available), *available]))
+    chosen = [benchmark_name(name) for name in wanted]
+    for name in chosen:
+        if name not in known:
+            message = f"{dataset} has no split {name!r} here.{nearest(name, known)}"
+            raise UsageError(message, f"It has {', '.join(known)}.")
+    if not chosen:
+        raise UsageError("--splits names no split.", f"{dataset} has {', '.join(known)}.")
+    return [split for split in available if split in chosen or split.rpartition("_")[0] in chosen]

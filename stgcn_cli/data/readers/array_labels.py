@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from stgcn_cli.data import annotations
+from stgcn_cli.data import pickles
 from stgcn_cli.data.locations import split_in_name
 
 Header = tuple[tuple[int, ...], np.dtype]  # shape, type
@@ -79,7 +79,7 @@ def beside(data: Path, clips: int) -> Labels:
     path = label_file(data)
     if path is None:
         return Labels(splits=splits)
-    value = np.load(path, allow_pickle=False) if path.suffix == ".npy" else annotations.read_pickle(path)
+    value = np.load(path, allow_pickle=False) if path.suffix == ".npy" else pickles.read_pickle(path)
     match value:
         case (list() | tuple() | np.ndarray() as names, list() | tuple() | np.ndarray() as labels, *_) if (
             len(value) < 5

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from stgcn_cli.data.annotations import read_pickle
+from stgcn_cli.data.pickles import read_pickle
 from stgcn_cli.data.store import open_store
 from stgcn_cli.errors import DataError, UsageError
 from tests.cli.runner import environment

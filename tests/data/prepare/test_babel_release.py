@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from stgcn_cli.data.annotations import read_pickle
+from stgcn_cli.data.pickles import read_pickle
 from stgcn_cli.data.prepare import babel
 from stgcn_cli.data.store import open_store
 from stgcn_cli.errors import DataError

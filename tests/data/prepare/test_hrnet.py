@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from stgcn_cli.data.annotations import read_pickle
+from stgcn_cli.data.pickles import read_pickle
 from stgcn_cli.data.store import open_store
 from stgcn_cli.errors import DataError, UsageError
 from tests.factories.http_server import Served, running

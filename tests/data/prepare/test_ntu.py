@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stgcn_cli.data.annotations import read_pickle
+from stgcn_cli.data.pickles import read_pickle
 from stgcn_cli.errors import DataError, RunError, UsageError
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.runtime.pool import map_in_order

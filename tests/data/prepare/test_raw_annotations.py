@@ -5,9 +5,9 @@ import pickle
 import numpy as np
 import pytest
 
-from stgcn_cli.data.annotations import read_pickle
 from stgcn_cli.data.ntu.normalize import choose_two
 from stgcn_cli.data.ntu.parser import read_skeleton
+from stgcn_cli.data.pickles import read_pickle
 from stgcn_cli.errors import DataError
 from tests.factories.prepared import prepare
 from tests.factories.skeletons import golden_texts, write_zip

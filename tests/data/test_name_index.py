@@ -2,7 +2,7 @@
 
 import pytest
 
-from stgcn_cli.data.matching import NameIndex
+from stgcn_cli.data.name_index import NameIndex
 
 
 @pytest.mark.parametrize(
