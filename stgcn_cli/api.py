@@ -84,7 +84,7 @@ class Recognizer:
 
     def predict(self, clips: Any, top_k: int = 5) -> list[Prediction]:
         """The likeliest classes of each clip. Raises DataError for clips of another skeleton."""
-        from stgcn_cli.evaluation.results import top
+        from stgcn_cli.evaluation.predictions import top
 
         scores, facts = self._predictor.answer(self._read(clips))
         return [

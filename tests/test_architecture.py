@@ -39,7 +39,13 @@ HOMES = {  # library -> where it may be imported
     "matplotlib": ("viz/",),
     "jinja2": ("viz/",),
     "markupsafe": ("viz/",),
-    "pandas": ("data/readers/table_text.py", "evaluation/results.py", "runs/log.py", "viz/report.py"),
+    "pandas": (
+        "data/readers/table_text.py",
+        "evaluation/results.py",
+        "evaluation/predictions.py",
+        "runs/log.py",
+        "viz/report.py",
+    ),
 }
 NO_TORCH = ("cli/", "config/", "io/", "data/")  # at module level, so that commands answer quickly
 MAX_LINES, MAX_FILE, MAX_FUNCTION, MAX_TOP = 29_200, 250, 60, 15

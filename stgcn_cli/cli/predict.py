@@ -12,7 +12,7 @@ from stgcn_cli.io.outputs import OutputRule
 
 if TYPE_CHECKING:
     from stgcn_cli.data.readers.parsing import Options as Reading
-    from stgcn_cli.evaluation.results import Predictions
+    from stgcn_cli.evaluation.predictions import Predictions
     from stgcn_cli.evaluation.timeline import WindowOptions
     from stgcn_cli.evaluation.windows import Timelines
     from stgcn_cli.runs.resolve import EvalOptions
@@ -83,15 +83,15 @@ def predict(
     )  # fmt: skip
     files = expand(inputs or [], read_as)  # missing files are refused before torch is imported
     require(checkpoint)
-    from stgcn_cli.evaluation import results
+    from stgcn_cli.evaluation import predictions
 
     rule = OutputRule(inputs=options.with_preset(checkpoint, preset, *files), command="predict", force=force)
     if out:
-        results.check_name(out, (".json", ".csv", ".srt") if window else (".json", ".csv"))  # before the work
+        predictions.check_name(out, (".json", ".csv", ".srt") if window else (".json", ".csv"))  # before the work
         console.set_results_aside(out)
         out = rule.place(out)
     if features:
-        results.check_features_name(features)
+        predictions.check_features_name(features)
         features = OutputRule(inputs=rule.inputs, force=force).place(features)
     wishes = EvalOptions(
         checkpoint=checkpoint, preset=preset, settings=tuple(settings or ()), batch_size=batch_size, device=device,
@@ -109,7 +109,7 @@ def predict(
     said = predict(inputs or [], wishes, console.reporter(), read_as, with_features=features is not None)
     _tell(said)
     if features:
-        results.write_features(said, features)
+        predictions.write_features(said, features)
         console.note(f"Wrote {features}: {len(said.facts):,} x {said.features.shape[1]} features")  # type: ignore[union-attr]
     _render(said, topk, out, as_json, as_csv)
 
@@ -162,14 +162,12 @@ def _windows(
     inputs: list[str], wishes: "EvalOptions", given: _Windowed, read_as: "Reading", to: tuple[Path | None, bool, bool]
 ) -> None:
     from stgcn_cli.evaluation import windows
-    from stgcn_cli.io.files import atomic_write
 
     found = windows.predict_windows(inputs, wishes, _window_options(given), console.reporter(), read_as)
     _tell(found)
     out, as_json, as_csv = to
     if out:
-        with atomic_write(out, "w") as stream:
-            stream.write(windows.WRITERS[out.suffix](found))
+        windows.write(found, out)
         console.note(f"Wrote {out}: {len(windows.rows(found)):,} segments")
     elif as_json:
         console.print_json(windows.as_dict(found))
@@ -212,15 +210,15 @@ def _stream(wishes: "EvalOptions", given: _Windowed, every: int, read_as: "Readi
 
 
 def _render(said: "Predictions", topk: int, out: Path | None, as_json: bool, as_csv: bool) -> None:
-    from stgcn_cli.evaluation import results
+    from stgcn_cli.evaluation import predictions
 
     if out:
-        results.write_predictions(said, topk, out)
+        predictions.write(said, topk, out)
         console.note(f"Wrote {out}: {len(said.facts):,} {'clip' if len(said.facts) == 1 else 'clips'}")
     elif as_json:
-        console.print_json(results.as_dict(said, topk))
+        console.print_json(predictions.as_dict(said, topk))
     elif as_csv:
-        console.say(results.as_csv(said, topk).rstrip("\n"))
+        console.say(predictions.as_csv(said, topk).rstrip("\n"))
     else:
         _table(said, topk)
 

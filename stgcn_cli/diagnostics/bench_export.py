@@ -16,7 +16,7 @@ from stgcn_cli.diagnostics.bench import percentile, seconds_of
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.models import build_model
 from stgcn_cli.runs import export
-from stgcn_cli.runs.exported import ExportedModel
+from stgcn_cli.runs.exported import of_onnx
 from stgcn_cli.runtime.precision import computing, set_up
 
 WINDOW = 64  # frames, where the preset takes clips of any length
@@ -61,8 +61,8 @@ def measure(preset: Preset, frames: int, batch: int, rounds: int, reporter: Repo
     ways: dict[str, tuple[Callable[..., object], int]] = {
         "torch": (_torch(program, "float32"), stream.tell()),
         "torch bf16": (_torch(program, "bf16"), stream.tell()),
-        "onnx": (ExportedModel(whole, "model.onnx").run, len(whole)),
-        "onnx int8": (ExportedModel(small, "model.onnx").run, len(small)),
+        "onnx": (of_onnx(whole, "model.onnx").run, len(whole)),
+        "onnx int8": (of_onnx(small, "model.onnx").run, len(small)),
     }
     one, many = export.example(preset, 1, frames), export.example(preset, batch, frames)
     times: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in ways}

@@ -56,7 +56,7 @@ def exported_preset(path: Path, wishes: EvalOptions) -> Preset | None:
     if not exported.is_exported(path):
         return None
     exported.check_options(wishes)
-    return with_metrics(exported.read(path).about.preset, wishes)
+    return with_metrics(exported.read(path)[1].preset, wishes)
 
 
 def _find_data_first(options: EvalOptions) -> None:

@@ -5,7 +5,6 @@ Shapes: N clips.
 
 import copy
 import io
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,12 @@ import torch
 from torch import Tensor
 
 from stgcn_cli.config.schema import Preset
-from stgcn_cli.data.loader import Clips
 from stgcn_cli.data.locations import find_pickles
 from stgcn_cli.data.splits import Split, find_split, open_stores
 from stgcn_cli.errors import RunError, UsageError
 from stgcn_cli.evaluation import metrics
 from stgcn_cli.evaluation.predict import Predictor, load
-from stgcn_cli.evaluation.score import default_batch_size, score_clips
+from stgcn_cli.evaluation.score import score_split
 from stgcn_cli.io.files import atomic_write
 from stgcn_cli.io.outputs import suffix_of
 from stgcn_cli.io.reporter import Reporter
@@ -36,7 +34,6 @@ _STREAM = (".pt2",)  # written to - and /dev/null
 LIMIT = 1e-4  # largest difference of a logit from torch's in float32
 _REAL = 64  # clips of a data set that are compared
 _DRAWN = ((1, 9), (3, 40), (2, 350))  # clips, frames
-Run = Callable[..., tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,14 +94,11 @@ def write(options: ExportOptions, reporter: Reporter) -> Exported:
     predictor = load(options.model, reporter)
     split = _split(predictor.preset, options.model) if options.model.data else None
     with reporter.progress(f"export {options.out.name}", None):
-        content, run = _content(predictor, options)
+        content, model = _content(predictor, options)
     program = export.Program(predictor.model, predictor.preset).eval()
-    random = max(_apart(run, program, export.example(predictor.preset, *drawn)) for drawn in _DRAWN)
+    random = max(_apart(model, program, export.example(predictor.preset, *drawn)) for drawn in _DRAWN)
     measured: dict[str, Any] = {"difference_random": random}
-    if split is not None and suffix_of(options.out, _STREAM) == ".onnx":
-        measured |= _on_data(predictor, ExportedModel(content, str(options.out)), split, options)
-    elif split is not None:
-        measured |= _recorded_on_data(predictor, run, split)
+    measured |= _on_data(predictor, model, split, options) if split else {}
     _enforce(options, measured)
     with atomic_write(options.out) as stream:
         stream.write(content)
@@ -119,24 +113,25 @@ def _inputs(preset: Preset) -> dict[str, tuple[Any, ...]]:
     return found | ({export.SIZE: ("N", 2)} if export.takes_size(preset) else {})
 
 
-def _content(predictor: Predictor, options: ExportOptions) -> tuple[bytes, Run]:
+def _content(predictor: Predictor, options: ExportOptions) -> tuple[bytes, ExportedModel]:
     """The bytes of the file, and what runs them."""
     preset, network = predictor.preset, copy.deepcopy(predictor.model)
     about = export.metadata(preset, predictor.classes, predictor.trained_on) | {"precision": options.kind}
     program = export.Program(network.half() if options.half else network, preset).eval()
     if suffix_of(options.out, _STREAM) == ".pt2":
         content = export.pt2(program, preset, about)
-        return content, torch.export.load(io.BytesIO(content)).module()
+        run = torch.export.load(io.BytesIO(content)).module()  # our own bytes; those of others are code
+        is_prepared = not export.is_whole(preset)
+        return content, ExportedModel(run, is_prepared=is_prepared, takes_size=export.takes_size(preset))
     content = export.onnx(program, preset, about)
-    if options.int8:
-        content = export.int8(content, about)
-    return content, ExportedModel(content, str(options.out)).run
+    content = export.int8(content, about) if options.int8 else content
+    return content, exported.of_onnx(content, str(options.out))
 
 
 @torch.no_grad()
-def _apart(run: Run, program: export.Program, inputs: tuple[Tensor, ...]) -> float:
+def _apart(model: ExportedModel, program: export.Program, inputs: tuple[Tensor, ...]) -> float:
     """Largest difference of a logit."""
-    return float((run(*inputs)[0] - program(*inputs)[0]).abs().max())
+    return float((model.run(*inputs)[0] - program(*inputs)[0]).abs().max())
 
 
 def _split(preset: Preset, options: EvalOptions) -> Split:
@@ -149,39 +144,14 @@ def _on_data(predictor: Predictor, model: ExportedModel, split: Split, options: 
     """Compare on clips of a data set: the first ones in float32, all of them where accuracy may be lost."""
     count = _REAL if options.kind == "float32" else len(split.indices)
     some = Split(split.name, split.store, split.indices[:count])
-    ours, theirs = (_scores(each, some, predictor) for each in (predictor.model, model))
+    world = World(0, 1, torch.device("cpu"))
+    ours, theirs = (score_split(each, some, predictor.preset, world)[0].numpy() for each in (predictor.model, model))
     found: dict[str, Any] = {"difference_real": float(np.abs(ours - theirs).max()), "real_clips": len(some.indices)}
     known = some.labels >= 0
     if options.kind != "float32" and known.any():
         for name, scores in (("accuracy_torch", ours), ("accuracy", theirs)):
             found[name] = metrics.measure(scores[known], some.labels[known], ("top_k_accuracy",))["top1_acc"]
     return found
-
-
-def _scores(model: torch.nn.Module, split: Split, predictor: Predictor) -> np.ndarray:
-    clips = Clips.of(split, predictor.preset, torch.device("cpu"), samples=predictor.preset.eval.clips)
-    world = World(0, 1, torch.device("cpu"))
-    scores = score_clips(
-        model, clips, world=world, precision="float32", batch_size=default_batch_size(clips), advance=lambda n: None
-    )
-    return scores.numpy()
-
-
-@torch.no_grad()
-def _recorded_on_data(predictor: Predictor, run: Run, split: Split) -> dict[str, Any]:
-    """What `_on_data` does in float32, clip by clip, for a program that torch runs."""
-    some = Split(split.name, split.store, split.indices[:_REAL])
-    clips = Clips.of(some, predictor.preset, torch.device("cpu"), samples=predictor.preset.eval.clips)
-    apart = []
-    for index in torch.arange(len(some.indices)).split(1):
-        x = clips.batch(index)[0]
-        if export.is_whole(predictor.preset):
-            given = (clips.stored(index),)
-            given += (clips.image_sizes[index].float(),) if export.takes_size(predictor.preset) else ()  # type: ignore[index,assignment]
-        else:
-            given = (x.permute(0, 4, 2, 3, 1),)
-        apart.append(float((run(*given)[0] - predictor.model(x)).abs().max()))
-    return {"difference_real": max(apart), "real_clips": len(apart)}
 
 
 def _enforce(options: ExportOptions, measured: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from stgcn_cli.errors import DataError, UsageError
-from stgcn_cli.evaluation import metrics, score
+from stgcn_cli.evaluation import metrics, results
 from stgcn_cli.evaluation.align import LabelSource, aligned, check_classes, common_labels, with_labels
 from stgcn_cli.evaluation.saved import SavedScores, preset_for, read_saved
 from stgcn_cli.evaluation.score import EvalResult
@@ -115,12 +115,7 @@ def _result(saved: SavedScores, scores: np.ndarray, options: FuseOptions) -> Eva
     preset = preset_for(saved, options.labels.preset)
     if options.metrics:
         preset = replace(preset, eval=replace(preset.eval, metrics=options.metrics))
-    names = list(saved.names or map(str, range(len(scores))))
-    assert saved.labels is not None
-    result = EvalResult(
-        preset, saved.split or preset.data.val, scores.astype(np.float32), saved.labels, names, {}, saved.source
-    )
-    return score.measured(result)
+    return results.of_saved(saved, preset, scores)
 
 
 def _as_fusion(result: EvalResult, options: FuseOptions) -> EvalResult:

@@ -20,7 +20,6 @@ from stgcn_cli.data.axes import summaries
 from stgcn_cli.data.census import Census
 from stgcn_cli.data.checks import RecordChecker
 from stgcn_cli.data.findings import Findings
-from stgcn_cli.data.loader import Clips
 from stgcn_cli.data.readers.inputs import expand, read_inputs
 from stgcn_cli.data.readers.parsing import MAX_PERSONS, Options
 from stgcn_cli.data.records import REFERENCE_SIZE, Clip
@@ -30,22 +29,20 @@ from stgcn_cli.data.store import Store, store_of
 from stgcn_cli.errors import DataError
 from stgcn_cli.evaluation.adapt import Adapted, adapted
 from stgcn_cli.evaluation.input_checks import Facts, facts_of, input_warnings
-from stgcn_cli.evaluation.results import Predictions
-from stgcn_cli.evaluation.score import check_scores, default_batch_size, score_clips
+from stgcn_cli.evaluation.predictions import Predictions
+from stgcn_cli.evaluation.score import check_scores, network_of, score_split
 from stgcn_cli.io.reporter import SILENT, Reporter
-from stgcn_cli.models import build_model
 from stgcn_cli.runs import checkpoint, exported, resolve
 from stgcn_cli.runs.checkpoint import Checkpoint
 from stgcn_cli.runtime.devices import resolve_device
 from stgcn_cli.runtime.distributed import World
-from stgcn_cli.runtime.memory import tune_allocator
-from stgcn_cli.runtime.precision import dtype_of, resolve_precision, set_up
+from stgcn_cli.runtime.precision import resolve_precision
 
 _SHOWN = ("all zeros", "missing, so")  # problems that `input_checks` words itself
 _AT_A_TIME = 512  # clips held in memory; a multiple of the usual batches, so that these are those of an evaluation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Predictor:
     """A model, ready to be asked. `trained_on` is what the checkpoint tells of its training clips, else empty."""
 
@@ -73,14 +70,11 @@ class Predictor:
         """Logits (N, classes) and the facts of every clip; `features` receives those of each clip by its index."""
         ready = self._adapted(inputs)
         store = _store(ready, inputs)
-        split = Split("inputs", store, np.arange(len(store)))
-        clips = Clips.of(split, self.preset, self.device, dtype_of(self.precision), self.preset.eval.clips)
-        scores = score_clips(
-            self.model, clips, world=World(0, 1, self.device), precision=self.precision,
-            batch_size=self.batch_size or default_batch_size(clips), advance=lambda n: None,
-            features=features,
+        scores, are_probabilities = score_split(
+            self.model, Split("inputs", store, np.arange(len(store))), self.preset, World(0, 1, self.device),
+            precision=self.precision, batch_size=self.batch_size, features=features,
         )  # fmt: skip
-        if clips.gives_probabilities:  # logits of the same softmax
+        if are_probabilities:  # logits of the same softmax
             scores = scores.clamp(min=torch.finfo(scores.dtype).tiny).log()
         facts, found = facts_of(store, ready, self.preset), scores.float().cpu().numpy()
         check_scores(found, [each.name for each in facts])
@@ -119,25 +113,23 @@ def load(wishes: resolve.EvalOptions, reporter: Reporter = SILENT) -> Predictor:
     """The model in a checkpoint file, or of published weights by name. Raises StgcnError where it cannot be used."""
     where = resolve_device(wishes.device, 1, reporter.warn)
     path = resolve.locate(wishes, reporter)
+    device, precision = torch.device(where), "float32"
+    model: nn.Module
+    trained_on: Any
     if exported.is_exported(path):
         exported.check_options(wishes)
-        program = exported.read(path, where)
-        about = program.about
-        return Predictor(
-            program, about.preset, about.classes, parse_statistics(about.trained_on), torch.device("cpu"),
-            batch_size=wishes.batch_size, image_size=wishes.image_size,
-        )  # fmt: skip
-    precision = resolve_precision(wishes.precision, where, training=False)
-    read = checkpoint.read(path)
-    preset = _sized_by_the_data(resolve.preset_of(read, wishes, reporter), read, wishes)
-    tune_allocator()
-    set_up(precision)
-    model = build_model(preset)
-    checkpoint.load_into(model, read)
-    model.to(torch.device(where), dtype_of(precision)).eval()
+        model, about = exported.read(path, where)
+        device = torch.device("cpu")  # where it takes clips
+        preset, classes, trained_on = about.preset, about.classes, about.trained_on
+    else:
+        precision = resolve_precision(wishes.precision, where, training=False)
+        read = checkpoint.read(path)
+        preset = _sized_by_the_data(resolve.preset_of(read, wishes, reporter), read, wishes)
+        model = network_of(read, preset, device, precision)
+        classes, trained_on = _classes(read, preset), read.meta.get("trained_on")
     return Predictor(
-        model, preset, _classes(read, preset), parse_statistics(read.meta.get("trained_on")), torch.device(where), precision,
-        wishes.batch_size, wishes.image_size,
+        model=model, preset=preset, classes=classes, trained_on=parse_statistics(trained_on), device=device,
+        precision=precision, batch_size=wishes.batch_size, image_size=wishes.image_size,
     )  # fmt: skip
 
 

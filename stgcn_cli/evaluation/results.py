@@ -2,23 +2,21 @@
 
 import io
 import pickle
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from stgcn_cli.config import class_names, presets
 from stgcn_cli.config.schema import Preset
-from stgcn_cli.data.archives import check_packed
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.evaluation import metrics, score
+from stgcn_cli.evaluation.saved import SavedScores, read_saved
 from stgcn_cli.evaluation.score import EvalResult
-from stgcn_cli.io import foreign
 from stgcn_cli.io.files import atomic_write
 from stgcn_cli.io.outputs import MARKS, suffix_of
-from stgcn_cli.io.text import csv_cell, json_text, nearest, nearest_file, printable, to_json
+from stgcn_cli.io.text import csv_cell, nearest, to_json
 
 
 def write(result: EvalResult, path: Path) -> None:
@@ -30,34 +28,23 @@ def write(result: EvalResult, path: Path) -> None:
 
 def read(path: Path) -> EvalResult:
     """The result in a `.npz` of ours. Raises DataError for another file, or one that is damaged."""
-    how = "Make one: stgcn eval CHECKPOINT --out result.npz"
-    try:
-        kind = foreign.kind_of(foreign.head_of(path))
-        if kind is not None and kind.key == "pickle":
-            raise DataError(
-                f"{path} is a pickle (scores alone, or annotations); expected a result with names and labels (.npz).",
-                how,
-            )
-        foreign.refuse(path, foreign.head_of(path), "a result (.npz)", ("result", "npz", "zip", "empty"))
-        check_packed(path)
-        with np.load(path, allow_pickle=False) as arrays:
-            scores, labels, names = arrays["scores"], arrays["labels"], arrays["names"]
-            preset, split, source = (str(arrays[key][()]) for key in ("preset", "split", "source"))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.{nearest_file(path)}", how) from error
-    except DataError:
-        raise
-    except Exception as error:  # a damaged archive can make numpy raise anything
-        raise DataError(f"{path} is not a readable result: {printable(error)[:200]}.", how) from error
-    recipe = presets.from_text(preset.encode(), str(path), "result")
-    fits = scores.ndim == 2 and scores.shape == (len(names), recipe.model.num_classes) and scores.dtype.kind == "f"
-    if not (fits and labels.shape == names.shape and (labels.dtype.kind, names.dtype.kind) == ("i", "U")):
-        raise DataError(f"{path}: its scores, labels and names do not belong together.", how)
-    if len(labels) and not -1 <= labels.min() <= labels.max() < recipe.model.num_classes:
+    saved = read_saved(path)
+    if saved.names is None or saved.labels is None or saved.preset is None:
         raise DataError(
-            f"{path}: labels are {labels.min()} to {labels.max()} of {recipe.model.num_classes} classes.", how
+            f"{path} holds scores alone; expected a result with names, labels and preset (.npz).",
+            "Make one: stgcn eval CHECKPOINT --out result.npz",
         )
-    result = EvalResult(recipe, split, scores, labels, names.tolist(), {}, Path(source) if source else None)
+    return of_saved(saved, saved.preset)
+
+
+def of_saved(saved: SavedScores, preset: Preset, scores: np.ndarray | None = None) -> EvalResult:
+    """The result that `preset` makes of saved scores, or of other ones of the same clips, whose labels are known."""
+    assert saved.labels is not None
+    scores = saved.scores if scores is None else scores
+    names = list(saved.names or map(str, range(len(scores))))
+    result = EvalResult(
+        preset, saved.split or preset.data.val, scores.astype(np.float32), saved.labels, names, {}, saved.source
+    )
     return score.measured(result)
 
 
@@ -150,114 +137,3 @@ def per_class(result: EvalResult) -> list[dict[str, Any]]:
              "accuracy": round(float(accuracy[index]), 6), "most_often_taken_for": taken_for, "times": int(wrong.max())}
         )  # fmt: skip
     return rows
-
-
-# What a model said of clips, as values, JSON and CSV. Shapes: N clips.
-
-if TYPE_CHECKING:
-    from stgcn_cli.evaluation.input_checks import Facts  # and with it torch, which the name of a file does not need
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What was said of N clips: logits (N, classes), facts and sources, and what was odd."""
-
-    preset: Preset
-    classes: list[str]
-    scores: np.ndarray
-    facts: "list[Facts]"
-    sources: list[Path]
-    warnings: list[str]
-    axes: list[str] = field(default_factory=list)  # how those of arrays were understood
-    features: np.ndarray | None = None  # (N, 256)
-
-    def top(self, k: int) -> list[list[tuple[int, float]]]:
-        """The k likeliest classes of each clip with their probabilities, likeliest first."""
-        return top(self.scores, k)
-
-
-def top(scores: np.ndarray, k: int) -> list[list[tuple[int, float]]]:
-    """Of logits (N, classes): the k likeliest classes of each clip with their probabilities (softmax), likeliest first."""
-    probabilities = metrics.probabilities(scores)
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
-    return [[(int(index), float(row[index])) for index in best] for row, best in zip(probabilities, order, strict=True)]
-
-
-def as_dict(said: Predictions, topk: int) -> dict[str, Any]:
-    """Everything for scripts: per clip its name, file, frames, persons and likeliest classes."""
-    clips = [
-        {
-            "clip": facts.name, "source": str(source), "frames": facts.frames, "persons": facts.persons,
-            "top": [
-                {"class": index, "name": said.classes[index], "probability": round(share, 6)} for index, share in best
-            ],
-        }
-        for facts, source, best in zip(said.facts, said.sources, said.top(topk), strict=True)
-    ]  # fmt: skip
-    return {
-        "made_by": "stgcn predict",
-        "preset": said.preset.name,
-        "axes": said.axes,
-        "clips": clips,
-        "warnings": said.warnings,
-    }
-
-
-def as_csv(said: Predictions, topk: int) -> str:
-    """One line a clip: clip, source, frames, persons, then class, name and probability of each place."""
-    rows = []
-    for clip in as_dict(said, topk)["clips"]:
-        row = {key: value for key, value in clip.items() if key != "top"}
-        for place, best in enumerate(clip["top"], 1):
-            row |= {f"{key}_{place}": value for key, value in best.items()}
-        rows.append(row)
-    return table_text(rows)
-
-
-def table_text(rows: Sequence[Mapping[str, object]], columns: list[str] | None = None) -> str:
-    """Rows as CSV under a header, texts as cells that nothing is computed from; `columns` are needed where there may be no row."""
-    import pandas
-
-    cells = [{key: csv_cell(value) if isinstance(value, str) else value for key, value in row.items()} for row in rows]
-    return pandas.DataFrame(cells, columns=columns).to_csv(index=False, lineterminator="\n")
-
-
-def _as_json(said: Predictions, topk: int) -> str:
-    return json_text(as_dict(said, topk)) + "\n"
-
-
-_PREDICTION_WRITERS: dict[str, Callable[[Predictions, int], str]] = {".json": _as_json, ".csv": as_csv}
-
-
-def check_name(path: Path, suffixes: Sequence[str] = tuple(_PREDICTION_WRITERS)) -> None:
-    """Raises UsageError for a file whose suffix names no format."""
-    if suffix_of(path, suffixes) not in suffixes:
-        close = nearest(path.suffix, suffixes)
-        raise UsageError(
-            f"--out {path}: predictions are written as {' or '.join(suffixes)}.{close}",
-            f"For example: --out {path.with_suffix('.csv')}",
-        )
-
-
-def write_predictions(said: Predictions, topk: int, path: Path) -> None:
-    """Write the file in the format its suffix names."""
-    with atomic_write(path, "w") as stream:
-        stream.write(_PREDICTION_WRITERS[suffix_of(path, _PREDICTION_WRITERS)](said, topk))
-
-
-def check_features_name(path: Path) -> None:
-    """Raises UsageError for a file that is no .npz."""
-    if path.suffix != ".npz":
-        raise UsageError(
-            f"--features {path}: features are written as .npz.", f"For example: --features {path.with_suffix('.npz')}"
-        )
-
-
-def write_features(said: Predictions, path: Path) -> None:
-    """A .npz of features (N, 256), logits (N, classes), names (N,), sources (N,) and classes."""
-    assert said.features is not None
-    with atomic_write(path) as stream:
-        np.savez_compressed(
-            stream, features=said.features, logits=said.scores, names=np.array([each.name for each in said.facts]),
-            sources=np.array(list(map(str, said.sources))), classes=np.array(said.classes),
-        )  # fmt: skip

@@ -85,8 +85,10 @@ def _checked(saved: SavedScores) -> SavedScores:
             raise DataError(f"{saved.path} has {len(values):,} {what} for {clips:,} scores.")
     if labels is not None and not _HIDDEN <= labels.min() <= labels.max() < classes:
         raise DataError(f"{saved.path}: labels are {labels.min()} to {labels.max()} of {classes} classes.")
-    if saved.classes is not None and len(saved.classes) != classes:
-        raise DataError(f"{saved.path} has {len(saved.classes)} class names for {classes} scores a clip.")
+    for known, what in ((saved.classes, "class names"), (saved.preset, "classes in its preset")):
+        count = known.model.num_classes if isinstance(known, Preset) else None if known is None else len(known)
+        if count not in (None, classes):
+            raise DataError(f"{saved.path} has {count} {what} for {classes} scores a clip.")
     return saved
 
 

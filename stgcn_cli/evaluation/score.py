@@ -21,6 +21,7 @@ from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.io.text import one_line
 from stgcn_cli.models import build_model, recognise
 from stgcn_cli.runs import checkpoint, exported
+from stgcn_cli.runs.checkpoint import Checkpoint
 from stgcn_cli.runs.exported import ExportedModel
 from stgcn_cli.runtime.distributed import LaunchConfig, World, launch
 from stgcn_cli.runtime.memory import memory_errors, tune_allocator
@@ -66,6 +67,35 @@ def score_clips(
     if world.size > 1:
         distributed.all_reduce(scores)
     return scores
+
+
+def score_split(
+    model: nn.Module,
+    split: Split,
+    preset: Preset,
+    world: World,
+    *,
+    precision: str = "float32",
+    batch_size: int | None = None,
+    advance: Callable[[int], Any] = lambda clips: None,
+    features: dict[int, Tensor] | None = None,
+) -> tuple[Tensor, bool]:
+    """What `score_clips` gives for the clips of a split as the preset shows them, and whether it is probabilities."""
+    clips = Clips.of(split, preset, world.device, dtype_of(precision), preset.eval.clips)
+    scores = score_clips(
+        model, clips, world=world, precision=precision, batch_size=batch_size or default_batch_size(clips),
+        advance=advance, features=features,
+    )  # fmt: skip
+    return scores, clips.gives_probabilities
+
+
+def network_of(read: Checkpoint, preset: Preset, device: torch.device, precision: str) -> nn.Module:
+    """The network of a preset with the weights of a checkpoint, ready to be asked. Raises CheckpointError."""
+    tune_allocator()
+    set_up(precision)
+    model = build_model(preset)
+    checkpoint.load_into(model, read)
+    return model.to(device, dtype_of(precision)).eval()
 
 
 def _outputs(model: nn.Module, clips: Clips, index: Tensor, with_features: bool) -> tuple[Tensor, Tensor | None]:
@@ -149,22 +179,16 @@ def evaluate(plan: EvalPlan, place: LaunchConfig) -> EvalResult | None:
 
 def evaluate_in_world(plan: EvalPlan, world: World) -> EvalResult:
     """The worker of `evaluate`."""
-    tune_allocator()
-    set_up(plan.precision)
     split = find_split(open_stores(plan.pickles), plan.split, whole_lists=True)
     model: nn.Module
     if exported.is_exported(plan.checkpoint):
-        model = exported.read(plan.checkpoint, world.device.type)
+        model, _ = exported.read(plan.checkpoint, world.device.type)
     else:
-        model = build_model(plan.preset)
-        checkpoint.load_into(model, checkpoint.read(plan.checkpoint))
-        model.to(world.device, dtype_of(plan.precision))
-    clips = Clips.of(split, plan.preset, world.device, dtype_of(plan.precision), plan.preset.eval.clips)
-    with plan.reporter.progress("evaluate", len(clips), shown=world.is_first) as advance:
-        scores = score_clips(
-            model, clips, world=world, precision=plan.precision,
-            batch_size=plan.batch_size or default_batch_size(clips), advance=advance,
-        )  # fmt: skip
+        model = network_of(checkpoint.read(plan.checkpoint), plan.preset, world.device, plan.precision)
+    with plan.reporter.progress("evaluate", len(split.indices), shown=world.is_first) as advance:
+        scores, _ = score_split(
+            model, split, plan.preset, world, precision=plan.precision, batch_size=plan.batch_size, advance=advance
+        )
     return result_of(plan.preset, split, scores)
 
 

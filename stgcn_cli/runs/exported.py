@@ -5,7 +5,7 @@ Shapes: N clips, M persons, T frames, V joints, C values of a joint.
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from stgcn_cli.config.schema import Preset
 from stgcn_cli.data.loader import Clips
 from stgcn_cli.errors import CheckpointError, UsageError
 from stgcn_cli.io.text import printable
-from stgcn_cli.runs.export import INPUT, INSTALL, SIZE
+from stgcn_cli.runs.export import INPUT, INSTALL, OUTPUTS, SIZE
 from stgcn_cli.runs.resolve import EvalOptions
 
 SUFFIX = ".onnx"
+Run = Callable[..., tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -36,31 +37,41 @@ class About:
 
 
 class ExportedModel(nn.Module):
-    """A program in an ONNX file. Raises CheckpointError for one that is damaged or of another origin."""
+    """A program of `runs.export`: `run` takes keypoints (N, M, T, V, C), and sizes (N, 2) where it `takes_size`.
 
-    def __init__(self, content: bytes, name: str, device: str = "cpu") -> None:
+    It gives logits (N, classes) and features (N, 256).
+    """
+
+    def __init__(self, run: Run, *, is_prepared: bool, takes_size: bool, about: About | None = None) -> None:
         super().__init__()
-        self.session, self.name = _session(content, name, device), name
-        self.about = _about(self.session.get_modelmeta().custom_metadata_map, name)
-        self.takes_size = SIZE in [each.name for each in self.session.get_inputs()]
+        self.run, self.is_prepared, self.takes_size, self.about = run, is_prepared, takes_size, about
 
     def answer(self, clips: Clips, index: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N * K, classes) and features (N * K, 256) of the clips `index`, which are of one length unless prepared."""
-        if self.about.is_prepared:
-            return self.run(clips.batch(index)[0].permute(0, 4, 2, 3, 1))
-        return self.run(clips.stored(index), None if clips.image_sizes is None else clips.image_sizes[index])
-
-    def run(self, keypoints: Tensor, image_size: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Logits and features of keypoints (N, M, T, V, C). Raises CheckpointError where they do not fit the program."""
-        given = {INPUT: keypoints.float().contiguous().numpy()}
+        if self.is_prepared:
+            return self.run(clips.batch(index)[0].permute(0, 4, 2, 3, 1).contiguous())
+        given = [clips.stored(index)]
         if self.takes_size:
-            assert image_size is not None
-            given[SIZE] = image_size.float().numpy()
+            assert clips.image_sizes is not None
+            given.append(clips.image_sizes[index].float())
+        return self.run(*given)
+
+
+def of_onnx(content: bytes, name: str, device: str = "cpu") -> ExportedModel:
+    """The program in an ONNX file. Raises CheckpointError for one that is damaged or of another origin, UsageError."""
+    session = _session(content, name, device)
+    about = _about(session.get_modelmeta().custom_metadata_map, name)
+    names = [each.name for each in session.get_inputs()]
+
+    def run(*given: Tensor) -> tuple[Tensor, Tensor]:
         try:
-            logits, features = self.session.run(["logits", "features"], given)
+            arrays = {name: each.contiguous().numpy() for name, each in zip((INPUT, SIZE), given, strict=False)}
+            logits, features = session.run(list(OUTPUTS), arrays)
         except Exception as error:  # onnxruntime has many of its own
-            raise CheckpointError(f"{self.name} cannot compute these clips: {printable(error)[:300]}") from error
+            raise CheckpointError(f"{name} cannot compute these clips: {printable(error)[:300]}") from error
         return torch.from_numpy(np.asarray(logits)), torch.from_numpy(np.asarray(features))
+
+    return ExportedModel(run, is_prepared=about.is_prepared, takes_size=SIZE in names, about=about)
 
 
 def is_exported(word: str | Path) -> bool:
@@ -82,12 +93,14 @@ def check_options(wishes: EvalOptions) -> None:
         )
 
 
-def read(path: Path, device: str = "cpu") -> ExportedModel:
-    """The program in a file. Raises CheckpointError, UsageError where onnxruntime is missing."""
+def read(path: Path, device: str = "cpu") -> tuple[ExportedModel, About]:
+    """The program in a file, and its metadata. Raises CheckpointError, UsageError where onnxruntime is missing."""
     try:
-        return ExportedModel(path.read_bytes(), str(path), device)
+        model = of_onnx(path.read_bytes(), str(path), device)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
+    assert model.about is not None
+    return model, model.about
 
 
 def _session(content: bytes, name: str, device: str) -> Any:

@@ -37,6 +37,11 @@ class EvalOptions:
 def locate(wishes: EvalOptions, reporter: Reporter) -> Path:
     """The checkpoint: a file, else published weights of this name, out of the cache or downloaded."""
     path, word = Path(wishes.checkpoint), wishes.checkpoint
+    if path.is_file() and path.suffix.lower() == ".pt2":  # torch 2.13: pickles in it are loaded, sizes in it evaluated
+        raise CheckpointError(
+            f"{path} is a program for torch.export.load, which may run code that is in the file; it was not opened.",
+            "Give the checkpoint, or an .onnx file: stgcn export CHECKPOINT --out model.onnx",
+        )
     if path.is_file():
         return path
     if catalog.find(word):

@@ -1,21 +1,31 @@
 """Exports compute what torch computes: every network and stream, in predictions and evaluations, or they are not written."""
 
+import contextlib
+import io
 import json
+import pickle
+import shutil
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from stgcn_cli import api
 from stgcn_cli.config import presets
+from stgcn_cli.data.ntu.parser import read_skeleton
 from stgcn_cli.errors import CheckpointError, RunError, UsageError
 from stgcn_cli.evaluation import export as exporting
 from stgcn_cli.evaluation.export import ExportOptions, write
 from stgcn_cli.io.reporter import SILENT
 from stgcn_cli.models import MODELS, build_model
 from stgcn_cli.runs import export
+from stgcn_cli.runs.exported import ExportedModel
 from stgcn_cli.runs.resolve import EvalOptions
 from tests.conftest import make_records
 from tests.factories import checkpoints
+from tests.factories.network_input import drawn_input
 
 onnxruntime = pytest.importorskip("onnxruntime")
 STREAMS = ("joint", "bone", "joint-motion", "bone-motion")
@@ -41,16 +51,77 @@ def written(folder, preset="ntu60-xsub-3d", settings=checkpoints.SMALL, name="mo
     return path, write(ExportOptions(model=model, out=folder / name, **more), SILENT)
 
 
+def real_clips(shared):
+    """Skeletons of a depth camera, and clips of the reference's input, all of one length."""
+    with zipfile.ZipFile(shared / "data" / "uiprmd_skeletons.zip") as archive:
+        names = [name for name in archive.namelist() if name.endswith(".skeleton")][::200][:3]
+        texts = [archive.read(name) for name in names]
+    real = [read_skeleton(text)[:, 40:64] for text in texts]
+    golden = drawn_input((2, 3, 24, 25, 2)).permute(0, 4, 2, 3, 1).numpy()
+    return [*(np.ascontiguousarray(each[:1], np.float32) for each in real), *golden]
+
+
 @pytest.mark.parametrize("stream", STREAMS)
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
 @pytest.mark.slow
-def test_every_network_and_stream(tmp_path, name, stream, suffix):
-    settings = (*checkpoints.SMALL, *NETWORKS[name], f"data.stream={stream}", "data.num_person=2")
-    data = checkpoints.write(tmp_path / "ntu60_val.pkl", make_records(12))
+def test_the_api_the_command_onnx_and_pt2_agree(shared, tmp_path, stgcn, name, stream):
+    settings = (
+        *checkpoints.SMALL,
+        *NETWORKS[name],
+        f"data.stream={stream}",
+        "data.num_person=2",
+        "data.pre_normalize=none",
+    )
     head = 0.02 if name == "stgcnpp" else 1.0  # drawn weights make logits of 400 there; trained ones give about 10
-    _, report = written(tmp_path, settings=settings, name=f"model{suffix}", data=data, head=head)
-    assert max(report.difference_random, report.difference_real) < 1e-4 and report.path.stat().st_size == report.size
+    clips = real_clips(shared)
+    records = [
+        {"frame_dir": f"c{i}", "label": i % 3, "keypoint": each, "total_frames": 24} for i, each in enumerate(clips)
+    ]
+    data = checkpoints.write(tmp_path / "ntu60_val.pkl", records)
+    path, report = written(tmp_path, settings=settings, data=data, head=head)
+    _, recorded = written(tmp_path, settings=settings, data=data, head=head, name="model.pt2")
+    assert all(max(each.difference_random, each.difference_real) < 1e-4 for each in (report, recorded))
+    wanted = api.load(path, "cpu").logits(clips)
+    assert np.abs(wanted).max() > 0.1 and np.abs(np.diff(wanted, axis=0)).max() > 0.01
+    np.testing.assert_allclose(api.load(report.path).logits(clips), wanted, atol=1e-4)
+    program = torch.export.load(recorded.path).module()
+    padded = torch.stack([torch.from_numpy(np.pad(each, ((0, 2 - len(each)), *[(0, 0)] * 3))) for each in clips])
+    np.testing.assert_allclose(program(padded)[0].detach(), wanted, atol=1e-4)
+    for model in (path, report.path):
+        done = stgcn("predict", model, data, "--features", tmp_path / "found.npz", "--force")
+        assert done.code == 0, done.err
+        np.testing.assert_allclose(np.load(tmp_path / "found.npz")["logits"], wanted, atol=1e-4)
+        done = stgcn("eval", model, "--data", data, "--out", tmp_path / "result.npz", "--force", "--no-report")
+        assert done.code == 0, done.err
+        np.testing.assert_allclose(np.load(tmp_path / "result.npz")["scores"], wanted, atol=1e-4)
+
+
+class Evil:
+    """Leaves a file behind where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_pt2_files_are_not_opened_since_they_can_hold_code(tmp_path, stgcn):
+    buffer = io.BytesIO()
+    torch.export.save(torch.export.export(torch.nn.Linear(2, 2), (torch.zeros(1, 2),)), buffer)
+    with zipfile.ZipFile(buffer) as source, zipfile.ZipFile(tmp_path / "model.pt2", "w") as target:
+        for each in source.namelist():
+            is_inputs = "sample_inputs" in each
+            target.writestr(each, pickle.dumps(Evil(tmp_path / "run")) if is_inputs else source.read(each))
+    shutil.copy(tmp_path / "model.pt2", tmp_path / "model.pth")
+    np.save(tmp_path / "clip.npy", make_records(1)[0]["keypoint"])
+    for words in (("predict", "model.pt2", "clip.npy"), ("eval", "model.pt2"), ("predict", "model.pth", "clip.npy")):
+        done = stgcn(*words)
+        assert done.code == 4 and not (tmp_path / "run").exists(), done.err
+    assert "torch.export.load, which may run code" in stgcn("predict", "model.pt2", "clip.npy").err
+    with contextlib.suppress(Exception):
+        torch.export.load(tmp_path / "model.pt2")
+    assert (tmp_path / "run").exists()  # or the file is harmless, and it could be read
 
 
 @pytest.mark.parametrize(("channels", "size"), [("xys", "record"), ("xy", "reference"), ("xyz", "reference")])
@@ -115,7 +186,8 @@ def test_reduced_precisions_say_what_they_cost(tmp_path, whole):
 
 def test_an_export_that_computes_something_else_is_not_written(tmp_path, monkeypatch):
     def wrong(predictor, options):
-        return b"program", lambda *inputs: (torch.full((len(inputs[0]), 3), 9.0), None)
+        run = lambda *inputs: (torch.full((len(inputs[0]), 3), 9.0), None)  # noqa: E731
+        return b"program", ExportedModel(run, is_prepared=False, takes_size=False)
 
     monkeypatch.setattr(exporting, "_content", wrong)
     with pytest.raises(RunError, match="was not written"):

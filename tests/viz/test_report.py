@@ -109,8 +109,8 @@ def test_what_is_no_run_or_no_result_is_refused(run, tmp_path):
     (tmp_path / "y.npz").write_bytes((run / "best.result.npz").read_bytes()[:-200])
     np.savez(tmp_path / "z.npz", **dict(np.load(run / "best.result.npz")) | {"labels": np.full(6, 9)})
     for name, said in (
-        ("x", "not a readable result"),
-        ("y", "not a readable result"),
+        ("x", "holds scores alone"),
+        ("y", "contains no scores"),
         ("z", "labels are 9"),
         ("w", "cannot be read"),
     ):

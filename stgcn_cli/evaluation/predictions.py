@@ -1,0 +1,124 @@
+"""What a model said of clips, as values, JSON, CSV and arrays.
+
+Shapes: N clips.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stgcn_cli.config.schema import Preset
+from stgcn_cli.errors import UsageError
+from stgcn_cli.evaluation import metrics
+from stgcn_cli.io.files import atomic_write
+from stgcn_cli.io.outputs import suffix_of
+from stgcn_cli.io.text import csv_cell, json_text, nearest
+
+if TYPE_CHECKING:
+    from stgcn_cli.evaluation.input_checks import Facts  # and with it torch, which the name of a file does not need
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What was said of N clips: logits (N, classes), facts and sources, and what was odd."""
+
+    preset: Preset
+    classes: list[str]
+    scores: np.ndarray
+    facts: "list[Facts]"
+    sources: list[Path]
+    warnings: list[str]
+    axes: list[str] = field(default_factory=list)  # how those of arrays were understood
+    features: np.ndarray | None = None  # (N, 256)
+
+    def top(self, k: int) -> list[list[tuple[int, float]]]:
+        """The k likeliest classes of each clip with their probabilities, likeliest first."""
+        return top(self.scores, k)
+
+
+def top(scores: np.ndarray, k: int) -> list[list[tuple[int, float]]]:
+    """Of logits (N, classes): the k likeliest classes of each clip with their probabilities (softmax), likeliest first."""
+    probabilities = metrics.probabilities(scores)
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+    return [[(int(index), float(row[index])) for index in best] for row, best in zip(probabilities, order, strict=True)]
+
+
+def as_dict(said: Predictions, topk: int) -> dict[str, Any]:
+    """Everything for scripts: per clip its name, file, frames, persons and likeliest classes."""
+    clips = [
+        {
+            "clip": facts.name, "source": str(source), "frames": facts.frames, "persons": facts.persons,
+            "top": [
+                {"class": index, "name": said.classes[index], "probability": round(share, 6)} for index, share in best
+            ],
+        }
+        for facts, source, best in zip(said.facts, said.sources, said.top(topk), strict=True)
+    ]  # fmt: skip
+    return {
+        "made_by": "stgcn predict",
+        "preset": said.preset.name,
+        "axes": said.axes,
+        "clips": clips,
+        "warnings": said.warnings,
+    }
+
+
+def as_csv(said: Predictions, topk: int) -> str:
+    """One line a clip: clip, source, frames, persons, then class, name and probability of each place."""
+    rows = []
+    for clip in as_dict(said, topk)["clips"]:
+        row = {key: value for key, value in clip.items() if key != "top"}
+        for place, best in enumerate(clip["top"], 1):
+            row |= {f"{key}_{place}": value for key, value in best.items()}
+        rows.append(row)
+    return table_text(rows)
+
+
+def table_text(rows: Sequence[Mapping[str, object]], columns: list[str] | None = None) -> str:
+    """Rows as CSV under a header, texts as cells that nothing is computed from; `columns` are needed where there may be no row."""
+    import pandas
+
+    cells = [{key: csv_cell(value) if isinstance(value, str) else value for key, value in row.items()} for row in rows]
+    return pandas.DataFrame(cells, columns=columns).to_csv(index=False, lineterminator="\n")
+
+
+_WRITERS: dict[str, Callable[[Predictions, int], str]] = {
+    ".json": lambda said, topk: json_text(as_dict(said, topk)) + "\n", ".csv": as_csv,
+}  # fmt: skip
+
+
+def check_name(path: Path, suffixes: Sequence[str] = tuple(_WRITERS)) -> None:
+    """Raises UsageError for a file whose suffix names no format."""
+    if suffix_of(path, suffixes) not in suffixes:
+        close = nearest(path.suffix, suffixes)
+        raise UsageError(
+            f"--out {path}: predictions are written as {' or '.join(suffixes)}.{close}",
+            f"For example: --out {path.with_suffix('.csv')}",
+        )
+
+
+def write(said: Predictions, topk: int, path: Path) -> None:
+    """Write the file in the format its suffix names."""
+    with atomic_write(path, "w") as stream:
+        stream.write(_WRITERS[suffix_of(path, _WRITERS)](said, topk))
+
+
+def check_features_name(path: Path) -> None:
+    """Raises UsageError for a file that is no .npz."""
+    if path.suffix != ".npz":
+        raise UsageError(
+            f"--features {path}: features are written as .npz.", f"For example: --features {path.with_suffix('.npz')}"
+        )
+
+
+def write_features(said: Predictions, path: Path) -> None:
+    """A .npz of features (N, 256), logits (N, classes), names (N,), sources (N,) and classes."""
+    assert said.features is not None
+    with atomic_write(path) as stream:
+        np.savez_compressed(
+            stream, features=said.features, logits=said.scores, names=np.array([each.name for each in said.facts]),
+            sources=np.array(list(map(str, said.sources))), classes=np.array(said.classes),
+        )  # fmt: skip
