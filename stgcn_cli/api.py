@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from stgcn_cli.training.run import RunResult
 
 _SAVED = {3: "TVC", 4: "MTVC"}  # axes of an array, by their number
+_SHORT = {"epochs": "train.epochs", "lr": "optim.lr", "batch_size": "train.batch_size", "patience": "train.patience",
+          "stream": "data.stream"}  # options of `stgcn train` that are settings  # fmt: skip
+_RENAMED = {"checkpoint_minutes": "save_minutes"}
 Settings = Mapping[str, Any] | Sequence[str]
 
 
@@ -48,31 +51,16 @@ class Recognizer:
     """A loaded model. `clips` may be one clip or many: arrays (T V C or M T V C), records, `Clip`s, paths, pandas frames.
 
     A pandas frame has the columns of the CSV form of `stgcn data convert`; it and a path may hold several clips. Arrays and frames
-    are raw coordinates, as files of them are.
+    are raw coordinates, as files of them are. `classes`: names in the order of the logits; `layout`: the skeleton expected;
+    `network`: the module itself, (N, C, T, V, M), prepared as the preset says, to logits (N, classes).
     """
 
     def __init__(self, predictor: "Predictor") -> None:
         self._predictor = predictor
-
-    @property
-    def preset(self) -> Preset:
-        """The experiment the model was trained with."""
-        return self._predictor.preset
-
-    @property
-    def classes(self) -> list[str]:
-        """Names of the classes, in the order of the logits."""
-        return list(self._predictor.classes)
-
-    @property
-    def layout(self) -> Layout:
-        """The skeleton the model expects."""
-        return presets.layout_of(self.preset)
-
-    @property
-    def network(self) -> "nn.Module":
-        """The network itself: (N, C, T, V, M), prepared as the preset says, to logits (N, classes)."""
-        return self._predictor.model
+        self.preset: Preset = predictor.preset
+        self.classes: list[str] = list(predictor.classes)
+        self.layout: Layout = presets.layout_of(predictor.preset)
+        self.network: nn.Module = predictor.model
 
     def logits(self, clips: Any) -> np.ndarray:
         """Logits (N, classes) float32. Raises DataError for clips of another skeleton."""
@@ -126,7 +114,7 @@ def train(
     reporter: Reporter = SILENT,
     **options: Any,
 ) -> "RunResult":
-    """Train, as `stgcn train` does; other options are those of `RunOptions` (work_dir, seed, load_from, test, …).
+    """Train, as `stgcn train` does, with its options (work_dir, epochs, seed, load_from, test_best, …) and those of `RunOptions`.
 
     Raises StgcnError.
     """
@@ -137,9 +125,12 @@ def train(
     from stgcn_cli.training.run import run
 
     where = resolve_device(device, gpus)
+    tests = tuple(name for name in ("best", "last") if options.pop(f"test_{name}", False))
+    options = {_RENAMED.get(key, key): value for key, value in options.items()}
+    changes = [f"{_SHORT[key]}={options.pop(key)}" for key in _SHORT if key in options]
     given = {
-        "preset": presets.load(preset, _settings(settings)), "launch": LaunchConfig(where, gpus), "data": _paths(data),
-        "precision": resolve_precision(precision, where, training=True), **_as_paths(options),
+        "preset": presets.load(preset, (*_settings(settings), *changes)), "launch": LaunchConfig(where, gpus),
+        "data": _paths(data), "precision": resolve_precision(precision, where, training=True), "test": tests, **_as_paths(options),
     }  # fmt: skip
     result = run(_options(RunOptions, given), reporter)
     assert result is not None  # this process is the first one
@@ -158,7 +149,12 @@ def evaluate(
     from stgcn_cli.evaluation import evaluate as evaluation
     from stgcn_cli.runs.resolve import EvalOptions
 
-    given = {"checkpoint": str(checkpoint), "data": _paths(data), "settings": _settings(settings), **options}
+    changes = [f"data.stream={options.pop('stream')}"] if "stream" in options else []
+    metrics = options.pop("metrics", ())
+    given = {
+        "checkpoint": str(checkpoint), "data": _paths(data), "settings": (*_settings(settings), *changes),
+        "metrics": (metrics,) if isinstance(metrics, str) else tuple(metrics), **options,
+    }  # fmt: skip
     result = evaluation.evaluate(_options(EvalOptions, given), reporter)
     assert result is not None
     return result
@@ -190,13 +186,8 @@ def _as_paths(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _clips(clips: Any, options: Options) -> list[Clip]:
     """One clip or many, of any kind. Raises UsageError, DataError."""
-    is_one = isinstance(clips, str | os.PathLike | Mapping | Clip | np.ndarray) or hasattr(clips, "to_csv")
-    if isinstance(clips, np.ndarray) and clips.ndim == 5:
-        is_one = False
-    if not is_one and not isinstance(clips, Iterable):
-        raise UsageError(
-            f"A {type(clips).__name__} is not a clip.", "Expected arrays, records, paths or pandas frames."
-        )
+    is_one = isinstance(clips, str | os.PathLike | Mapping | Clip) or hasattr(clips, "to_csv")
+    is_one |= not isinstance(clips, Iterable) or (isinstance(clips, np.ndarray) and clips.ndim != 5)
     with tempfile.TemporaryDirectory(prefix="stgcn-") as folder:
         given = enumerate([clips] if is_one else clips)
         found = [clip for index, each in given for clip in _of_one(each, Path(folder) / f"clip{index}", options)]

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import stgcn_cli as stgcn
 from stgcn_cli.errors import DataError, UsageError
@@ -82,12 +83,45 @@ def test_what_is_no_clip_is_refused(folder):
         stgcn.load("best.pth", batchsize=3)
 
 
+def test_the_network_is_a_plain_module_that_torch_traces_and_exports(folder):
+    network, x = stgcn.load("best.pth", device="cpu").network, torch.randn(2, 3, 8, 25, 1)
+    with torch.no_grad():
+        wanted = network(x)
+        for made in (torch.jit.trace(network, (x,)), torch.export.export(network, (x,)).module()):
+            torch.testing.assert_close(made(x), wanted)
+
+
+def test_a_table_of_several_clips_gives_the_logits_of_each(folder):
+    model, table = stgcn.load(folder / "best.pth", "cpu"), pd.read_csv("clips.csv")
+    other = table.assign(clip="b", x=table["x"] + 0.5)
+    found = model.predict(pd.concat([table, other]), top_k=1)
+    assert [each.name.rsplit("/", 1)[-1] for each in found] == ["a", "b"] and len(found[0].top) == 1
+    expected = np.concatenate([model.logits(table), model.logits(other)])
+    np.testing.assert_allclose(model.logits(pd.concat([table, other])), expected, atol=1e-5)
+
+
+def test_options_of_the_commands_are_understood(folder, monkeypatch):
+    from stgcn_cli.training import run
+
+    asked = []
+    monkeypatch.setattr(run, "run", lambda options, reporter: asked.append(options) or options)
+    stgcn.train(
+        "ntu60-xsub-3d", epochs=3, lr=0.2, batch_size=8, stream="bone", test_best=True, checkpoint_minutes=1, seed=4
+    )
+    options, recipe = asked[0], asked[0].preset
+    assert (recipe.train.epochs, recipe.optim.lr, recipe.train.batch_size, recipe.data.stream) == (3, 0.2, 8, "bone")
+    assert (options.test, options.save_minutes, options.seed) == (("best",), 1, 4)
+    with pytest.raises(UsageError, match="Unknown option 'epoch'"):
+        stgcn.train("ntu60-xsub-3d", epoch=3)
+
+
 def test_the_page_runs_as_it_stands(folder):
     write_small_data(folder / "data")
     page = (ROOT / "docs" / "python.md").read_text("utf-8")
     names: dict = {}
-    with contextlib.redirect_stdout(io.StringIO()) as said:
+    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(io.StringIO()) as noise:
         for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
             exec(block, names)
+    assert noise.getvalue() == "" and len(said.getvalue().splitlines()) == 8
     assert "(1, 3)" in said.getvalue() and "not found" in said.getvalue()
     assert names["result"].metrics["top1_acc"] >= 0 and names["features"].shape == (3, 256)

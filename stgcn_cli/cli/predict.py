@@ -75,7 +75,13 @@ def predict(
     from stgcn_cli.data.readers.inputs import expand
     from stgcn_cli.runs.resolve import EvalOptions, require
 
-    _check_exclusive(inputs, stream, window, features, stride, every)
+    is_file = out is not None or as_json or as_csv
+    _check_exclusive(inputs, stream, window, features is not None, is_file)
+    of_windows = {"--stride": stride, "--smooth": smooth > 1, "--min-score": min_score}
+    if unused := [] if stream or window else [name for name, value in of_windows.items() if value]:
+        raise UsageError(f"{unused[0]} needs --window or --stream.", "For example: --window 64 --stride 16")
+    if every and not stream:
+        raise UsageError("--every needs --stream.")
     _check_order(checkpoint, inputs or [])
     read_as = options.reading(
         axes=axes, score_last=score_last, image_size=image_size, layout=layout, max_persons=max_persons,
@@ -122,20 +128,21 @@ def _tell(found: "Predictions | Timelines") -> None:
 
 
 def _check_exclusive(
-    inputs: list[str] | None, stream: bool, window: int | None, features: Path | None, stride: int | None, every: int
+    inputs: list[str] | None, stream: bool, window: int | None, with_features: bool, is_file: bool
 ) -> None:
     if stream and inputs:
         raise UsageError(
             "--stream reads stdin; it takes no INPUT.", "For example: camera.py | stgcn predict MODEL --stream"
         )
+    if stream and is_file:
+        raise UsageError(
+            "--stream writes JSON lines to stdout; --out, --json and --csv are for clips.",
+            "stgcn predict MODEL --stream > FILE",
+        )
     if not stream and not inputs:
         raise UsageError("Missing input.", "For example: stgcn predict best.pth clip.npy, or --stream for stdin.")
-    if features and (stream or window):
+    if with_features and (stream or window):
         raise UsageError("--features is for whole clips, not for --window and --stream.")
-    if stride and not (stream or window):
-        raise UsageError("--stride needs --window.", "For example: --window 64 --stride 16")
-    if every and not stream:
-        raise UsageError("--every needs --stream.")
 
 
 def _check_order(checkpoint: str, inputs: list[str]) -> None:

@@ -56,7 +56,7 @@ def real_clips(shared):
     with zipfile.ZipFile(shared / "data" / "uiprmd_skeletons.zip") as archive:
         names = [name for name in archive.namelist() if name.endswith(".skeleton")][::200][:3]
         texts = [archive.read(name) for name in names]
-    real = [read_skeleton(text)[:, 40:64] for text in texts]
+    real = [read_skeleton(text)[:, 10:34] for text in texts]
     golden = drawn_input((2, 3, 24, 25, 2)).permute(0, 4, 2, 3, 1).numpy()
     return [*(np.ascontiguousarray(each[:1], np.float32) for each in real), *golden]
 

@@ -139,8 +139,9 @@ def test_converted_clips_get_the_scores_of_the_originals(name, options, tmp_path
     preset = presets.load("own.toml", ["data.clip_len=8"])
     torch.manual_seed(0)
     predictor = Predictor(
-        build_model(preset).eval(), preset, ["kick", "wave"], {}, torch.device("cpu"), image_size=options.image_size
-    )
+        model=build_model(preset).eval(), preset=preset, classes=["kick", "wave"], trained_on={}, device=torch.device("cpu"),
+        image_size=options.image_size,
+    )  # fmt: skip
     found = []
     for word in ("clips", "own.pkl"):
         clips = sorted(read_inputs([word], options=predictor.reading(options)), key=lambda clip: clip.name)

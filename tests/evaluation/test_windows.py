@@ -1,6 +1,7 @@
 """Windows of a recording as timelines of its persons, in tables, subtitles, pages."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,7 +56,21 @@ def test_the_command_writes_tables_and_subtitles(tmp_path, stgcn):
         done = stgcn(*words, "--out", f"a{suffix}")
         assert done.code == 0 and (tmp_path / f"a{suffix}").read_text().startswith(begin), done.err
     assert "person" in stgcn(*words).out and stgcn(*words, "--out", "a.txt").code == 2
-    assert stgcn("predict", "best.pth", "long.npy", "--stride", "3").code == 2
+    assert stgcn(*words, "--out", "-").out.startswith("{")
+    for unused in (("--stride", "3"), ("--smooth", "3"), ("--min-score", "0.5"), ("--every", "4")):
+        assert stgcn("predict", "best.pth", "long.npy", *unused).code == 2
+    assert stgcn("predict", "best.pth", "--stream", "--out", "a.json").code == 2
+
+
+def test_windows_warn_of_what_predict_warns_of(tmp_path, stgcn):
+    data = checkpoints.write(tmp_path / "ntu60_train.pkl", make_records(6))
+    checkpoints.made(tmp_path / "best.pth", settings=checkpoints.WHOLE, trained_on=data)
+    np.save(tmp_path / "mm.npy", 1000 * recording(30)[1])
+    done = stgcn("predict", "best.pth", "mm.npy", "--window", "12", "--axes", "TVC", "--device", "cpu", "--csv")
+    assert done.code == 0 and "bodies of another size" in done.err and "Read as:" in done.err, done.err
+    Path(tmp_path / "=1+1.npy").write_bytes((tmp_path / "mm.npy").read_bytes())
+    done = stgcn("predict", "best.pth", "=1+1.npy", "--window", "12", "--axes", "TVC", "--device", "cpu", "--csv")
+    assert "\n'=1+1,0," in done.out, done.out
 
 
 def test_times_of_subtitles(told):
