@@ -120,9 +120,11 @@ def _content(predictor: Predictor, options: ExportOptions) -> tuple[bytes, Expor
     program = export.Program(network.half() if options.half else network, preset).eval()
     if suffix_of(options.out, _STREAM) == ".pt2":
         content = export.pt2(program, preset, about)
-        run = torch.export.load(io.BytesIO(content)).module()  # our own bytes; those of others are code
-        is_prepared = not export.is_whole(preset)
-        return content, ExportedModel(run, is_prepared=is_prepared, takes_size=export.takes_size(preset))
+        read = torch.export.load(io.BytesIO(content)).module()  # our own bytes; those of others are code
+        run = lambda *given: read(*given)  # noqa: E731  not as a submodule: it has no eval()
+        return content, ExportedModel(
+            run, is_prepared=not export.is_whole(preset), takes_size=export.takes_size(preset)
+        )
     content = export.onnx(program, preset, about)
     content = export.int8(content, about) if options.int8 else content
     return content, exported.of_onnx(content, str(options.out))

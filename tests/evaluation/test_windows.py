@@ -65,7 +65,7 @@ def test_the_command_writes_tables_and_subtitles(tmp_path, stgcn):
 def test_windows_warn_of_what_predict_warns_of(tmp_path, stgcn):
     data = checkpoints.write(tmp_path / "ntu60_train.pkl", make_records(6))
     checkpoints.made(tmp_path / "best.pth", settings=checkpoints.WHOLE, trained_on=data)
-    np.save(tmp_path / "mm.npy", 1000 * recording(30)[1])
+    np.save(tmp_path / "mm.npy", 1000 * recording(60)[1])
     done = stgcn("predict", "best.pth", "mm.npy", "--window", "12", "--axes", "TVC", "--device", "cpu", "--csv")
     assert done.code == 0 and "bodies of another size" in done.err and "Read as:" in done.err, done.err
     Path(tmp_path / "=1+1.npy").write_bytes((tmp_path / "mm.npy").read_bytes())
