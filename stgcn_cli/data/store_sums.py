@@ -45,19 +45,15 @@ def write(folder: Path, contents: Mapping[str, bytes], known: Mapping[str, list[
     `known`: sums that need not be read from the disk.
     """
     sums = dict(known or {})
-    sums |= {path.name: _sums_of_file(path) for path in sorted(folder.iterdir()) if path.name not in (NAME, *sums)}
+    sums |= {
+        path.name: _sums_of(path.read_bytes()) for path in sorted(folder.iterdir()) if path.name not in (NAME, *sums)
+    }
     sums |= {name: _sums_of(content) for name, content in contents.items()}
     (folder / NAME).write_text(json.dumps(sums), "utf-8")
 
 
-def _sums_of_file(path: Path) -> list[int]:
-    """[size, CRC-32 of each block]."""
-    with open(path, "rb") as stream:
-        size = os.fstat(stream.fileno()).st_size
-        return [size, *(zlib.crc32(block) for block in iter(lambda: stream.read(_BLOCK), b""))]
-
-
 def _sums_of(content: bytes) -> list[int]:
+    """[size, CRC-32 of each block]."""
     blocks = (content[start : start + _BLOCK] for start in range(0, len(content), _BLOCK))
     return [len(content), *map(zlib.crc32, blocks)]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from stgcn_cli.io.files import disk_error, make_dirs
-from stgcn_cli.io.own_files import open_to_write
+from stgcn_cli.io.own_files import open_to_write, own_opener
 from stgcn_cli.io.text import printable
 
 PATIENCE_S = 2.0  # seconds of waiting before the user is told
@@ -40,8 +40,12 @@ def locked(path: Path, wait: bool = True, on_wait: Callable[[str], object] = lam
     except OSError as error:
         raise disk_error(error, path) from error
     try:
-        with contextlib.suppress(OSError):  # on a full disk it is held without a name
-            _write_holder(path)
+        with (
+            contextlib.suppress(OSError),
+            open(path, "a", opener=own_opener) as stream,
+        ):  # without a name on a full disk
+            stream.truncate(0)
+            stream.write(f"process {os.getpid()} on {platform.node()}\n")
         yield
     finally:
         with contextlib.suppress(OSError):  # before the release: whoever waits notices and makes a new one
@@ -62,15 +66,6 @@ def is_held(path: Path) -> bool:
         return False
     lock.release()
     return False
-
-
-def _write_holder(path: Path) -> None:
-    handle = open_to_write(path, os.O_WRONLY)
-    try:
-        os.ftruncate(handle, 0)
-        os.write(handle, f"process {os.getpid()} on {platform.node()}\n".encode())
-    finally:
-        os.close(handle)
 
 
 def _holder(path: Path) -> str:
