@@ -1,7 +1,6 @@
 """The checkpoints that a run resumes from: last.pth, the one before it, and the choice when one is damaged."""
 
 import contextlib
-import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from stgcn_cli.errors import CheckpointError
 from stgcn_cli.io.text import shown
 from stgcn_cli.runs import checkpoint
 from stgcn_cli.runs.checkpoint import Checkpoint
+from stgcn_cli.runs.log import is_number
 
 KEPT = ("last.pth", "last-1.pth")  # the newest first
 _EPOCH = re.compile(r"epoch_(\d{1,9})\.pth")
@@ -54,9 +54,11 @@ def progress_in(read: Checkpoint) -> Progress:
         if not (type(meta.get(key, 0)) is int and 0 <= meta.get(key, 0) <= checkpoint.MOST):
             raise _invalid(read, key, "a whole number from 0")
     sums, best = meta.get("sums", ()), meta.get("best")
-    if not (isinstance(sums, list | tuple) and all(map(_is_finite, sums))):
+    if not (isinstance(sums, list | tuple) and all(map(is_number, sums))):
         raise _invalid(read, "sums", "finite numbers")
-    if best is not None and not (isinstance(best, Mapping) and all(map(_is_plain, best.values()))):
+    if best is not None and not (
+        isinstance(best, Mapping) and all(isinstance(each, str) or is_number(each) for each in best.values())
+    ):
         raise _invalid(read, "best", "metrics as finite numbers")
     counts = {key: meta.get(key, 0) for key in ("epoch", "step", "skipped")}
     return Progress(**counts, sums=tuple(sums), best=dict(best) if best else None)
@@ -67,14 +69,6 @@ def _invalid(read: Checkpoint, key: str, expected: str) -> CheckpointError:
         f"{read.path}: meta {key!r} is {shown(read.meta[key])}; expected {expected}.",
         "A run cannot be resumed from it; take its weights with --load-from.",
     )
-
-
-def _is_finite(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
-
-
-def _is_plain(value: object) -> bool:
-    return isinstance(value, str) or _is_finite(value)
 
 
 def newest(folder: Path, warn: Callable[[str], None] = lambda text: None) -> Checkpoint | None:

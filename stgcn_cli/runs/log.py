@@ -112,11 +112,12 @@ def _is_record(record: Any) -> bool:
     if not isinstance(record, dict) or not isinstance(record.get("mode"), str):
         return False
     needed = ("epoch", *_NEEDED.get(record["mode"], ()))
-    return type(record.get("epoch")) is int and all(_is_number(record.get(key)) for key in needed)
+    return type(record.get("epoch")) is int and all(is_number(record.get(key)) for key in needed)
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) < _MOST_NUMBER  # not NaN either
+def is_number(value: Any) -> bool:
+    """Whether a value out of a file is a number to compute with: no bool, NaN or infinity."""
+    return type(value) in (int, float) and abs(value) < _MOST_NUMBER
 
 
 def numbers_of(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -125,7 +126,7 @@ def numbers_of(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         {
             key: value
             for key, value in record.items()
-            if _is_number(value) or (isinstance(value, str) and len(value) < 100)
+            if is_number(value) or (isinstance(value, str) and len(value) < 100)
         }
         for record in records
     ]
@@ -162,7 +163,7 @@ def _records(text: str) -> Iterator[tuple[str, int, dict[str, float]]]:
         record = _parse_json(line) if line.startswith("{") else _parse_text(line)
         mode, epoch = record.get("mode"), record.get("epoch")
         if mode in ("train", "val") and type(epoch) is int and 0 < epoch <= _MOST_EPOCHS:
-            yield mode, epoch, {key: float(value) for key, value in record.items() if _is_number(value)}
+            yield mode, epoch, {key: float(value) for key, value in record.items() if is_number(value)}
 
 
 def _parse_json(line: str) -> dict[str, Any]:

@@ -86,9 +86,6 @@ def _launch_elastic(worker: Callable[[Any, World], Any], argument: Any, place: L
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup it stays ignored
-        os.environ.setdefault("TORCHELASTIC_SIGNALS_TO_HANDLE", "SIGTERM,SIGINT,SIGQUIT")
-
     for name in list(logging.root.manager.loggerDict):
         if name.startswith(("torch.distributed", "torch.multiprocessing")):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # the first failure is told once, by us
@@ -104,6 +101,10 @@ def _launch_elastic(worker: Callable[[Any, World], Any], argument: Any, place: L
         monitor_interval=0.2,
         local_addr=_address(place),
     )
+    handled = ",".join(signal.Signals(sent).name for sent in stopping_signals())  # not SIGHUP under nohup
+    if hasattr(config, "signals_to_handle"):
+        config.signals_to_handle = handled
+    os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = handled  # where older torch looks
     threads = os.environ.get("OMP_NUM_THREADS")
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // place.gpus)))
     try:
@@ -129,7 +130,9 @@ def _ctrl_c_waits_in_children() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    resource_tracker.ensure_running()  # multiprocessing starts it at the first process, and unblocks the signal afterwards
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # else the tracker would end with the terminal
+    resource_tracker.ensure_running()  # multiprocessing starts it at the first process, and unblocks SIGINT afterwards
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     done = threading.Event()
     threading.Thread(target=done.wait, daemon=True).start()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

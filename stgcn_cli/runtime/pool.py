@@ -20,7 +20,8 @@ from stgcn_cli.runtime.memory import tune_allocator
 
 Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
-_WAITING = (signal.SIGINT, signal.SIGTERM)
+_OF_TERMINALS = [signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]  # sent to all its processes
+_WAITING = (*_OF_TERMINALS, signal.SIGTERM)
 _AHEAD = 3  # chunks in flight for each worker: enough to even out long and short ones
 
 
@@ -70,8 +71,9 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _start_worker() -> None:
-    """Ctrl-C reaches all processes of a terminal, but the parent decides; SIGTERM and a dead parent end a worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """The parent decides what a signal of the terminal means; SIGTERM and a dead parent end a worker."""
+    for sent in _OF_TERMINALS:
+        signal.signal(sent, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _WAITING)  # blocked when it was started, see `_undisturbed`
