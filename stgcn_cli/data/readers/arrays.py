@@ -313,6 +313,6 @@ def read_frames(numbers: Sequence[int], files: Sequence[Path], options: Options)
     span = frame_span(dict.fromkeys(numbers))
     array = np.zeros((len(span), *rows[0].shape), np.float32)
     for number, row in zip(numbers, rows, strict=True):
-        array[number - span[0]] = row
+        array[span.index(number)] = row
     (record,) = clips_in(array, options, "")
     return record

@@ -212,16 +212,19 @@ def _rows_of_map(value: dict[str, Any]) -> Iterator[Row]:
 
 
 def _check_order(objects: Sequence[dict[str, Any]], numbers_: Sequence[int | str | None], frame: str) -> None:
-    """Raise ValueError where frames begin again when some other key changes, which may tell videos or persons."""
-    if not all(isinstance(number, int) for number in numbers_):
-        return
-    again = [i for i, (a, b) in enumerate(itertools.pairwise(numbers_), 1) if int(b or 0) < int(a or 0)]
-    for key in objects[0] if again else ():
+    """Raise ValueError where frames stand there twice, and some other key tells their entries apart: videos or persons?"""
+    again = [i for i, (a, b) in enumerate(itertools.pairwise(numbers_), 1) if isinstance(a, int) and a > int(b or 0)]
+    for key in objects[0] if len(set(numbers_)) < len(objects) else ():
         words = [item.get(key) for item in objects]
+        if key in (frame, *IDS) or not isinstance(words[0], str | int):
+            continue
+        pairs, different = set(zip(numbers_, map(str, words), strict=True)), set(map(str, words))
+        apart = isinstance(words[0], str) and len(pairs) == len(objects) > 2 * len(different)
         changes = [i for i, (a, b) in enumerate(itertools.pairwise(words), 1) if a != b]
-        if changes == again and key != frame and key not in IDS and isinstance(words[0], str | int):
+        if apart or (again and changes == again):
             raise ValueError(
-                f"{frame} begins again where {key} changes: is that a video or a person? Call it video or track_id in the file"
+                f"{frame} {numbers_[0]} stands there with several {key}: are these videos or persons? Call it video or track_id "
+                "in the file"
             )
 
 

@@ -1,7 +1,8 @@
 """What readers share: the user's options, JSON texts, and numbers out of files nobody vouches for."""
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ MAX_FRAMES, MAX_JOINTS, MAX_VALUES = (
 )  # of one clip; above, the counts in a file are taken for wrong
 
 
+_FEW = 7  # frames that may have the same distance by chance
 MAX_JSON = 1 << 30  # bytes
 MAX_PERSONS = 2  # of a clip, unless the user gives another number
 
@@ -100,11 +102,15 @@ def triples(value: Any, width: int, what: str) -> np.ndarray:
     return array.reshape(-1, width)
 
 
-def frame_span(found: Mapping[int, Any]) -> range:
-    """Every frame number from the lowest to the highest found. Raises ValueError for numbers that are no frames'."""
-    if not found:
+def frame_span(found: Iterable[int]) -> range:
+    """Every frame number from the lowest to the highest found; of a video of which each n-th frame was kept only those.
+
+    Raises ValueError for numbers that are no frames'.
+    """
+    numbers = sorted(set(found))
+    if not numbers:
         return range(0)
-    first, last = min(found), max(found)
+    first, last = numbers[0], numbers[-1]
     if last - first >= MAX_FRAMES:
         raise ValueError(f"its frames run from {first} to {last}: more than {MAX_FRAMES:,} are not taken as one clip")
-    return range(first, last + 1)
+    return range(first, last + 1, math.gcd(*(number - first for number in numbers)) if len(numbers) > _FEW else 1)

@@ -4,6 +4,7 @@ Joints are a list of x, y, … or of points [x, y, …] or {"x", "y", …}, list
 What a third or fourth value is, is decided in `data/joint_values.py`. Shapes: V joints, C values.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ PERSONS = (
 _SCORES = (
     "keypoint_scores", "keypoints_scores", "scores", "score", "confidences", "confidence", "visibility", "visible", "conf",
 )  # fmt: skip
+_SCORE = re.compile("score|conf|visib|likelihood", re.IGNORECASE)
 IDS = ("track_id", "idx", "tracking_id", "person_id", "trackid", "tid", "id")
 ASSUMED = (
     "Coordinates are shares of the image, which is taken for 1920 x 1080; --image-size WIDTHxHEIGHT tells another.",
@@ -103,6 +105,11 @@ def _persons_of(about: Mapping[str, Any], holder: Mapping[str, Any]) -> list[Per
         return _persons_of(about, joints)
     values, scores, names = _joints(joints, key)
     given = next((about[k] for k in _SCORES if isinstance(about.get(k), list)), None)
+    if scores is None and given is None:  # under any other name: as many numbers as joints
+        named = (each for key, each in about.items() if _SCORE.search(key) and isinstance(each, list))
+        given = next(
+            (each for each in named if len(each) == values.shape[-2:][0] and not isinstance(each[0], list | dict)), None
+        )
     if scores is None and given is not None:
         scores = numbers(given, "scores").ravel()
     track = next((found for k in IDS if (found := track_of(about.get(k))) is not None), None)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stgcn_cli.data.readers import frames as frame_names
-from stgcn_cli.data.readers.parsing import MAX_FRAMES, MAX_VALUES, Options
+from stgcn_cli.data.readers.parsing import MAX_VALUES, Options, frame_span
 from stgcn_cli.data.readers.table_text import Table, is_missing, parsed, refuse, seconds, whole_numbers
 from stgcn_cli.data.readers.table_values import Values
 from stgcn_cli.io.text import one_line
@@ -154,11 +154,8 @@ def clips_of(
     for group in groups:
         index = np.flatnonzero(np.isin(entries.row, group.rows))
         try:
-            record = {
-                **_arrays(entries, index, rows.frame[entries.row[index]], options),
-                **facts,
-                **rows.words(group.rows),
-            }
+            arrays = _arrays(entries, index, rows.frame[entries.row[index]], options)
+            record = {**arrays, **facts, "notes": (*facts["notes"], *arrays["notes"]), **rows.words(group.rows)}
         except ValueError as error:
             raise ValueError(f"clip {group.name or stem!r:.60}: {error}") from error
         yield record if group.name is None else {"frame_dir": group.name, **record}
@@ -166,9 +163,8 @@ def clips_of(
 
 def _arrays(entries: Entries, index: np.ndarray, frame: np.ndarray, options: Options) -> dict[str, Any]:
     """keypoint and keypoint_score of the entries at `index`, in these frames. Raises ValueError."""
-    first, frames = int(frame.min()), int(frame.max() - frame.min()) + 1
-    if frames > MAX_FRAMES:
-        raise ValueError(f"its frames run from {first} to {frame.max()}: more than {MAX_FRAMES:,} are not taken")
+    span = frame_span(np.unique(frame).tolist())
+    first, frames = span.start, len(span)
     persons, place = _places(entries.person[index], frame, entries.seen[index], options.most_persons)
     shape = (persons, frames, entries.joints, entries.values.keypoint.shape[-1])
     if np.prod(shape) > MAX_VALUES:
@@ -177,13 +173,15 @@ def _arrays(entries: Entries, index: np.ndarray, frame: np.ndarray, options: Opt
     if entries.joint is not None:
         kept &= entries.seen[index]
     index = index[kept]
-    at = (place[kept], frame[kept] - first, *([] if entries.joint is None else [entries.joint[index]]))
+    at = (place[kept], (frame[kept] - first) // span.step, *([] if entries.joint is None else [entries.joint[index]]))
     _, once, counts = np.unique(np.ravel_multi_index(at, shape[: len(at)]), return_index=True, return_counts=True)
     if (counts > 1).any():
         twice = int(frame[kept][once[counts > 1][0]])
         what = "frame" if entries.joint is None else "a joint of a person in frame"
         raise ValueError(f"{what} {twice} stands twice; is a column missing that tells the person or the clip?")
-    record = {"keypoint": np.zeros(shape, np.float32)}
+    record: dict[str, Any] = {"keypoint": np.zeros(shape, np.float32), "notes": ()}
+    if span.step > 1:
+        record["notes"] = (f"Frames count in steps of {span.step}: these are taken one after the other.",)
     record["keypoint"][at] = entries.values.keypoint[index]
     if entries.values.score is not None:
         record["keypoint_score"] = np.zeros(shape[:3], np.float32)

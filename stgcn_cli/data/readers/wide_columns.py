@@ -13,7 +13,13 @@ from stgcn_cli.config.skeletons import LAYOUTS, Layout, layout_for
 _SCORES = "score|scores|confidence|conf|likelihood|visibility|vis|probability|prob|c|v|p|s"
 _AXES = f"x|y|z|{_SCORES}"
 _GAP = r"[\s_.\-/:|]"
-_UNIT = re.compile(r"\s*[(\[]\s*(?:px|pixels?|mm|cm|m|normali[sz]ed|norm|%)\s*[)\]]\s*$", re.IGNORECASE)
+_UNIT = re.compile(  # behind the axis: (px), _position
+    r"\s*[(\[]\s*(?:px|pixels?|mm|cm|m|normali[sz]ed|norm|%)\s*[)\]]\s*$|(?<=\w)[\s_.-](?:pos|position|coord|coordinate|px|pixels?)$",
+    re.IGNORECASE,
+)
+_OF_JOINT = re.compile(
+    r"[\[\]]| (?:pos|position|coord|coordinate)$", re.IGNORECASE
+)  # what a joint's name may have besides
 _TUPLE = re.compile(r"\(\s*'([^']+)'\s*,\s*'([^']+)'\s*\)")
 _SPELLINGS = (
     re.compile(
@@ -22,7 +28,7 @@ _SPELLINGS = (
     re.compile(
         rf"(?P<axis>{_AXES})(?:{_GAP}+|(?=[(\[]))[(\[]?(?P<joint>[^)\]]+)[)\]]?", re.IGNORECASE
     ),  # x_nose x(nose) x[1]
-    re.compile(rf"(?P<axis>{_AXES})(?P<joint>\d+)", re.IGNORECASE),  # x1
+    re.compile(rf"[kp]?(?P<axis>{_AXES})(?P<joint>\d+)", re.IGNORECASE),  # x1 px1 kx1
     re.compile(rf"(?P<joint>[a-z]*\d+)(?P<axis>{_AXES})", re.IGNORECASE),  # 1x kp1x
     re.compile(r"(?P<joint>.*[a-z0-9])(?P<axis>[XYZ]|Score|Conf|Confidence|Likelihood|Visibility)"),  # noseX
 )
@@ -77,6 +83,7 @@ def _value(name: str) -> Place | None:
         return None
     axis = found["axis"].lower()
     joint = re.sub(rf"{_GAP}+", " ", found["joint"]).strip()
+    joint = " ".join(_OF_JOINT.sub(" ", joint).split()) or joint
     if number:
         joint = f"{joint}#{number}"
     return Place("", joint, axis if axis in ("x", "y", "z") else "score")
@@ -88,6 +95,10 @@ def joints_in(names: Sequence[str], given: Layout | None) -> Joints | None:
     None where there are none. Raises ValueError for a column that stands twice, for persons with different joints, and for
     names and numbers that fit no skeleton where their count would fit one.
     """
+    there = set(names)
+    names = [
+        f"{name}.0" if f"{name}.1" in there and "." not in name else name for name in names
+    ]  # pandas: x, y, x.1, y.1
     persons: dict[str, dict[str, dict[str, int]]] = {}
     spelled: dict[str, str] = {}
     for index, name in enumerate(names):
@@ -159,7 +170,8 @@ def order_of(joints: Sequence[str], coordinates: int, given: Layout | None) -> t
         return _by_number(
             {joint: int(each["number"]) for joint, each in zip(joints, found, strict=True) if each}, given
         )
-    words = [joint_words(joint) for joint in joints]
+    counted = [re.sub(r"^\d+ ", "", joint) for joint in joints]  # 0_nose
+    words = [joint_words(joint) for joint in (counted if len(set(counted)) == len(joints) else joints)]
     shared = frozenset.intersection(*words) - _BODY if len(words) > 1 else frozenset()  # PoseLandmark.NOSE
     keys = {key - shared: joint for key, joint in zip(words, joints, strict=True)}
     if len(keys) == len(joints):

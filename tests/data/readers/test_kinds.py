@@ -48,6 +48,8 @@ TABLES = {  # content, keypoint, score, what a note says
         X, np.where(np.isin(range(17), SOME), SCORE, 1), "5 of 17 joints have a column of scores",
     ),
     "times with a gap": (wide([("time", [*range(6), *range(9, 15)])]), X, None, "1 gaps, the longest of 4 where 1 is usual"),
+    "every fifth frame": (wide([("frame", range(3, 63, 5))]), X, None, "steps of 5"),
+    "names twice": (csv([a + (f".{v}" if v else "") for v in range(17) for a in "xy"], X.reshape(12, -1)), X, None, ""),
     "not seen": (wide(x=np.where(np.arange(17)[:, None] == 3, -1, X)), np.where(np.arange(17)[:, None] == 3, 0, X), None, "-1"),
 }  # fmt: skip
 
@@ -89,6 +91,7 @@ OTHER = [{"keypoints": frame.tolist()} for frame in np.concatenate([Y, SCORE[...
 JSON = {
     "deeper": {"meta": {}, "result": {"frames": FRAMES}}, "numbers by frame": {f"f{t}": x.tolist() for t, x in enumerate(XYS)},
     "times": [{"timestamp": 33.3 * t, **FRAMES[t]} for t in reversed(range(12))],
+    "every fifth frame": [{"frame": 5 * t, **f} for t, f in enumerate(FRAMES)],
     "an array and a label": {"keypoints": X.tolist(), "label": "wave"}, "a label in each": [{"frame": t, "label": "wave", **f} for t, f in enumerate(FRAMES)],
 }  # fmt: skip
 VIDEOS = {
@@ -108,6 +111,12 @@ def test_json_under_other_keys(kind, tmp_path):
     assert clip.record.get("label") == ("wave" if "label" in kind else None)
 
 
+def test_scores_under_any_name(tmp_path):
+    frames = [{"frame": t, "keypoints": X[t].tolist(), "kp_confidences": SCORE[t].tolist()} for t in range(12)]
+    (tmp_path / "a.json").write_text(json.dumps(frames))
+    np.testing.assert_allclose(read(tmp_path / "a.json")[0].record["keypoint_score"][0], SCORE, rtol=1e-6)
+
+
 @pytest.mark.parametrize("kind", VIDEOS)
 def test_videos_in_one_json_are_clips(kind, tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(VIDEOS[kind]))
@@ -119,7 +128,8 @@ def test_videos_in_one_json_are_clips(kind, tmp_path):
 @pytest.mark.parametrize(
     ("value", "said"),
     [({"frames": [{"skel": frame.tolist()} for frame in X], "keypoints": None}, "no joints under the keys skel"),
-     ([{"frame": t, "take": k, **FRAMES[t]} for k in "ab" for t in range(6)], "frame begins again where take changes")],
+     ([{"frame": t, "take": k, **FRAMES[t]} for k in "ab" for t in range(6)], "frame 0 stands there with several take"),
+     ([{"frame": t, "take": k, **FRAMES[t]} for k in (1, 2) for t in range(6)], "frame 0 stands there with several take")],
 )  # fmt: skip
 def test_json_without_joints_or_with_frames_twice_is_refused(value, said, tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(value))

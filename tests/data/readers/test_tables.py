@@ -26,6 +26,9 @@ SPELLINGS = {
     "leftHipX": lambda v, a: COCO_NAMES[v].replace("_", "") + a.title(), "tuple": lambda v, a: f"('{COCO_NAMES[v]}', '{a}')",
     "LHip_x": lambda v, a: f"{COCO_NAMES[v].replace('Left_', 'L').replace('Right_', 'R')}_{a}",
     "hip_l_x": lambda v, a: "_".join([*(word[0] if word in ("left", "right") else word for word in reversed(COCO.joints[v].split())), a]),
+    "joint_1_pos_x": lambda v, a: f"joint_{v}_pos_{a}", "keypoints[0].x": lambda v, a: f"keypoints[{v}].{a}",
+    "0_nose_x": lambda v, a: f"{v}_{COCO_NAMES[v]}_{a}", "px0": lambda v, a: f"p{a}{v}" if a in "xy" else f"{a}{v}",
+    "nose_X_position": lambda v, a: f"{COCO_NAMES[v]}_{a.title()}_position", "Body 1:nose_X": lambda v, a: f"Body 1:{COCO_NAMES[v]}_{a}",
     "p1_nose_x": lambda v, a: f"p1_{COCO_NAMES[v]}_{a}", "person_1_nose_x": lambda v, a: f"person_1_{COCO_NAMES[v]}_{a}",
 }  # fmt: skip
 
