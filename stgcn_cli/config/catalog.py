@@ -1,58 +1,43 @@
 """What MMAction2 0.x, PYSKL and BABEL's authors publish, one entry a system. Facts only."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
-
-from stgcn_cli.config import pyskl_table
+from typing import Any, NamedTuple
 
 BASE_URL = "https://download.openmmlab.com/mmaction"
 BABEL_URL = "https://human-movement.is.tue.mpg.de/release/ckpts"
-_PYSKL_CODE = "https://raw.githubusercontent.com/kennymckormick/pyskl/main"
 _STEPS = re.compile(r"-\d+-\d+$")  # epoch and iteration, with which BABEL's program ends the names of its checkpoints
+_STREAMS = {"joint": "j", "bone": "b", "joint-motion": "jm", "bone-motion": "bm"}  # ours -> PYSKL's file name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Published:
     """A published system: percentages on its validation split, and where its files lie."""
 
     preset: str
     name: str
-    skeleton: str  # "2d" or "3d"
-    gpus: int | None  # None: not published
-    top1: float | None  # None: not published
+    weights: str  # path of the checkpoint below the base address
+    file: str  # its name in the cache
+    logs: tuple[str, ...] = ()  # paths of the training log below the base address, the likelier first
+    gpus: int | None = None  # None: not published
+    top1: float | None = None  # None: not published
     sha256_prefix: str = ""  # first 8 hex digits of the weights' sha256; empty where none is published
     mean_class: float | None = None
     agcn_top1: float | None = None  # the BABEL authors' own baseline on the same clips
     agcn_mean_class: float | None = None
     released: tuple[float, float] | None = None  # top-1 and mean class of the released weights, where they differ
     class_counts: str = ""  # by what the published run counted the clips of a class for its loss
-    log_folder: str = ""  # where the page links the log, when not in the system's own folder
-    has_json: bool = False
     val_clips: int | None = None  # clips of the official validation split, where they are published
-    folder: str = ""  # below the base address
     aliases: tuple[str, ...] = ()  # other names of the system, and of its configurations
     base: str = BASE_URL
     stream: str = "joint"
     fused: tuple[float, float] | None = None  # top-1 of this stream with its siblings: two, four
-    own_file: bool = (
-        True  # whether the name of the file is its own: PYSKL's are all called j.pth, b.pth, jm.pth or bm.pth
-    )
-    steps: str = ""  # epoch and iteration at the end of the name, for weights of BABEL's own program
 
     @property
     def label(self) -> str:
         """What the preset is called with this stream."""
         return self.preset if self.stream == "joint" else f"{self.preset}-{self.stream}"
-
-    @property
-    def weights(self) -> str:
-        """Path of the checkpoint below the base address."""
-        if self.steps:
-            return f"{self.name}-{self.steps}.pt"
-        if not self.own_file:
-            return self.folder
-        return f"{self.folder}/{self.name}-{self.sha256_prefix}.pth"
 
     @property
     def megabytes(self) -> float:
@@ -62,83 +47,110 @@ class Published:
         return 5.7 if "stgcnpp" in self.preset else 13.9 if "agcn" in self.preset else 12.4
 
     @property
-    def logs(self) -> tuple[str, ...]:
-        """Paths of the training log below the base address, the likelier first; none where it is not published."""
-        if self.steps or not self.own_file:
-            return ()
-        paths = [f"{self.folder}/{self.name}.log"]
-        if self.has_json:
-            paths.append(f"{self.folder}/{self.name}.json")
-        if self.log_folder:
-            paths.append(f"skeleton/stgcn/{self.log_folder}/{self.name}.log")
-        return tuple(paths)
+    def names(self) -> tuple[str, ...]:
+        """All that this system may be called, file names included."""
+        return self.label, self.name, *self.aliases, self.file, self.file.rpartition(".")[0]
 
 
-def _stgcn(preset: str, name: str, *figures: Any, **more: Any) -> Published:
-    return replace(Published(preset, name, *figures, **more), folder=f"skeleton/stgcn/{name}")
+def _mmaction(preset: str, name: str, gpus: int, top1: float, prefix: str, network: str = "stgcn", *,
+              has_json: bool = False, **more: Any) -> Published:  # fmt: skip
+    folder, file = f"skeleton/{network}/{name}", f"{name}-{prefix}.pth"
+    logs = [f"{folder}/{name}.{ending}" for ending in ("log", "json")[: 1 + has_json]]
+    return Published(
+        preset=preset, name=name, gpus=gpus, top1=top1, sha256_prefix=prefix, weights=f"{folder}/{file}", file=file,
+        logs=tuple(logs), **more,
+    )  # fmt: skip
 
 
-def _agcn(preset: str, name: str, *figures: Any, **more: Any) -> Published:
-    entry = Published(preset, name, "3d", *figures, **more)
-    return replace(entry, folder=f"skeleton/2s-agcn/{name}", has_json=True)
+def _babel(preset: str, figures: tuple[float, float], prefix: str, agcn: tuple[float, float], **more: Any) -> Published:
+    name = f"stgcn_80e_{preset.replace('-', '_')}"
+    entry = _mmaction(
+        preset, name, 8, figures[0], prefix, mean_class=figures[1], agcn_top1=agcn[0], agcn_mean_class=agcn[1], **more
+    )
+    linked = f"skeleton/stgcn/stgcn_80e_babel60/{name}.log"  # where the page links the log
+    return replace(entry, logs=tuple(dict.fromkeys((*entry.logs, linked))))
 
 
-def _babel_agcn(preset: str, name: str, steps: str, figures: tuple[float, float], **more: Any) -> Published:
-    entry = Published(preset, f"{name}_agcn_joint_const_lr_1e-3", "3d", None, figures[0], mean_class=figures[1], **more)
-    return replace(entry, base=BABEL_URL, steps=steps)
+def _babel_agcn(
+    preset: str, name: str, steps: str, figures: tuple[float, float], released: tuple[float, float]
+) -> Published:
+    loss = "_wfl" if name.startswith("wfl") else ""
+    lists = f"{name.rpartition('_')[2]}{loss}"
+    name = f"{name}_agcn_joint_const_lr_1e-3"
+    file = f"{name}-{steps}.pt"
+    return Published(
+        preset=preset, name=name, weights=file, file=file, base=BABEL_URL, top1=figures[0], mean_class=figures[1],
+        released=released, class_counts=_BY_CLASS if loss else "", aliases=(f"train_{lists}", f"test_{lists}"),
+    )  # fmt: skip
 
 
 _FIRST_SEEN, _BY_CLASS = "by first appearance", "by class"
+_NTU: dict[str, Any] = {"val_clips": 16_487, "has_json": True}
 PUBLISHED = (
-    _stgcn("ntu60-xsub-2d", "stgcn_80e_ntu60_xsub_keypoint", "2d", 2, 86.91, "e7bb9653", has_json=True, val_clips=16_487),
-    _stgcn("ntu60-xsub-3d", "stgcn_80e_ntu60_xsub_keypoint_3d", "3d", 1, 84.61, "13e7ccf0", has_json=True, val_clips=16_487),
-    _stgcn("babel60", "stgcn_80e_babel60", "3d", 8, 42.39, "3d206418", 28.28, 41.14, 24.46),
-    _stgcn("babel60-wfl", "stgcn_80e_babel60_wfl", "3d", 8, 40.31, "1a9102d7", 29.79, 33.41, 30.42,
-           class_counts=_FIRST_SEEN, log_folder="stgcn_80e_babel60"),
-    _stgcn("babel120", "stgcn_80e_babel120", "3d", 8, 38.95, "e41eb6d7", 20.58, 38.41, 17.56,
-           log_folder="stgcn_80e_babel60"),
-    _stgcn("babel120-wfl", "stgcn_80e_babel120_wfl", "3d", 8, 33.00, "3f2c100d", 24.33, 27.91, 26.17,
-           class_counts=_FIRST_SEEN, log_folder="stgcn_80e_babel60"),
-    _babel_agcn("babel60-agcn", "ntu_sk_60", "17-6390", (41.14, 24.46), released=(42, 24),
-                aliases=("train_60", "test_60")),
-    _babel_agcn("babel60-wfl-agcn", "wfl_ntu_sk_60", "93-33370", (33.41, 30.42), released=(34, 30),
-                class_counts=_BY_CLASS, aliases=("train_60_wfl", "test_60_wfl")),
-    _babel_agcn("babel120-agcn", "ntu_sk_120", "15-12240", (38.41, 17.56), released=(40, 16),
-                aliases=("train_120", "test_120")),
-    _babel_agcn("babel120-wfl-agcn", "wfl_ntu_sk_120", "157-60356", (27.91, 26.17), released=(29, 23),
-                class_counts=_BY_CLASS, aliases=("train_120_wfl", "test_120_wfl")),
-    _agcn("ntu60-xsub-3d-agcn", "2sagcn_80e_ntu60_xsub_keypoint_3d", 1, 86.06, "3bed61ba", val_clips=16_487,
-          aliases=("agcn_80e_ntu60_xsub_keypoint_3d",)),
-    _agcn("ntu60-xsub-3d-agcn-bone", "2sagcn_80e_ntu60_xsub_bone_3d", 2, 86.89, "278b8815", val_clips=16_487,
-          aliases=("agcn_80e_ntu60_xsub_bone_3d",)),
+    _mmaction("ntu60-xsub-2d", "stgcn_80e_ntu60_xsub_keypoint", 2, 86.91, "e7bb9653", **_NTU),
+    _mmaction("ntu60-xsub-3d", "stgcn_80e_ntu60_xsub_keypoint_3d", 1, 84.61, "13e7ccf0", **_NTU),
+    _babel("babel60", (42.39, 28.28), "3d206418", (41.14, 24.46)),
+    _babel("babel60-wfl", (40.31, 29.79), "1a9102d7", (33.41, 30.42), class_counts=_FIRST_SEEN),
+    _babel("babel120", (38.95, 20.58), "e41eb6d7", (38.41, 17.56)),
+    _babel("babel120-wfl", (33.00, 24.33), "3f2c100d", (27.91, 26.17), class_counts=_FIRST_SEEN),
+    _babel_agcn("babel60-agcn", "ntu_sk_60", "17-6390", (41.14, 24.46), (42, 24)),
+    _babel_agcn("babel60-wfl-agcn", "wfl_ntu_sk_60", "93-33370", (33.41, 30.42), (34, 30)),
+    _babel_agcn("babel120-agcn", "ntu_sk_120", "15-12240", (38.41, 17.56), (40, 16)),
+    _babel_agcn("babel120-wfl-agcn", "wfl_ntu_sk_120", "157-60356", (27.91, 26.17), (29, 23)),
+    _mmaction("ntu60-xsub-3d-agcn", "2sagcn_80e_ntu60_xsub_keypoint_3d", 1, 86.06, "3bed61ba", "2s-agcn", **_NTU,
+              aliases=("agcn_80e_ntu60_xsub_keypoint_3d",)),
+    _mmaction("ntu60-xsub-3d-agcn-bone", "2sagcn_80e_ntu60_xsub_bone_3d", 2, 86.89, "278b8815", "2s-agcn", **_NTU,
+              aliases=("agcn_80e_ntu60_xsub_bone_3d",)),
 )  # fmt: skip
 
 
-def _pyskl() -> tuple[Published, ...]:
+class _System(NamedTuple):
+    """One recipe of PYSKL on one split: percentages of the four streams, of two and of four fused.
+
+    Source: its model pages (commit 3f6795f). Fusions add up probabilities: joint and bone 1 : 1, all four 2 : 2 : 1 : 1.
+    """
+
+    preset: str
+    folder: str
+    streams: tuple[float, float, float, float]
+    fused: tuple[float, float]
+
+
+_SYSTEMS = (
+    _System("ntu60-xsub-3d-uniform", "stgcn/stgcn_pyskl_ntu60_xsub_3dkp", (87.8, 88.6, 85.8, 86.2), (90.0, 90.7)),
+    _System("ntu60-xsub-2d-uniform", "stgcn/stgcn_pyskl_ntu60_xsub_hrnet", (89.0, 91.2, 86.7, 87.8), (92.0, 92.4)),
+    _System("ntu60-xsub-3d-stgcnpp", "stgcnpp/stgcnpp_ntu60_xsub_3dkp", (89.3, 90.1, 87.5, 87.3), (91.4, 92.1)),
+    _System("ntu60-xsub-2d-stgcnpp", "stgcnpp/stgcnpp_ntu60_xsub_hrnet", (89.3, 92.3, 84.0, 88.8), (92.8, 93.2)),
+    _System("ntu60-xsub-3d-stgcnpp-aug", "strong_aug/ntu60_xsub_3dkp", (90.3, 90.8, 88.3, 87.8), (92.2, 92.6)),
+    _System("ntu60-xview-3d-uniform", "stgcn/stgcn_pyskl_ntu60_xview_3dkp", (95.5, 95.0, 93.7, 92.8), (96.2, 96.5)),
+    _System("ntu60-xview-3d-stgcnpp", "stgcnpp/stgcnpp_ntu60_xview_3dkp", (95.6, 95.5, 94.3, 93.8), (96.7, 97.0)),
+    _System("ntu60-xview-3d-stgcnpp-aug", "strong_aug/ntu60_xview_3dkp", (96.6, 95.9, 95.1, 93.7), (97.1, 97.4)),
+    _System("ntu120-xsub-3d-uniform", "stgcn/stgcn_pyskl_ntu120_xsub_3dkp", (82.1, 83.7, 80.3, 80.6), (85.6, 86.2)),
+    _System("ntu120-xsub-3d-stgcnpp", "stgcnpp/stgcnpp_ntu120_xsub_3dkp", (83.2, 85.6, 80.4, 81.5), (87.0, 87.5)),
+    _System("ntu120-xsub-3d-stgcnpp-aug", "strong_aug/ntu120_xsub_3dkp", (84.3, 87.0, 82.2, 81.9), (88.2, 88.6)),
+    _System("ntu120-xset-3d-uniform", "stgcn/stgcn_pyskl_ntu120_xset_3dkp", (84.5, 85.8, 82.7, 83.0), (87.5, 88.4)),
+    _System("ntu120-xset-3d-stgcnpp", "stgcnpp/stgcnpp_ntu120_xset_3dkp", (85.6, 87.5, 84.3, 83.0), (89.1, 89.8)),
+    _System("ntu120-xset-3d-stgcnpp-aug", "strong_aug/ntu120_xset_3dkp", (86.7, 88.3, 85.1, 84.4), (90.1, 90.8)),
+)
+
+
+def _pyskl() -> Iterator[Published]:
     """One entry for each stream; the joint stream has the name of the preset, the others end in that of the stream."""
-    entries = []
-    for system in pyskl_table.SYSTEMS:
-        for (stream, file), top1 in zip(pyskl_table.STREAMS.items(), system.streams, strict=True):
-            entries.append(Published(
-                system.preset, f"{system.folder.rpartition('/')[2]}_{file}", system.preset.split("-")[2], 8, top1,
-                folder=f"{pyskl_table.FOLDER}/{system.folder}/{file}.pth", stream=stream, fused=system.fused, own_file=False,
-                aliases=(f"{system.preset}-{stream}",), val_clips=16_487 if "ntu60-xsub" in system.preset else None,
-            ))  # fmt: skip
-    hands = Published(
-        "hagrid-stgcnpp",
-        "hagrid",
-        "2d",
-        None,
-        None,
-        "14d3e55e",
-        folder="demo/hagrid.pth",
-        base=_PYSKL_CODE,
-        own_file=False,
-    )
-    return (*entries, hands)
+    for system in _SYSTEMS:
+        clips = 16_487 if "ntu60-xsub" in system.preset else None
+        for (stream, letters), top1 in zip(_STREAMS.items(), system.streams, strict=True):
+            name = f"{system.folder.rpartition('/')[2]}_{letters}"
+            yield Published(
+                preset=system.preset, name=name, gpus=8, top1=top1, weights=f"pyskl/ckpt/{system.folder}/{letters}.pth",
+                file=f"{name}.pth", stream=stream, fused=system.fused, aliases=(f"{system.preset}-{stream}",), val_clips=clips,
+            )  # fmt: skip
+    yield Published(
+        preset="hagrid-stgcnpp", name="hagrid", sha256_prefix="14d3e55e", weights="demo/hagrid.pth", file="hagrid.pth",
+        base="https://raw.githubusercontent.com/kennymckormick/pyskl/main",
+    )  # fmt: skip
 
 
-PYSKL = _pyskl()
+PYSKL = tuple(_pyskl())
 RETIRED = {  # published weights of another network under the name of the present one: what they are
     f"{name}-{prefix}": (
         f"the weights {name}-{prefix} of November 2021 ({top1} % top-1) belong to an earlier network with ST-GCN's "
@@ -181,26 +193,15 @@ ANNOTATIONS = (
 def of_preset(preset: str, stream: str) -> Published | None:
     """The published system of a preset with this stream, or None."""
     entry = find(preset)
-    return entry if entry is None or entry.own_file else find(f"{preset}-{stream}")
+    streams = {each.stream: each for each in PYSKL if entry and each.preset == entry.preset}
+    return streams.get(stream) if streams else entry
 
 
 def find(name: str) -> Published | None:
     """The published system of this preset, published name or published file name, or None."""
     bare = _STEPS.sub("", name.removesuffix(".pt"))
-    return next(
-        (
-            e
-            for e in PUBLISHED + PYSKL
-            if name in (e.preset, e.name, *e.aliases, *weight_files(e)) or (e.steps and bare == e.name)
-        ),
-        None,
-    )
-
-
-def weight_files(entry: Published) -> tuple[str, str]:
-    """The published file name of the weights, without and with its suffix."""
-    file = entry.weights.rpartition("/")[2] if entry.own_file else f"{entry.name}.pth"
-    return file.rpartition(".")[0], file
+    known = PUBLISHED + PYSKL
+    return next((e for e in known if name in e.names or (e.base == BABEL_URL and bare == e.name)), None)
 
 
 def find_annotations(name: str) -> tuple[Annotations, ...]:

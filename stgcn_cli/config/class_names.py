@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from stgcn_cli.config.presets import _SMALLER_RELEASE
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.errors import UsageError
 from stgcn_cli.io.text import shown
+
+_SMALLER_RELEASE = {"ntu120": 60, "babel120": 60}  # the first 60 classes are those of NTU 60 and BABEL-60
 
 
 def class_names(preset: Preset) -> list[str]:
@@ -21,7 +22,7 @@ def class_names(preset: Preset) -> list[str]:
         if not path.is_file():
             known = sorted(p.stem for p in path.parent.glob("*.txt"))
             raise UsageError(
-                f"There is no list of class names {shown(preset.data.classes)}.", f"Known: {', '.join(known)}"
+                f"List of class names {shown(preset.data.classes)} not found.", f"Known: {', '.join(known)}"
             )
         listed = path.read_text("utf-8").splitlines()
         named = listed[:count] if count in (len(listed), _SMALLER_RELEASE.get(path.stem)) else []

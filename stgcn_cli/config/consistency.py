@@ -1,11 +1,15 @@
 """Whether the values of a preset fit each other; `schema` checks each by itself."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from stgcn_cli.config.schema import Preset, check_keys
 from stgcn_cli.config.skeletons import LAYOUTS
 from stgcn_cli.errors import UsageError
 from stgcn_cli.io.text import nearest, shown
+
+_CHANNELS = {"body": ("xyz",), "half-image": ("xys", "xy"), "box": ("xys", "xy")}  # that a normalisation is for
+_NOT_IN_A_NAME = frozenset("/\\:")
 
 
 def preset_from(values: dict[str, Any], where: str) -> Preset:
@@ -14,81 +18,68 @@ def preset_from(values: dict[str, Any], where: str) -> Preset:
     Raises UsageError naming `where`, the key and what was expected.
     """
     preset = check_keys(values, where)
-    check_together(preset, where)
+    for message, hint in _contradictions(preset):
+        raise UsageError(f"{where}: {message}", hint)
     return preset
 
 
-def check_together(preset: Preset, where: str) -> None:
-    """Raise UsageError, naming `where`, for values that are right by themselves but not beside the others."""
-    if preset.layout is None and preset.data.layout not in LAYOUTS:
-        word = preset.data.layout
-        raise UsageError(
-            f"{where}: data.layout = {shown(word)}, but it must be one of {', '.join(LAYOUTS)}.{nearest(word, list(LAYOUTS))}",
-            "A skeleton of your own: --set data.layout=my-layout.toml",
-        )
-    names = preset.data.classes
-    if isinstance(names, tuple) and len(names) != preset.model.num_classes:
-        raise UsageError(
-            f"{where}: data.classes has {len(names)} names, but model.num_classes = {preset.model.num_classes}.",
-            "Give one name a class, in the order of the labels, or --set data.classes=none",
-        )
-    counts, classes = preset.loss.class_counts, preset.model.num_classes
-    if preset.loss.name == "cb-focal" and counts is None:
-        raise UsageError(
-            f"{where}: loss.name = 'cb-focal' needs loss.class_counts.", 'Give a list, or "data" to count.'
-        )
-    if isinstance(counts, tuple) and len(counts) != classes:
-        raise UsageError(
-            f"{where}: loss.class_counts has {len(counts)} entries, but model.num_classes = {classes}.",
-            'Give one number a class, or loss.class_counts = "data" to count the training clips.',
-        )
-    if isinstance(counts, tuple) and not any(counts):
-        raise UsageError(f"{where}: loss.class_counts holds only zeros.", 'Use loss.class_counts = "data".')
-    _check_training(preset, where)
-    _check_input(preset, where)
-    if not _is_plain(preset.name):
-        raise UsageError(
-            f"{where}: name = {shown(preset.name)}, but it becomes a folder's name.", "Use letters, digits, - and _."
-        )
-    if not preset.data.dataset or "/" in preset.data.dataset or "\\" in preset.data.dataset:
-        raise UsageError(
-            f"{where}: data.dataset = {shown(preset.data.dataset)}, but a preset names a data set, not a path."
-        )
+def _contradictions(preset: Preset) -> Iterator[tuple[str, str]]:
+    """Message and hint for values that are right by themselves but not beside the others."""
+    data, model, loss = preset.data, preset.model, preset.loss
+    if preset.layout is None and data.layout not in LAYOUTS:
+        known = f"one of {', '.join(LAYOUTS)}.{nearest(data.layout, list(LAYOUTS))}"
+        hint = "A skeleton of your own: --set data.layout=my-layout.toml"
+        yield f"data.layout = {shown(data.layout)}, but it must be {known}", hint
+    classes = f"but model.num_classes = {model.num_classes}."
+    if isinstance(data.classes, tuple) and len(data.classes) != model.num_classes:
+        hint = "Give one name a class, in the order of the labels, or --set data.classes=none"
+        yield f"data.classes has {len(data.classes)} names, {classes}", hint
+    if loss.name == "cb-focal" and loss.class_counts is None:
+        yield "loss.name = 'cb-focal' needs loss.class_counts.", 'Give a list, or "data" to count.'
+    if isinstance(loss.class_counts, tuple) and len(loss.class_counts) != model.num_classes:
+        hint = 'Give one number a class, or loss.class_counts = "data" to count the training clips.'
+        yield f"loss.class_counts has {len(loss.class_counts)} entries, {classes}", hint
+    if isinstance(loss.class_counts, tuple) and not any(loss.class_counts):
+        yield "loss.class_counts holds only zeros.", 'Use loss.class_counts = "data".'
+    yield from _of_training(preset)
+    yield from _of_input(preset)
+    if not _is_folder_name(preset.name):
+        yield f"name = {shown(preset.name)}, but it becomes a folder's name.", "Use letters, digits, - and _."
+    if not data.dataset or "/" in data.dataset or "\\" in data.dataset:
+        yield f"data.dataset = {shown(data.dataset)}, but a preset names a data set, not a path.", ""
 
 
-def _check_training(preset: Preset, where: str) -> None:
-    """Raise UsageError for settings of loss, optimizer and weights that have no effect beside each other."""
+def _of_training(preset: Preset) -> Iterator[tuple[str, str]]:
+    """Settings of loss, optimizer and weights that have no effect beside each other."""
     optim, model = preset.optim, preset.model
     if optim.name == "sgd" and optim.nesterov and optim.momentum == 0:
-        raise UsageError(f"{where}: optim.nesterov = true needs optim.momentum above 0.")
+        yield "optim.nesterov = true needs optim.momentum above 0.", ""
     if optim.schedule == "cosine" and optim.steps:
-        raise UsageError(f"{where}: optim.steps have no effect on a cosine schedule.", "Use --set optim.steps=[]")
+        yield "optim.steps have no effect on a cosine schedule.", "Use --set optim.steps=[]"
     if optim.schedule == "cosine" and optim.min_lr > optim.lr:
-        raise UsageError(f"{where}: optim.min_lr = {optim.min_lr:g} is above optim.lr = {optim.lr:g}.")
+        yield f"optim.min_lr = {optim.min_lr:g} is above optim.lr = {optim.lr:g}.", ""
     if preset.loss.name == "cb-focal" and preset.loss.label_smoothing:
-        raise UsageError(f"{where}: loss.label_smoothing needs loss.name = 'cross-entropy'.")
+        yield "loss.label_smoothing needs loss.name = 'cross-entropy'.", ""
     if model.init == "2s-agcn" and model.name != "agcn":
-        raise UsageError(f"{where}: model.init = {model.init!r} needs model.name = 'agcn'.")
+        yield f"model.init = {model.init!r} needs model.name = 'agcn'.", ""
     if model.name != "stgcnpp" and (model.stages, model.widen) != (10, (5, 8)):
-        raise UsageError(f"{where}: model.stages and model.widen need model.name = 'stgcnpp'.")
+        yield "model.stages and model.widen need model.name = 'stgcnpp'.", ""
 
 
-def _check_input(preset: Preset, where: str) -> None:
-    """Raise UsageError where the keys of the network's input contradict each other."""
+def _of_input(preset: Preset) -> Iterator[tuple[str, str]]:
+    """Keys of the network's input that contradict each other."""
     data = preset.data
     if data.sampling == "uniform" and data.clip_len is None:
-        raise UsageError(f"{where}: data.sampling = 'uniform' needs data.clip_len.", "Add --set data.clip_len=100")
+        yield "data.sampling = 'uniform' needs data.clip_len.", "Add --set data.clip_len=100"
     if preset.eval.clips > 1 and data.sampling != "uniform":
-        raise UsageError(
-            f"{where}: eval.clips = {preset.eval.clips} needs data.sampling = 'uniform': otherwise all samples are equal."
-        )
-    kinds = {"body": ("xyz",), "half-image": ("xys", "xy"), "box": ("xys", "xy")}.get(data.normalize, (data.channels,))
-    if data.channels not in kinds:
-        raise UsageError(f"{where}: data.normalize = {data.normalize!r} needs data.channels = {' or '.join(kinds)}.")
+        needed = "needs data.sampling = 'uniform': otherwise all samples are equal."
+        yield f"eval.clips = {preset.eval.clips} {needed}", ""
+    channels = _CHANNELS.get(data.normalize, (data.channels,))
+    if data.channels not in channels:
+        yield f"data.normalize = {data.normalize!r} needs data.channels = {' or '.join(channels)}.", ""
 
 
-def _is_plain(name: str) -> bool:
+def _is_folder_name(name: str) -> bool:
     """Whether `name` can be that of a folder, and leads nowhere else: `runs/<name>` is where a run goes."""
-    return (
-        0 < len(name) <= 100 and name.isprintable() and not set(name) & set("/\\:") and not name.startswith((".", " "))
-    )
+    plain = 0 < len(name) <= 100 and name.isprintable()
+    return plain and not _NOT_IN_A_NAME & set(name) and not name.startswith((".", " "))

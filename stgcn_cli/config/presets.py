@@ -14,7 +14,6 @@ from stgcn_cli.config.skeletons import LAYOUTS, Layout, layout_from, read_layout
 from stgcn_cli.errors import UsageError
 from stgcn_cli.io.text import nearest, nearest_file, one_line, shown
 
-_SMALLER_RELEASE = {"ntu120": 60, "babel120": 60}  # the first 60 classes are those of NTU 60 and BABEL-60
 _LONGEST_CHAIN = 5  # presets that extend each other
 _SHOWN = 120  # characters of a setting in a message
 MAX_BYTES = 1_000_000  # far above any preset; a larger file is something else
@@ -40,19 +39,11 @@ def load(name: str, settings: Iterable[str] = ()) -> Preset:
     Raises UsageError when there is none, or when a key or value is impossible.
     """
     path = _locate(name)
-    values = _extended(_parse(_read(path), str(path)), str(path))
+    values = _extended(path)
     published = find(name)
     if published and published.stream != "joint":  # one preset for all streams of a system
         values["data"]["stream"] = published.stream
     return _resolved(values, str(path), path.stem, settings)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with open(path, "rb") as stream:
-            return stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"The preset {path} cannot be read: {error.strerror}.") from error
 
 
 def from_text(text: bytes, where: str, name: str, settings: Iterable[str] = ()) -> Preset:
@@ -72,9 +63,10 @@ def _resolved(values: dict[str, Any], where: str, name: str, settings: Iterable[
     _resolve_own_layout(values, where)
     folder = Path(where).parent
     for setting in settings:
-        _apply(values, setting)
-        check_keys(values, f"--set {one_line(setting)[:_SHOWN]}")
-        where += f" --set {one_line(setting)[:_SHOWN]}"
+        typed = f"--set {one_line(setting)[:_SHOWN]}"
+        _apply(values, setting, typed)
+        check_keys(values, typed)
+        where += f" {typed}"
     _read_layout_file(values, folder)
     _resolve_own_layout(values, where)  # a setting may have given it an impossible name
     return preset_from(values, where)
@@ -90,21 +82,27 @@ def _parse(text: bytes, where: str) -> dict[str, Any]:
         raise UsageError(f"{where} is not valid TOML: {error}.") from error
 
 
-def _extended(values: dict[str, Any], where: str, depth: int = 0) -> dict[str, Any]:
-    """The values of the preset named by `extends` (a name, or a file beside this one), with those given here instead."""
+def _extended(path: Path, depth: int = 0) -> dict[str, Any]:
+    """The values in a file, over those of the preset named by its `extends` (a name, or a file beside this one)."""
+    try:
+        with open(path, "rb") as stream:
+            values = _parse(stream.read(MAX_BYTES + 1), str(path))
+    except OSError as error:
+        raise UsageError(f"The preset {path} cannot be read: {error.strerror}.") from error
     if "extends" not in values:
         return values
     base = values.pop("extends")
+    where = f"{path}: extends = {shown(base)}"
     if not isinstance(base, str):
-        raise UsageError(f"{where}: extends = {shown(base)}, but it must be the name of a preset.")
+        raise UsageError(f"{where}, but it must be the name of a preset.")
     if depth == _LONGEST_CHAIN:
-        raise UsageError(f"{where}: extends = {shown(base)}: more than {_LONGEST_CHAIN} presets extend each other.")
-    beside = Path(where).parent / base
+        raise UsageError(f"{where}: more than {_LONGEST_CHAIN} presets extend each other.")
+    beside = path.parent / base
     try:
-        path = beside if base.endswith(".toml") and beside.is_file() else _locate(base)
+        found = beside if base.endswith(".toml") and beside.is_file() else _locate(base)
     except UsageError as error:
-        raise UsageError(f"{where}: extends = {shown(base)}: {error.message}", error.hint) from error
-    inherited = _extended(_parse(_read(path), str(path)), str(path), depth + 1)
+        raise UsageError(f"{where}: {error.message}", error.hint) from error
+    inherited = _extended(found, depth + 1)
     for key in ("name", "description"):  # say what the other preset is
         inherited.pop(key, None)
     return _merged(inherited, values)
@@ -179,9 +177,8 @@ def _locate(name: str) -> Path:
     raise UsageError(f"Preset {name!r} not found.{beside or nearest(name, known)}", "All presets: stgcn presets")
 
 
-def _apply(values: dict[str, Any], setting: str) -> None:
+def _apply(values: dict[str, Any], setting: str, where: str) -> None:
     """Put `section.key=value` into `values`."""
-    where = f"--set {one_line(setting)[:_SHOWN]}"
     if not setting.isascii() and setting != setting.encode("utf-8", "replace").decode():
         raise UsageError(f"{where}: it is not UTF-8.", "Write it in the encoding of your terminal.")
     key, equals, text = setting.partition("=")

@@ -45,8 +45,7 @@ class Item:
 
 def weights_of(entry: Published) -> Item:
     """The checkpoint of a published system."""
-    file = "" if entry.own_file else catalog.weight_files(entry)[1]
-    return Item("weights", entry.label, (entry.weights,), entry.sha256_prefix, entry.base, file)
+    return Item("weights", entry.label, (entry.weights,), entry.sha256_prefix, entry.base, entry.file)
 
 
 def log_of(entry: Published) -> Item | None:

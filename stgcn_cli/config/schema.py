@@ -25,7 +25,7 @@ Pairs = Annotated[tuple[Annotated[tuple[Index, ...], _as_tuple], ...], _as_tuple
 Augmentations = Annotated[tuple[Literal["mirror", "rotate", "scale", "noise", "drop-joints"], ...], _as_tuple]
 Angles = Annotated[tuple[Number, Number, Number], _as_tuple]
 Wholes = Annotated[tuple[Whole, ...], _as_tuple]
-
+Partition = Literal["uniform", "distance", "spatial", "spatial-corrected", "agcn", "pyskl", "pyskl-spatial"]
 
 # image: pixels over the size of the image. half-image: from -1 to 1, unknown joints at 0. box: likewise, in the box around the
 # clip. body: raw 3-D coordinates from the first person's centre in the first frame; of Kinect joints turned by spine and shoulders.
@@ -43,7 +43,7 @@ class DataConfig:
     channels: Literal["xyz", "xys", "xy"]  # x y z; x y and the keypoint score; x y
     num_person: Annotated[Index, Field(ge=1, le=MAX_PERSONS)]  # persons in a clip: more are cut, fewer are padded
     clip_len: Annotated[Index, Field(ge=1, le=MAX_FRAMES)] | None = (
-        None  # frames; shorter records loop; absent = as stored
+        None  # frames, shorter clips loop; absent: as stored
     )
     normalize: Normalize = "none"
     image_size: Literal["reference", "record"] = "reference"  # 1920 x 1080 for all, or each record's img_shape
@@ -72,13 +72,9 @@ class ModelConfig:
 
     num_classes: Annotated[Index, Field(ge=1, le=MAX_CLASSES)]
     name: Literal["stgcn", "agcn", "stgcnpp"] = "stgcn"
-    partition: Literal["uniform", "distance", "spatial", "spatial-corrected", "agcn", "pyskl", "pyskl-spatial"] = (
-        "spatial"
-    )
+    partition: Partition = "spatial"
     dropout: Annotated[Number, Field(ge=0, le=0.99)] = 0.0
-    input_norm: Literal["shared", "person"] = (
-        "shared"  # one normalisation of the input for all persons, or one for each
-    )
+    input_norm: Literal["shared", "person"] = "shared"  # one normalisation of the input for all persons, or one each
     init: Literal["default", "2s-agcn", "torch"] = "default"  # 2s-agcn: that program's fresh weights; torch: PYSKL's
     stages: Annotated[Index, Field(ge=1, le=100)] = 10  # stgcnpp
     widen: Wholes = (5, 8)  # stgcnpp: stages, from 1, that double the channels and halve the frames
@@ -193,20 +189,18 @@ def _refusal(error: Mapping[str, Any], values: Mapping[str, Any], where: str) ->
     path = [str(part) for part in error["loc"]] or [""]
     section = path[0] if path[0] in sections() and len(path) > 1 and isinstance(values.get(path[0]), dict) else ""
     name = path[1] if section else path[0]
-    key = f"{section}.{name}" if section else name
-    known = sections()[section]
+    dot, known, given = section and f"{section}.", sections()[section], values[section] if section else values
+    key = dot + name
     if name not in known:
-        names = [f"{section}.{each}" if section else each for each in known]
+        names = [dot + each for each in known]
         return UsageError(
-            f"{where}: unknown key {shown(key)}.{_nearest_key(key, names)}", "Known keys: " + ", ".join(names)
+            f"{where}: unknown key {shown(key)}.{_nearest_key(key, names)}", f"Known keys: {', '.join(names)}"
         )
-    given = values.get(section, {}) if section else values
     if name not in given:
         return UsageError(f"{where}: the key {key!r} is missing.")
     if not section and name in sections():
-        return UsageError(
-            f"{where}: {key} = {shown(given[name])}, but it is a section.", f"Write [{key}] and its keys below."
-        )
+        message = f"{where}: {key} = {shown(given[name])}, but it is a section."
+        return UsageError(message, f"Write [{key}] and its keys below.")
     return UsageError(f"{where}: {key} = {shown(given[name])}, but it must be {_expected(known[name])}.")
 
 

@@ -43,7 +43,7 @@ def with_published(
     Accuracies over fewer classes than the published ones are another task: they are not compared.
     """
     entry = catalog.of_preset(preset.name, preset.data.stream)
-    if entry is None:
+    if entry is None or entry.top1 is None:
         return None
     figures = {"top1_acc": entry.top1, "mean_class_accuracy": entry.mean_class, "top1_norm": entry.mean_class}
     shipped = presets.load(entry.label)

@@ -19,8 +19,8 @@ def test_a_chain_without_end_and_a_missing_preset_are_refused(tmp_path):
     path = tmp_path / "loop.toml"
     for base, words in (
         ("loop.toml", "extend each other"),
-        ("nonsense", "not found"),
-        ("", "not found"),
+        ("nonsense", "'nonsense' not found"),
+        ("", "'' not found"),
     ):
         path.write_text(f'extends = "{base}"\n')
         with pytest.raises(UsageError, match=words):
