@@ -1,7 +1,8 @@
 """Run the program as a user would: `run_stgcn(folder, "eval", "x.pth")` returns exit code, stdout and stderr.
 
 A call is a fork of the test process, which has imported the program's libraries once: a process of its own in a twentieth of
-the time. `process=True` starts a new interpreter instead: for several ranks, start-up time, and other settings of Python.
+the time, and so are the ranks that it starts. `process=True` starts a new interpreter instead, and so do they then: for
+signals, start-up time, and other settings of Python.
 """
 
 import contextlib
@@ -18,11 +19,13 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 ROOT = Path(__file__).parent.parent.parent
 _PRELOADED = ("stgcn_cli.cli.app", "stgcn_cli.training.run", "stgcn_cli.evaluation.predict", "stgcn_cli.viz.report",
-              "stgcn_cli.data.convert.convert", "matplotlib.figure", "pandas", "rich.console")  # fmt: skip
+              "stgcn_cli.data.convert.convert", "matplotlib.figure", "pandas", "rich.console", "torch.distributed.launcher.api")  # fmt: skip
+_WITH_OPTIMIZER = ("train", "bench", "demo")  # it imports torch._dynamo, which takes a second
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def run_stgcn(
     Only in a fork: `encoding` of its streams, and `before`, which is called there first.
     """
     argv, variables = list(map(str, words)), environment(folder) | (env or {})
-    if process or "--gpus" in argv or "PYTHONPATH" in (env or {}) or not hasattr(os, "fork"):
+    if process or "PYTHONPATH" in (env or {}) or not hasattr(os, "fork"):
         done = subprocess.run(
             [sys.executable, "-m", "stgcn_cli", *argv],
             capture_output=True, text=True, timeout=timeout, cwd=folder, env=variables, check=False,
@@ -69,11 +72,11 @@ def environment(folder: Path) -> dict[str, str]:
 def _forked(
     folder: Path, argv: list[str], variables: dict[str, str], timeout: float, encoding: str, before: Callable
 ) -> Result:
-    _preload()
+    command = preload(*argv[:1])
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         pid = os.fork()
         if pid == 0:
-            _become_the_program(folder, argv, variables, out.fileno(), err.fileno(), encoding, before)
+            _become_the_program(command, folder, argv, variables, out.fileno(), err.fileno(), encoding, before)
         status, end = None, time.monotonic() + timeout
         while status is None:
             found, waited = os.waitpid(pid, os.WNOHANG)
@@ -93,13 +96,33 @@ def _forked(
 
 
 @functools.cache
-def _preload() -> None:
-    for name in _PRELOADED:
+def preload(verb: str = "") -> object:
+    """Import what this command needs, and return the program's command: building it takes as long as many a command."""
+    for name in (*_PRELOADED, *(("torch._dynamo",) if verb in _WITH_OPTIMIZER else ())):
         importlib.import_module(name)
+    from typer.main import get_command
+
+    from stgcn_cli.cli.app import app
+
+    return get_command(app)
+
+
+def fork_ranks(patch: Callable[[object, str, object], None] = setattr) -> None:
+    """From now on ranks are forks of the process that launches them: they need not import torch again."""
+    from torch.distributed.launcher import api
+
+    patch(api, "LaunchConfig", functools.partial(api.LaunchConfig, start_method="fork"))
 
 
 def _become_the_program(
-    folder: Path, argv: list[str], variables: dict[str, str], out: int, err: int, encoding: str, before: Callable
+    command: object,
+    folder: Path,
+    argv: list[str],
+    variables: dict[str, str],
+    out: int,
+    err: int,
+    encoding: str,
+    before: Callable,
 ) -> NoReturn:
     """Never returns: what happens in here must not reach the test runner."""
     code = 70
@@ -111,13 +134,18 @@ def _become_the_program(
         os.environ.clear()
         os.environ.update(variables)
         sys.argv = ["stgcn", *argv]
+        sys.modules["__main__"] = ModuleType("__main__")  # ranks would import that of the tests
         sys.unraisablehook = sys.__unraisablehook__
         signal.signal(signal.SIGINT, signal.default_int_handler)
         warnings.resetwarnings()
         warnings.simplefilter("default")
+        import typer.main
+
         from stgcn_cli.cli import console
         from stgcn_cli.cli.app import main
 
+        typer.main.get_command = lambda app: command
+        fork_ranks()
         console.open_streams()
         before()
         try:

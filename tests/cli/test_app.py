@@ -1,12 +1,13 @@
 """The program as a whole: quick to answer, plain when piped, clear when it fails."""
 
+import contextlib
 import re
 import resource
 import signal
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import distribution
+from importlib.metadata import PackageNotFoundError, distribution
 
 import pytest
 from packaging.requirements import Requirement
@@ -93,16 +94,20 @@ def test_the_version_stands_in_one_place_and_constraints_pin_torch():
 
 
 def test_constraints_pin_all_that_an_installation_brings():
-    """What stgcn asks for, what that asks for, and so on, by the metadata of what is installed."""
+    """What stgcn and its extras ask for, what that asks for, and so on, by the metadata of what is installed."""
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pinned = {plain(line.partition("==")[0]) for line in lines if "==" in line}
-    todo, seen = list(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]), set()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    todo = [*project["dependencies"], *(each for extra in project["optional-dependencies"].values() for each in extra)]
+    seen = {"stgcn"}
     while todo:
         asked = Requirement(todo.pop())
         if plain(asked.name) in seen or (asked.marker and not asked.marker.evaluate({"extra": ""})):
             continue
         seen.add(plain(asked.name))
-        todo += distribution(asked.name).requires or []
+        with contextlib.suppress(PackageNotFoundError):  # an extra that is not installed
+            todo += distribution(asked.name).requires or []
+    seen.remove("stgcn")
     cuda = {
         name for name in seen if name.startswith(("nvidia-", "cuda-", "triton"))
     }  # chosen by the torch wheel itself

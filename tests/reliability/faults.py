@@ -138,6 +138,7 @@ def serve() -> None:
                 import matplotlib.figure
                 import pandas
                 import torch
+                import torch._dynamo
 
                 import stgcn_cli.training.run  # noqa: F401
 

@@ -21,10 +21,11 @@ from stgcn_cli.runtime import rendezvous
 from stgcn_cli.runtime.distributed import LaunchConfig, World, launch
 from stgcn_cli.training import options, step, train
 from stgcn_cli.training.optim import cross_entropy
-from tests.cli.runner import environment
+from tests.cli.runner import environment, fork_ranks
 from tests.conftest import SMALL
 from tests.factories import weights
 
+forked_ranks = pytest.fixture(lambda monkeypatch: fork_ranks(monkeypatch.setattr))
 SETTINGS = ["data.clip_len=8", "data.num_person=1", "model.num_classes=3", "train.batch_size=4"]
 
 
@@ -44,6 +45,7 @@ def gradients(job: tuple, world: World) -> dict[str, torch.Tensor]:
     return {name: parameter.grad for name, parameter in model.named_parameters()}
 
 
+@pytest.mark.usefixtures("forked_ranks")
 @pytest.mark.parametrize("preset", ["ntu60-xsub-3d", pytest.param("ntu60-xsub-3d-agcn-bone", marks=pytest.mark.slow)])
 def test_two_workers_have_the_gradients_of_one_with_the_same_global_batch(small_data, preset):
     job = small_data / "ntu60.pkl", preset
@@ -72,6 +74,7 @@ def validated(pickle_path, world: World) -> list[dict]:
     return everyones
 
 
+@pytest.mark.usefixtures("forked_ranks")
 def test_every_rank_validates_with_the_statistics_that_are_saved(small_data):
     first, second = launch(validated, small_data / "ntu60.pkl", LaunchConfig("cpu", gpus=2))
     assert first == second
@@ -88,6 +91,7 @@ def fail(how, world: World) -> None:
     torch.distributed.barrier()
 
 
+@pytest.mark.usefixtures("forked_ranks")
 @pytest.mark.parametrize(
     ("how", "kind", "told"),
     [
@@ -102,13 +106,14 @@ def test_all_end_with_the_first_failures_message(how, kind, told):
     assert failed.value.hint
 
 
+@pytest.mark.usefixtures("forked_ranks")
 def test_when_restarts_are_used_up_the_first_cause_is_told():
     with pytest.raises(DataError, match="rank 1 found a bad record"):
         launch(fail, "error", LaunchConfig("cpu", gpus=2, max_restarts=1))
 
 
 def test_a_dead_worker_is_replaced_and_the_run_ends_as_undisturbed(stgcn, small_data, tmp_path):
-    words = ("train", "--preset", "ntu60-xsub-3d", *SMALL, "--gpus", "2", "--no-validate", "--epochs", "8")
+    words = ("train", "--preset", "ntu60-xsub-3d", *SMALL, "--gpus", "2", "--no-validate", "--epochs", "5")
     assert stgcn(*words, "--work-dir", "calm").code == 0
     command = [sys.executable, "-m", "stgcn_cli", *words, "--work-dir", "shot", "--max-restarts", "1"]
     running = subprocess.Popen(command, cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.PIPE, text=True)

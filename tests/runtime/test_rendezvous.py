@@ -5,10 +5,12 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from tests.cli.runner import Result, environment
+from tests.cli.runner import Result, environment, preload, run_stgcn
 from tests.conftest import SMALL
 
 TRAIN = ("train", "--preset", "ntu60-xsub-3d", *SMALL, "--epochs", "1")
@@ -40,17 +42,18 @@ def torchrun(folder, *words) -> list[Result]:
     return [ended(start(folder, *launcher, *words))]
 
 
-def task(folder, rank: int, port: str, *words) -> subprocess.Popen:
-    """One of two tasks of a SLURM step."""
-    place = {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank), "SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2"}
-    where = {"SLURM_STEP_NODELIST": "localhost", "SLURM_JOB_ID": "7", "MASTER_PORT": port}
-    return start(folder, "stgcn_cli", *words, **place, **where)
+def place(rank: int, port: str) -> dict[str, str]:
+    """The environment of one of two tasks of a SLURM step."""
+    numbers = {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank), "SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2"}
+    return numbers | {"SLURM_STEP_NODELIST": "localhost", "SLURM_JOB_ID": "7", "MASTER_PORT": port}
 
 
 def srun(folder, *words, each=((), ())) -> list[Result]:
     port = free_port()
-    tasks = [task(folder, rank, port, *words, *each[rank]) for rank in (1, 0)]
-    return [ended(process) for process in tasks][::-1]
+    preload("train")  # here, since a fork of one thread while another one imports could wait for ever
+    with ThreadPoolExecutor(2) as pool:
+        tasks = [pool.submit(run_stgcn, folder, *words, *each[rank], env=place(rank, port)) for rank in (0, 1)]
+    return [task.result() for task in tasks]
 
 
 @pytest.mark.parametrize("launcher", [torchrun, srun])
@@ -88,9 +91,21 @@ def test_the_one_that_lacks_its_data_is_heard(small_data, tmp_path, failing):
     assert not said[1 - failing].err.count("Error")
 
 
+def wait_until_idle(process: subprocess.Popen) -> None:
+    """Until two seconds pass in which it computes nothing, after more than one second of computing."""
+    used, since = 0.0, time.monotonic()
+    while used < 1 or time.monotonic() - since < 2:
+        time.sleep(0.1)
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+        now = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        if now > used + 0.05 or fields[0] in "RD":
+            used, since = now, time.monotonic()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at the time it used in /proc")
 def test_one_that_waits_for_the_others_can_be_ended(small_data, tmp_path):
-    process = task(tmp_path, 1, free_port(), *TRAIN, "--work-dir", "run")
-    time.sleep(12)  # it has come to where it waits; sooner, it ends by the usual way
+    process = start(tmp_path, "stgcn_cli", *TRAIN, "--work-dir", "run", **place(1, free_port()))
+    wait_until_idle(process)  # it has come to where it waits; sooner, it ends by the usual way
     process.terminate()
     assert ended(process, timeout=20).code in (-15, 143)
     assert not os.path.exists(tmp_path / "run" / "last.pth")
