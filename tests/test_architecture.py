@@ -44,7 +44,7 @@ HOMES = {  # library -> where it may be imported
         "evaluation/results.py",
         "evaluation/predictions.py",
         "runs/log.py",
-        "viz/report.py",
+        "viz/figures.py",
     ),
 }
 NO_TORCH = ("cli/", "config/", "io/", "data/")  # at module level, so that commands answer quickly

@@ -13,7 +13,7 @@ from stgcn_cli.io.files import is_stream
 from stgcn_cli.io.reporter import Advance, Reporter, no_progress, no_words
 from stgcn_cli.io.text import json_text, one_line, printable
 
-_UNBROKEN = 24  # characters of a first column that is kept in one line, so that names can be read and copied
+_UNBROKEN = 30  # characters of a first column that is kept in one line, so that names can be read and copied
 _LOG_SECONDS, _LINE_SECONDS = 2.0, 30.0  # between lines of progress without a terminal: at log points, elsewhere
 _quiet = False
 _aside = False  # an output file goes to stdout, so tables and the like go to stderr
@@ -139,24 +139,39 @@ def gap() -> None:
         print(file=_results(), flush=True)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], whole: bool = False) -> None:
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    whole: bool = False,
+    optional: Sequence[str] = (),
+) -> None:
     """A table of results on stdout: drawn in a terminal, aligned plain text of any width when piped.
 
     `whole`: plain in a terminal, too, which breaks the lines itself: so long texts (links) can be clicked and copied.
+    `optional` columns are left out in a terminal that is too narrow, the first first.
     """
     cells = [[one_line(cell) for cell in row] for row in rows]  # a name with a line break would look like a row
     if _results().isatty() and not whole:
-        _draw_table(title, columns, cells)
+        _draw_table(title, columns, cells, optional)
     else:
         print("\n".join(_plain_table(title, columns, cells)), file=_results(), flush=True)
 
 
-def _draw_table(title: str, columns: Sequence[str], rows: list[list[str]]) -> None:
+def _draw_table(title: str, columns: Sequence[str], rows: list[list[str]], optional: Sequence[str]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    console, left_out = Console(file=_results(), highlight=False, color_system=_colours()), 0
+    widths = dict(zip(columns, (max(map(len, column)) for column in zip(columns, *rows, strict=True)), strict=False))
+    while left_out < len(optional) and sum(width + 2 for width in widths.values()) + 2 > console.width:
+        del widths[optional[left_out]]
+        left_out += 1
+    if left_out:
+        kept = [index for index, column in enumerate(columns) if column in widths]
+        columns, rows = [columns[i] for i in kept], [[row[i] for i in kept] for row in rows]
     named = any(columns)  # without, no line for names that are not there
     drawn = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", show_header=named)
     for index, column in enumerate(columns):
@@ -166,7 +181,11 @@ def _draw_table(title: str, columns: Sequence[str], rows: list[list[str]]) -> No
         drawn.add_column(Text(column), justify=justify, overflow="fold", no_wrap=short)
     for row in rows:
         drawn.add_row(*map(Text, row))
-    Console(file=_results(), highlight=False, color_system=_colours()).print(drawn)
+    console.print(drawn)
+    if left_out:
+        note(
+            f"Left out in {console.width} columns: {', '.join(optional[:left_out])}. A wider terminal or --json has them."
+        )
 
 
 def _plain_table(title: str, columns: Sequence[str], rows: list[list[str]]) -> list[str]:

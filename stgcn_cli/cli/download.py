@@ -107,7 +107,8 @@ def _render_list(items: list["Item"], cache: Path, as_json: bool) -> None:
         [e["name"], e["kind"], _percent(e["top1"]), _percent(e["mean_class"]), _size(e["bytes"]) if e["bytes"] else _about(e), "yes" if e["path"] else "no"]
         for e in entries
     ]  # fmt: skip
-    console.table("Published files", ["name", "kind", "top-1", "mean class", "size", "in cache"], rows)
+    console.table("Published files", ["name", "kind", "top-1", "mean class", "size", "in cache"], rows,
+                  optional=["mean class", "top-1"])  # fmt: skip
     console.note(
         f"The cache is {cache}. Annotations are gigabytes; stgcn download NAME --annotations shows how far it is."
     )

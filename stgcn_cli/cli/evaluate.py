@@ -70,14 +70,14 @@ def evaluate(
         resolve.require(checkpoint)
     from stgcn_cli.evaluation import evaluate as evaluating
     from stgcn_cli.evaluation import results
-    from stgcn_cli.viz import report as reporting
+    from stgcn_cli.viz import figures
 
     inputs = options.with_preset(checkpoint, preset, *(data or [data_folder()]))
     rule = OutputRule(inputs=inputs, command="eval", force=force)
     console.set_results_aside(out)
     if out:
         results.writer_for(out)  # an impossible name is refused before the work
-        rule.check(*reporting.files_beside(out))
+        rule.check(*figures.files_beside(out))
         out = rule.place(out)
     wishes = resolve.EvalOptions(
         checkpoint=checkpoint, data=tuple(data or ()), split=split, preset=preset, settings=tuple(settings or ()),
@@ -99,15 +99,16 @@ def _write_beside(
 ) -> list[Path]:
     """The table, the picture and the page beside the result; those that would replace a file of the user are left out."""
     from stgcn_cli.evaluation import evaluate as evaluating
+    from stgcn_cli.viz import figures
     from stgcn_cli.viz import report as reporting
 
     stem = evaluating.place_for_pictures(checkpoint, out, result.split)
     try:
-        rule.check(*reporting.files_beside(stem))
+        rule.check(*figures.files_beside(stem))
     except UsageError as error:
         console.warn(f"{error.message} {error.hint}")
         return []
-    written = reporting.write_class_files(result, stem)
+    written = figures.write_class_files(result, stem)
     return written + (reporting.write_beside(result, stem, checkpoint.name, console.reporter()) if report else [])
 
 

@@ -46,14 +46,13 @@ def fuse(
     from stgcn_cli.evaluation import fuse as fusing
     from stgcn_cli.evaluation import results as files
     from stgcn_cli.evaluation.align import LabelSource
-    from stgcn_cli.viz import report as reporting
-    from stgcn_cli.viz.report import write_class_files
+    from stgcn_cli.viz import figures
 
     if out:
         files.writer_for(out)  # an impossible name is refused before the work
         console.set_results_aside(out)
         rule = OutputRule(inputs=[*results, *(data or [data_folder()])], command="eval", force=force)
-        rule.check(*reporting.files_beside(out))
+        rule.check(*figures.files_beside(out))
         out = rule.place(out)
     wishes = fusing.FuseOptions(
         inputs=tuple(results), weights=_weights(weights), softmax=softmax, search=search,
@@ -63,7 +62,7 @@ def fuse(
     written: list[Path] = []
     if out:
         files.write(fusion.result, out)
-        written = [out, *write_class_files(fusion.result, out.with_suffix(""))]
+        written = [out, *figures.write_class_files(fusion.result, out.with_suffix(""))]
     if as_json:
         _print_json(fusion, wishes, written)
     else:

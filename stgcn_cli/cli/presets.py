@@ -34,8 +34,9 @@ def list_presets(context: typer.Context, as_json: options.Json = False, quiet: o
         console.print_json(entries)
         return
     console.table(
-        "Presets (accuracies in %, as published)", _COLUMNS, [[_cell(e[c]) for c in _COLUMNS] for e in entries]
-    )
+        "Presets (accuracies in %, as published)", _COLUMNS, [[_cell(e[c]) for c in _COLUMNS] for e in entries],
+        optional=_COLUMNS[:5:-1],
+    )  # fmt: skip
     console.gap()
     console.table("Names", _NAMES, [[_cell(e[c]) for c in _NAMES] for e in entries])
     links = [[e["preset"], link] for e in entries for link in e["links"]]
@@ -70,7 +71,7 @@ def _describe(name: str) -> dict[str, Any]:
     from stgcn_cli.config import presets as library
 
     preset, published = library.load(name), catalog.find(name)
-    skeleton = "2d" if preset.data.channels == "xys" else "3d"
+    skeleton = "3d" if "z" in preset.data.channels else "2d"
     links = [f"{published.base}/{path}" for path in (published.weights, *published.logs)] if published else []
     released = (published.released if published else None) or (None, None)
     return {

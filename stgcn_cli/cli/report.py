@@ -53,7 +53,8 @@ def report(
     rule = OutputRule(inputs=inputs, command="report", force=force)
     target = rule.place(target)
     from stgcn_cli.evaluation.results import read
-    from stgcn_cli.viz.report import figure_files, of_results, of_run, of_several, write, write_figures
+    from stgcn_cli.viz.figures import figure_files, write_figures
+    from stgcn_cli.viz.report import of_results, of_run, of_several, write
 
     if len(sources) > 1:
         content = of_several(sources, data or (), console.reporter())

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from stgcn_cli.runs.overview import RunRow
 
 _COLUMNS = ["run", "preset", "data", "lr", "seed", "epochs", "best top-1", "at epoch", "state", "written"]
+_OPTIONAL = ["written", "seed", "at epoch", "data", "preset"]  # in a narrow terminal
 
 
 def runs(
@@ -39,7 +40,7 @@ def runs(
     if not rows:
         console.note(f"No runs in {', '.join(map(str, roots))}. Start one: stgcn train PRESET")
         return
-    console.table("Runs, the newest first", _COLUMNS, [_cells(row) for row in rows])
+    console.table("Runs, the newest first", _COLUMNS, [_cells(row) for row in rows], optional=_OPTIONAL)
     stopped = next((row for row in rows if row.state == "stopped"), None)
     if stopped:
         console.note(f"Resume: stgcn train --resume {stopped.folder}")

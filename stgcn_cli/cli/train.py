@@ -2,7 +2,6 @@
 
 import os
 import shlex
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -161,8 +160,7 @@ def train(
         preset=recipe, launch=LaunchConfig(kind, count, nnodes, node_rank, rdzv_endpoint, max_restarts),
         work_dir=folder or work_dir, resume=resumes, force=force, resume_from=resume_from, load_from=load_from,
         test=tuple(name for name, is_wanted in (("best", test_best), ("last", test_last)) if is_wanted),
-        save_minutes=checkpoint_minutes, report=report, tensorboard=tensorboard,
-        wandb=wandb, **chosen,
+        save_minutes=checkpoint_minutes, report=report, tensorboard=tensorboard, wandb=wandb, **chosen,
     )  # fmt: skip
     if wanted:
         _train_streams(run_options, wanted, as_json)
@@ -240,53 +238,19 @@ def _train(options: "RunOptions", as_json: bool) -> None:
     console.note(f"Next: stgcn eval {shlex.quote(f'{result.folder / weights}.pth')}{data} --out result.pkl")
 
 
-_WEIGHTS = {"joint": 2.0, "bone": 2.0, "joint-motion": 1.0, "bone-motion": 1.0}  # of the published fusions of four
-
-
 def _train_streams(options: "RunOptions", streams: tuple[str, ...], as_json: bool) -> None:
     """Train a run for each stream, and end with a table of the single results and their fusions."""
-    import itertools
+    from stgcn_cli.training.streams import train_streams
 
-    from stgcn_cli.training.run import run
-
-    names = (f"{options.preset.name}-streams{'' if n == 1 else f'-{n}'}" for n in itertools.count(1))
-    base = options.work_dir or next(Path("runs") / name for name in names if not (Path("runs") / name).exists())
-    folders = {}
-    for stream in streams:
-        preset = replace(options.preset, data=replace(options.preset.data, stream=stream))  # type: ignore[arg-type]
-        result = run(replace(options, preset=preset, work_dir=base / stream), console.reporter())
-        if result:
-            folders[stream] = result.folder
-    if not folders:  # another rank prints
+    done = train_streams(options, streams, console.reporter())
+    if done is None:  # another rank prints
         return
-    results = {name: folder / "best.result.npz" for name, folder in folders.items()}
-    rows = _fusions({name: path for name, path in results.items() if path.is_file()})
     if as_json:
-        console.print_json({"folders": folders, "results": rows})
+        console.print_json({"folders": done.folders, "results": done.rows})
         return
-    shown = [[row["streams"], row["weights"], f"{100 * row['top1_acc']:.2f} %"] for row in rows if "top1_acc" in row]
+    shown = [[r["streams"], r["weights"], f"{100 * r['top1_acc']:.2f} %"] for r in done.rows if "top1_acc" in r]
     console.table(f"Streams of {options.preset.name}", ["streams", "weights", "top1_acc"], shown)
-    console.note(f"The runs are in {base}; each best.result.npz can be fused again with stgcn fuse.")
-
-
-def _fusions(results: dict[str, Path]) -> list[dict[str, Any]]:
-    """Metrics of each stream, of joints with bones, and of all; probabilities are added up."""
-    from stgcn_cli.evaluation.fuse import FuseOptions, fuse
-
-    names = tuple(results)
-    groups = [group for group in {("joint", "bone"), names} if len(group) > 1 and set(group) <= set(names)]
-    rows: list[dict[str, Any]] = []
-    for group in sorted(groups, key=len):
-        weights = tuple(_WEIGHTS[name] for name in group)
-        weights = weights if len(set(weights)) > 1 else (1.0,) * len(group)
-        inputs = tuple(results[name] for name in group)
-        fusion = fuse(FuseOptions(inputs=inputs, weights=weights, softmax=True), console.reporter())
-        known = {row["streams"] for row in rows}
-        singles = zip(group, fusion.singles, strict=True)
-        rows += [{"streams": name, "weights": "", **single.metrics} for name, single in singles if name not in known]
-        words = ":".join(f"{weight:g}" for weight in weights)
-        rows.append({"streams": " + ".join(group), "weights": words, **fusion.result.metrics})
-    return sorted(rows, key=lambda row: row["streams"].count("+"))
+    console.note(f"The runs are in {done.base}; each best.result.npz can be fused again with stgcn fuse.")
 
 
 def _rows(result: "RunResult") -> list[list[object]]:

@@ -19,7 +19,7 @@ from stgcn_cli.runtime.distributed import LaunchConfig
 from stgcn_cli.runtime.precision import resolve_precision
 from stgcn_cli.training.options import RunOptions
 from stgcn_cli.training.run import run
-from stgcn_cli.viz import report
+from stgcn_cli.viz import figures
 
 SUBJECTS, REPETITIONS = tuple(range(1, 41)), 2
 
@@ -66,7 +66,7 @@ def show(folder: Path, epochs: int | None, seed: int, device: str, reporter: Rep
     )
     assert measured is not None  # one process
     results.write(measured, outcome.folder / "result.pkl")
-    *_, confusion = report.write_class_files(measured, outcome.folder / "result")
+    *_, confusion = figures.write_class_files(measured, outcome.folder / "result")
     is_training = names.NTU["ntu60"].benchmarks["xsub"]
     trained = [subject for subject in SUBJECTS if is_training(names.NtuName(1, 1, subject, 1, 1))]
     return DemoResult(

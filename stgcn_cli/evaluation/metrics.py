@@ -50,7 +50,8 @@ class Confusion:
 
 def most_confused(scores: Array, labels: Array, most: int) -> list[Confusion]:
     """The pairs of classes with the most wrong clips (-1 = hidden, left out), of equals those with the larger share."""
-    best, share = scores.argmax(axis=1), probabilities(scores).max(axis=1)
+    shares = scores if are_probabilities(scores) else probabilities(scores)
+    best, share = scores.argmax(axis=1), shares.max(axis=1)
     wrong = (labels >= 0) & (best != labels)
     matrix = confusion(best[wrong], labels[wrong], scores.shape[1])
     totals = np.bincount(labels[labels >= 0], minlength=len(matrix))
@@ -61,6 +62,11 @@ def most_confused(scores: Array, labels: Array, most: int) -> list[Confusion]:
         example = int(clips[share[clips].argmax()])
         found.append(Confusion(label, taken_for, len(clips), int(totals[label]), example, float(share[example])))
     return found
+
+
+def are_probabilities(scores: Array) -> bool:
+    """Whether each row can only be probabilities, as of several samples of a clip: not negative, with the sum 1."""
+    return bool((scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3))
 
 
 def probabilities(scores: Array) -> Array:

@@ -17,6 +17,7 @@ from stgcn_cli.config import class_names, presets
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.data.archives import check_packed
 from stgcn_cli.errors import DataError, UsageError
+from stgcn_cli.evaluation import metrics
 from stgcn_cli.io import safe_pickle
 from stgcn_cli.io.text import csv_text, nearest_file, one_line, printable
 
@@ -41,8 +42,8 @@ class SavedScores:
 
     @property
     def are_probabilities(self) -> bool:
-        """Whether each row can only be probabilities: not negative, with the sum 1."""
-        return bool((self.scores >= 0).all() and np.allclose(self.scores.sum(1), 1, atol=1e-3))
+        """Whether the scores can only be probabilities."""
+        return metrics.are_probabilities(self.scores)
 
 
 def is_result(path: Path) -> bool:

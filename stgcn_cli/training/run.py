@@ -25,7 +25,7 @@ from stgcn_cli.runtime.rendezvous import failing_together
 from stgcn_cli.training.check import check, check_settings
 from stgcn_cli.training.options import Job, RunOptions
 from stgcn_cli.training.train import train
-from stgcn_cli.viz import plots, report
+from stgcn_cli.viz import figures, plots, report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,5 +146,5 @@ def _test(job: Job, name: str) -> EvalResult:
     result = evaluate_in_world(plan, World(0, 1, device))  # in this process: other ranks may have ended
     results.write(result, job.folder / f"{name}.result.pkl")
     results.write(result, job.folder / f"{name}.result.npz")
-    report.write_class_files(result, job.folder / name)
+    figures.write_class_files(result, job.folder / name)
     return result

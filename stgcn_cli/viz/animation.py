@@ -121,8 +121,9 @@ def limits(motion: Motion) -> tuple[tuple[float, float], tuple[float, float]]:
 
 
 def _when(motion: Motion, index: int) -> str:
+    """Number of a frame of the clip, from 1, and its time."""
     frame = index * motion.step
-    return f"frame {frame}  {frame / motion.rate:.2f} s"
+    return f"frame {frame + 1}  {frame / motion.rate:.2f} s"
 
 
 def _title(motion: Motion, caption: str) -> str:

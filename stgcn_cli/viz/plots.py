@@ -9,6 +9,7 @@ import numpy as np
 from stgcn_cli.io.files import atomic_write
 from stgcn_cli.io.text import one_line
 
+_MOST_CHANGES = 5  # of the learning rate that are marked
 _MOST_NAMES = 30  # class names that can still be read along an axis
 _BLUE, _ORANGE, _GREY = "#1f6fb2", "#d9822b", "#8a8a8a"
 SVG_SETTINGS: Any = {"svg.fonttype": "none", "svg.hashsalt": "stgcn"}  # text stays text; equal drawings, equal bytes
@@ -130,6 +131,7 @@ def _tidy(figure: Any, axes: Sequence[Any], epochs: Sequence[int], rates: Sequen
     from matplotlib.ticker import MaxNLocator
 
     changes = [(e, r) for e, r, before in zip(epochs[1:], rates[1:], rates[:-1], strict=True) if r != before]
+    changes = changes if len(changes) <= _MOST_CHANGES else []  # a cosine changes it at every epoch
     for axis in axes:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.25)

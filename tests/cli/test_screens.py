@@ -85,3 +85,13 @@ def test_without_colour_nothing_is_bold_either(tmp_path):
     assert bold.search(terminal(tmp_path, "train", "nix")) and bold.search(terminal(tmp_path, "runs", "nix"))
     for words in (("train", "nix"), ("presets",)):
         assert not bold.search(terminal(tmp_path, *words, NO_COLOR="1"))
+
+
+def test_a_table_too_wide_for_a_terminal_leaves_out_columns_and_breaks_no_words(tmp_path):
+    for columns in (80, 120):
+        said = lines(terminal(tmp_path, "presets", columns=columns))
+        end = said.index("Names".ljust(len(said[0])).rstrip()) if "Names" in said else len(said)
+        row = next(line for line in said if line.strip().startswith("ntu60-xsub-3d-agcn-bone "))
+        assert "86.89" in row and said.index(row) < end, "in one line"
+    narrow, wide = (" ".join(lines(terminal(tmp_path, "presets", columns=n))) for n in (80, 200))
+    assert "Left out in 80 columns: AGCN mean class, AGCN top-1" in narrow and "Left out" not in wide

@@ -34,3 +34,10 @@ def test_top_5_of_three_classes_is_all():
 @pytest.mark.parametrize(("classes", "shown"), [(3, ["top1_acc"]), (5, ["top1_acc"]), (6, ["top1_acc", "top5_acc"])])
 def test_people_are_not_told_what_cannot_be_otherwise(classes, shown):
     assert list(metrics.informative({"top1_acc": 0.5, "top5_acc": 1.0}, classes)) == shown
+
+
+def test_averaged_probabilities_of_a_confusion_are_shown_as_they_are():
+    shares = np.array([[0.9, 0.1], [0.2, 0.8]])
+    labels = np.array([1, 1])
+    assert metrics.most_confused(shares, labels, 1)[0].probability == pytest.approx(0.9)
+    assert metrics.most_confused(np.log(shares), labels, 1)[0].probability == pytest.approx(0.9)

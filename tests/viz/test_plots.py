@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pytest
 
 from stgcn_cli.viz import plots
 
@@ -22,3 +23,10 @@ def test_a_dollar_sign_is_no_formula(tmp_path):
 
 def test_what_no_font_has_is_replaced(tmp_path):
     assert drawn(tmp_path, "a\x1b[31m\x07\u202eb\nc") == drawn(tmp_path, "a\ufffd[31m\ufffd\ufffdb\ufffdc")
+
+
+@pytest.mark.parametrize(("rates", "marked"), [([0.1] * 4 + [0.01] * 4, 1), (list(np.linspace(0.1, 0, 8)), 0)])
+def test_steps_of_the_learning_rate_are_marked_and_a_cosine_is_not(rates, marked):
+    records = [{"mode": "epoch", "epoch": e, "lr": r, "loss": 1.0, "top1_acc": 0.5} for e, r in enumerate(rates, 1)]
+    texts = [text.get_text() for axis in plots.curves(records, "").axes for text in axis.texts]
+    assert sum("learning rate" in text for text in texts) == marked

@@ -17,10 +17,11 @@ from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.models import build_model
 from stgcn_cli.viz import animation, select, skeleton, view
 from stgcn_cli.viz import layout as layout_drawing
+from stgcn_cli.viz.html.clip import Strip
 from tests.cli.runner import run_stgcn
 from tests.conftest import make_records
 from tests.factories.checkpoints import loaded
-from tests.viz.test_page import outline
+from tests.viz.test_page import moving, outline
 
 CHAIN = Layout("chain", tuple("abcde"), ((1, 0), (2, 1), (3, 2), (4, 3)), 0)
 
@@ -245,3 +246,10 @@ def test_names_of_joints_do_not_overlap_and_factors_near_to_one_are_written_out(
     boxes = [text.get_window_extent() for text in drawn.texts]
     assert len(boxes) == count and not any(x.overlaps(y) for i, x in enumerate(boxes) for y in boxes[:i])
     assert not scale.yaxis.get_offset_text().get_text()
+
+
+def test_frames_are_counted_from_one():
+    motion = skeleton.motion_of("clip", moving(1, 10), NTU)
+    assert animation._when(motion, 0).startswith("frame 1 ") and animation._when(motion, 9).startswith("frame 10 ")
+    (bar,) = Strip("person 1", 10, [(0, 10, 0, "wave", 0.5)]).bars()
+    assert "frames 1 to 10" in bar[3]

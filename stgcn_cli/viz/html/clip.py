@@ -42,7 +42,7 @@ class Strip:
         scale = 1000 / max(1, self.frames)
         return [
             (round(scale * start, 2), round(scale * (end - start), 2), f"hsl({137 * label % 360} 55% 55%)",
-             f"{name}, frames {start} to {end - 1}, {100 * score:.0f} %")
+             f"{name}, frames {start + 1} to {end}, {100 * score:.0f} %")
             for start, end, label, name, score in self.segments
         ]  # fmt: skip
 
@@ -95,7 +95,7 @@ def clip_page(
         "segments": Table(
             [Column("Person"), Column("Frames"), Column("Class"), Column("Probability", True)],
             [
-                [Cell(strip.name), Cell(f"{start} to {end - 1}", start), Cell(name), Cell.of_share(score)]
+                [Cell(strip.name), Cell(f"{start + 1} to {end}", start), Cell(name), Cell.of_share(score)]
                 for strip in strips
                 for start, end, _, name, score in strip.segments
             ],

@@ -11,7 +11,7 @@ function setUpMatrix(root) {
 
   function draw() {
     const named = count <= 40 && root.clientWidth > 30 * 11;
-    const margin = named ? Math.min(150, root.clientWidth * 0.32) : 26;
+    const margin = named ? Math.min(150, root.clientWidth * 0.32, widest(canvas, matrix.names) + 14) : 26;
     const size = Math.max(1, Math.min(44, (root.clientWidth - margin - 2) / count));
     const [pen] = fitted(canvas, margin + size * count + 2);
     place = { left: margin, top: margin, size };
@@ -76,6 +76,12 @@ function setUpMatrix(root) {
   });
   whenResized(root, draw);
   draw();
+}
+
+function widest(canvas, names) {
+  const pen = canvas.getContext("2d");
+  pen.font = "12px system-ui, sans-serif";
+  return Math.max(...names.map((name) => pen.measureText(name).width));
 }
 
 function cut(pen, words, width) {

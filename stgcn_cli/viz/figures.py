@@ -1,0 +1,83 @@
+"""Files beside a result or a report: tables of classes for scripts, learning curves and confusion matrices as figures."""
+
+from pathlib import Path
+from typing import Any
+
+from stgcn_cli.config.class_names import class_names
+from stgcn_cli.evaluation import results
+from stgcn_cli.evaluation.score import EvalResult
+from stgcn_cli.io.files import atomic_write, is_stream
+from stgcn_cli.io.text import csv_cell
+from stgcn_cli.viz import plots
+from stgcn_cli.viz.html.report import Report
+
+_CORNER = "label \\ predicted"  # of confusion.csv
+
+
+def files_beside(stem: Path) -> list[Path]:
+    """What `write_class_files` and `write_beside` write for a result of this name; nothing beside a stream."""
+    if is_stream(stem):
+        return []
+    stem = stem.with_suffix("") if stem.suffix in results.SUFFIXES else stem
+    return [
+        stem.with_name(stem.name + ending)
+        for ending in (".per_class.csv", ".confusion.csv", ".confusion.png", ".report.html")
+    ]
+
+
+def write_class_files(result: EvalResult, stem: Path) -> list[Path]:
+    """Write <stem>.per_class.csv, .confusion.csv (counts; rows are labels) and .confusion.png; nothing without labels.
+
+    Nothing is written beside a stream.
+    """
+    if is_stream(stem) or not len(result.labelled.labels):
+        return []
+    import pandas
+
+    table, counts, picture, _ = files_beside(stem)
+    with atomic_write(table, "w") as stream:
+        rows = [
+            row | {key: csv_cell(row[key]) for key in ("name", "most_often_taken_for")}
+            for row in results.per_class(result)
+        ]
+        pandas.DataFrame(rows).to_csv(stream, index=False, lineterminator="\n")
+    names = [csv_cell(name) for name in class_names(result.preset)]
+    matrix = pandas.DataFrame(result.confusion, index=pandas.Index(names, name=_CORNER), columns=names)
+    with atomic_write(counts, "w") as stream:
+        matrix.to_csv(stream, lineterminator="\n")
+    plots.save(_confusion_figure(result), picture)
+    return [table, counts, picture]
+
+
+def _confusion_figure(result: EvalResult) -> Any:
+    title = result.preset.name
+    if "top1_acc" in result.metrics:
+        title += f", {result.split}: top-1 {100 * result.metrics['top1_acc']:.2f} %"
+    return plots.confusion_matrix(result.confusion, class_names(result.preset), title)
+
+
+def figure_files(report: Report, folder: Path, format: str) -> list[Path]:
+    """Paths that `write_figures` writes: the learning curve, and the confusion matrix of each result."""
+    names = ["learning_curve"] if _curve(report) else []
+    names += [f"{_file_name(each.name)}.confusion" for each in report.scored if len(each.result.labelled.labels)]
+    return [folder / f"{name}.{format}" for name in names]
+
+
+def write_figures(report: Report, folder: Path, format: str) -> list[Path]:
+    """Write the figures of a report as "png", "svg" or "pdf" for a paper; return their paths. Raises RunError."""
+    paths = figure_files(report, folder, format)
+    figures = [each for each in [_curve(report)] if each]
+    figures += [_confusion_figure(each.result) for each in report.scored if len(each.result.labelled.labels)]
+    for figure, path in zip(figures, paths, strict=True):
+        plots.save(figure, path, "stgcn report")
+    return paths
+
+
+def _curve(report: Report) -> Any | None:
+    if report.compared:
+        return plots.compared_curves([(each.name, each.log) for each in report.compared])
+    return plots.curves(report.log, report.title, report.published)
+
+
+def _file_name(name: str) -> str:
+    return name.removesuffix(".pth").replace("/", "-")
