@@ -53,7 +53,7 @@ def test_version(stgcn):
     assert stgcn("--version").out.strip() == f"stgcn {__version__}"
 
 
-def test_an_unknown_command_is_told(stgcn):
+def test_an_unknown_command_is_reported(stgcn):
     said = stgcn("trian")
     assert said.code == 2 and "trian" in said.err
 

@@ -43,13 +43,13 @@ def test_for_people_on_real_clips(stgcn, small_data):
     (("--preset", "ntu60-xsub"), 2, "ntu60-xsub-3d"),
     (("--data", "nowhere.pkl"), 3, "nowhere.pkl"),
 ])  # fmt: skip
-def test_what_cannot_be_measured_is_said(stgcn, words, code, told):
+def test_what_cannot_be_measured_is_refused(stgcn, words, code, told):
     said = stgcn("bench", *words)
     assert said.code == code and told in said.err and not said.out
 
 
 @pytest.mark.slow
-def test_a_batch_that_memory_cannot_hold_is_told_with_a_smaller_one(tmp_path):
+def test_a_batch_that_memory_cannot_hold_is_reported_with_a_smaller_one(tmp_path):
     """Under a real limit of the process's address space."""
     command = f"ulimit -v 8000000; {shlex.quote(sys.executable)} -m stgcn_cli bench --device cpu --batch-size 300"
     said = subprocess.run(

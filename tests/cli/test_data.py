@@ -75,6 +75,6 @@ def test_json_for_scripts(stgcn, tmp_path):
     (("convert", "clips", "--out", "a.pkl", "--layout", "coc"), "Did you mean 'coco'"),
     (("convert", "clips", "--out", "a.pkl", "--classes", "folder"), "Did you mean 'folders'"),
 ])  # fmt: skip
-def test_what_cannot_be_meant_is_said_before_the_work(words, said, clips, stgcn):
+def test_impossible_options_are_refused_before_the_work(words, said, clips, stgcn):
     done = stgcn("data", *words)
     assert done.code == 2 and said in done.err and not done.out

@@ -73,7 +73,7 @@ OUT_OF_REACH = [("presets", "show", "demo"), ("--help",)]
 
 
 @pytest.mark.parametrize("words", OUT_OF_REACH)
-def test_results_that_cannot_be_written_are_told(place, words):
+def test_results_that_cannot_be_written_are_reported(place, words):
     said, read = shell(place, words, "> /dev/full"), shell(place, words, "| true")
     assert said.code == 6 and "disk is full: the output" in said.err, said
     assert read.code == 0 and not read.err, read  # who reads them has seen enough

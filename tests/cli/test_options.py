@@ -29,7 +29,7 @@ def test_other_command_lines_stay_as_they_are(words):
     assert join_values(words) == words
 
 
-def test_how_files_are_read_is_said_alike_in_every_command_that_reads_them():
+def test_options_of_reading_are_the_same_in_every_command_that_reads_them():
     root = typer.main.get_command(app).commands
     for command in (root["predict"], root["view"], root["data"].commands["convert"], root["data"].commands["inspect"]):
         found = {option for parameter in command.params for option in parameter.opts}

@@ -26,7 +26,7 @@ TRAIN = ("train", "--preset", "ntu60-xsub-3d", *SMALL)
         (("--test-best", "--no-validate"), 2, "--test-best"),
     ],
 )
-def test_what_cannot_work_is_told_before_anything_is_built(stgcn, small_data, tmp_path, words, code, told):
+def test_what_cannot_work_is_refused_before_anything_is_built(stgcn, small_data, tmp_path, words, code, told):
     said = stgcn(*TRAIN, *words)
     assert (said.code, told in said.err) == (code, True), said.err
     assert not list(tmp_path.glob("runs/*/*.pth"))
@@ -61,6 +61,6 @@ def test_the_mix_up_of_2d_and_3d_names_both_and_the_way_out(stgcn, small_data):
         ((), 2, "Missing argument"),
     ],
 )
-def test_what_eval_cannot_use_is_told(stgcn, small_data, words, code, told):
+def test_what_eval_cannot_use_is_refused(stgcn, small_data, words, code, told):
     said = stgcn("eval", *words)
     assert (said.code, told in said.err) == (code, True), said.err

@@ -74,7 +74,7 @@ def test_a_piped_table_without_headings_has_no_empty_line(capsys):
 
 
 @pytest.mark.parametrize(("total", "shown"), [(3, "1/3"), (None, "1/?")])
-def test_a_bar_speaks_of_time_left_where_it_can_be_told(total, shown):
+def test_a_bar_shows_the_time_left_where_it_is_known(total, shown):
     code = f"from stgcn_cli.cli import console\nwith console.progress('read', {total}) as advance: advance(1)"
     said = terminal(ROOT, code, program=("-c",))
     assert shown in said and ("left" in said) == (total is not None)

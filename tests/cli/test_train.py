@@ -63,7 +63,7 @@ def test_eval_needs_nothing_but_the_checkpoint(run, stgcn, tmp_path):
     assert (tmp_path / "result.per_class.csv").exists() and (tmp_path / "result.confusion.png").exists()
 
 
-def test_every_result_format_tells_the_same(run, stgcn, tmp_path):
+def test_every_result_format_holds_the_same_scores(run, stgcn, tmp_path):
     stgcn("eval", run / "best.pth", "--out", "r.pkl")
     logits = np.stack(pickle.loads((tmp_path / "r.pkl").read_bytes()))
     for name in ("r.json", "r.csv", "r.npz"):
@@ -156,7 +156,7 @@ def test_two_processes_train_and_evaluate(stgcn, small_data, tmp_path):
     np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
 
 
-def test_a_world_that_is_already_there_is_joined(stgcn, small_data, tmp_path):
+def test_an_existing_process_group_is_joined(stgcn, small_data, tmp_path):
     """What torchrun does: one process, told its place by the environment."""
     world = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29631"}
     said = stgcn(*TRAIN, "--epochs", "1", "--work-dir", "joined", env=world)
@@ -180,7 +180,7 @@ def test_a_loss_that_stays_at_chance_is_warned_about(stgcn, small_data):
     assert said.err.count("that of guessing among 3 classes") >= 1, said.err
 
 
-def test_how_the_batch_is_split_is_said_beside_the_published_run(stgcn):
+def test_how_the_batch_is_split_is_shown_beside_the_published_run(stgcn):
     said = stgcn("train", "--preset", "babel60", "--gpus", "8", "--device", "cpu")
     assert "128 = 8 processes x 16 clips; the learning rate stays 0.1" in said.err and "(published: 16)" in said.err
     assert "BatchNorm sees 128 clips at a time (published: 16)" in stgcn("train", "--preset", "babel60").err
@@ -193,7 +193,7 @@ def test_a_run_folder_is_no_checkpoint_but_holds_one(run, stgcn):
     assert "Name a checkpoint" in stgcn("eval", run.parent).err
 
 
-def test_a_checkpoint_of_another_size_is_told_with_its_cause(run, stgcn):
+def test_a_checkpoint_of_another_size_is_reported_with_its_cause(run, stgcn):
     said = stgcn("eval", run / "best.pth", "--set", "model.num_classes=7")
     assert said.code == 4 and "cls_head.fc.weight" in said.err and "trained for 3 classes" in said.err
     said = stgcn("eval", run / "best.pth", "--split", "xview_val")

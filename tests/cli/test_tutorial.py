@@ -108,7 +108,7 @@ def test_converting_looking_and_checking(evening):
 
 
 @pytest.mark.slow
-def test_nobody_is_in_both_splits(evening):
+def test_no_subject_is_in_both_splits(evening):
     folder, _ = evening
     from stgcn_cli.data import annotations
 
@@ -160,7 +160,7 @@ def test_a_new_clip_is_named_and_shown_with_its_name(evening):
 
 
 @pytest.mark.slow
-def test_the_command_told_after_training_works(evening):
+def test_the_command_shown_after_training_works(evening):
     folder, told = evening
     following = re.search(r"^Next: stgcn (.*)$", told[5][1].err, re.MULTILINE)[1]
     said = run_stgcn(folder, *shlex.split(following))

@@ -69,7 +69,7 @@ def told(own_hooks, place, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(("typed", "meant"), TYPOS)
-def test_what_was_meant_is_told(told, typed, meant):
+def test_the_nearest_word_is_suggested(told, typed, meant):
     code, said = told(typed)
     assert code in (2, 3, 4), said
     assert any(start + meant in said for start in ("Did you mean '", "Type: stgcn eval ", "Possible options: ")), said

@@ -153,7 +153,7 @@ def test_what_we_write_is_held_as_well(tmp_path):
     assert read.splits == {"a_train": ["clip000"]}
 
 
-def test_a_file_that_changes_while_it_is_read_is_told(tmp_path):
+def test_a_file_that_changes_while_it_is_read_is_reported(tmp_path):
     path = tmp_path / "x.pkl"
     path.write_bytes(pickle.dumps(make_records(3)))
     read = annotations.read(path)
@@ -294,7 +294,7 @@ def test_scores_are_called_scores(tmp_path, wrong):
         annotations.read(own(tmp_path, wrong))
 
 
-def test_a_pickle_copied_as_text_is_told_so(tmp_path):
+def test_a_pickle_copied_as_text_is_recognised(tmp_path):
     path = tmp_path / "own.pkl"
     path.write_bytes(pickle.dumps(make_records(2), 0).replace(b"\n", b"\r\n"))
     with pytest.raises(DataError, match="CRLF"):

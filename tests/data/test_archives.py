@@ -105,7 +105,7 @@ def test_a_directory_of_a_zip_damaged_at_random_never_crashes(tmp_path):
             assert error.message.isprintable()
 
 
-def test_a_member_that_is_damaged_is_told_from_one_that_lies(tmp_path):
+def test_a_damaged_member_is_distinguished_from_a_forged_one(tmp_path):
     stored = tmp_path / "s.zip"
     with zipfile.ZipFile(stored, "w") as archive:
         archive.writestr("a.skeleton", b"some text")

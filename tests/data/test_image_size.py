@@ -45,7 +45,7 @@ def test_what_is_no_size_is_none(shape):
         ("large", 1, "1920 x 1080 pixels are assumed"),
     ],
 )
-def test_joints_outside_of_the_image_are_told(shape, scale, words):
+def test_joints_outside_of_the_image_are_reported(shape, scale, words):
     checker = RecordChecker(Findings("a.pkl"), labelled=False)
     checker.look_at({"frame_dir": "a", "keypoint": bodies.flat()[None] * (1.3, 1) * scale, "img_shape": shape})
     found = [each.found for each in checker.finish().found if each.key == "img_shape"]

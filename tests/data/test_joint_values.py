@@ -36,7 +36,7 @@ def together(*parts):
         (METRES * 1000, METRES * 1000, None),
     ],
 )
-def test_values_are_told_by_their_ranges(x, keypoint, score):
+def test_values_are_understood_by_their_ranges(x, keypoint, score):
     found, scores = joint_values.plan(x).split(x, SIZE)
     np.testing.assert_allclose(found, keypoint, rtol=1e-5, atol=1e-3)
     assert (scores is None) == (score is None)

@@ -75,7 +75,7 @@ def test_clips_without_anybody_have_no_spread(tmp_path):
     assert "spread" not in told and told["persons"] == 0
 
 
-def test_what_is_told_travels_in_a_checkpoint(tmp_path):
+def test_statistics_travel_in_a_checkpoint(tmp_path):
     told = describe(written(tmp_path, make_records(5, img_shape=(480, 640))))
     stream = io.BytesIO()
     torch.save({"trained_on": told}, stream)

@@ -49,7 +49,7 @@ def test_both_dialects_give_their_splits(tmp_path):
     assert find_split(stores, "val").names([0]) == ["clip003"]
 
 
-def test_a_missing_split_is_told_with_those_that_are_there(tmp_path):
+def test_a_missing_split_is_reported_with_those_that_are_there(tmp_path):
     path = write(tmp_path / "x.pkl", {"split": {"xsub_train": ["clip000"], "none": []}, "annotations": make_records(2)})
     with pytest.raises(DataError, match="split 'xsub_val' not found") as refused:
         find_split(open_stores([path]), "xsub_val")
@@ -234,7 +234,7 @@ def test_a_pickle_that_asks_for_anything_else_is_refused_and_not_run(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", pickle.dumps(make_records(2))[:-200], b"\x80\x04K\x01."])
-def test_what_is_no_annotation_pickle_is_told(tmp_path, content):
+def test_other_files_are_refused_with_what_they_are(tmp_path, content):
     (tmp_path / "x.pkl").write_bytes(content)
     with pytest.raises(DataError, match=r"x\.pkl"):
         annotations.read(tmp_path / "x.pkl")

@@ -25,7 +25,7 @@ def test_both_published_metrics_are_compared():
     assert [(m.metric, m.verdict) for m in found.metrics] == [("top1_acc", "within"), ("mean_class_accuracy", "below")]
 
 
-def test_what_was_not_as_published_is_told():
+def test_differences_from_the_published_run_are_reported():
     changed = dataclasses.replace(NTU, optim=dataclasses.replace(NTU.optim, lr=0.05))
     said = compare.with_published(changed, "xsub_val", 33, 5, {}).differs
     assert said == (

@@ -227,7 +227,7 @@ def test_files_of_others_are_refused(tmp_path, whole):
         checkpoints.loaded(tmp_path / "b.onnx")
 
 
-def test_without_the_packages_it_is_said_what_to_install(tmp_path, monkeypatch):
+def test_missing_packages_are_named_with_how_to_install_them(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
     with pytest.raises(UsageError) as refused:
         written(tmp_path)

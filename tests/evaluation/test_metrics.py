@@ -32,7 +32,7 @@ def test_top_5_of_three_classes_is_all():
 
 
 @pytest.mark.parametrize(("classes", "shown"), [(3, ["top1_acc"]), (5, ["top1_acc"]), (6, ["top1_acc", "top5_acc"])])
-def test_people_are_not_told_what_cannot_be_otherwise(classes, shown):
+def test_metrics_that_cannot_differ_are_left_out(classes, shown):
     assert list(metrics.informative({"top1_acc": 0.5, "top5_acc": 1.0}, classes)) == shown
 
 

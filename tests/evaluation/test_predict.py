@@ -104,7 +104,7 @@ def test_one_raw_clip_is_answered_with_class_names_and_leaves_nothing_behind(rea
     assert not (tmp_path / "cache").exists()
 
 
-def test_tables_csv_and_files_tell_the_same(stgcn, tmp_path):
+def test_tables_csv_and_files_agree(stgcn, tmp_path):
     path, data = made(tmp_path / "x.pth"), write(tmp_path / "x.pkl", make_records(4))
     words = ("predict", path, data, "--device", "cpu", "--quiet")
     table = stgcn(*words)
@@ -148,7 +148,7 @@ def test_another_skeleton_is_refused_with_what_to_type(tmp_path):
     assert "base of spine, mid spine" in refused.value.hint
 
 
-def test_no_clip_and_no_file_are_told_by_name(tmp_path):
+def test_missing_clips_and_files_are_named(tmp_path):
     path = made(tmp_path / "x.pth")
     with pytest.raises(DataError, match=r"empty\.pkl"):
         predicted(path, write(tmp_path / "empty.pkl", []))
@@ -164,7 +164,7 @@ def test_no_clip_and_no_file_are_told_by_name(tmp_path):
         (("x.pth", "x.pkl", "--out", "x.pkl"), 2, "predictions are written as .json or .csv"),
     ],
 )
-def test_what_cannot_be_used_is_told(stgcn, tmp_path, words, code, told):
+def test_what_cannot_be_used_is_reported(stgcn, tmp_path, words, code, told):
     made(tmp_path / "x.pth")
     write(tmp_path / "x.pkl", make_records(1))
     said = stgcn("predict", *words)

@@ -86,7 +86,7 @@ def scores(record):
         (scores, ["have scores, which the model does not use"]),
     ],
 )
-def test_what_the_model_has_never_seen_is_told_once(tmp_path, asked, change, told):
+def test_what_the_model_has_never_seen_is_reported_once(tmp_path, asked, change, told):
     settings = SMALL if change is longer else WHOLE
     _, found = answered(asked("ntu60-xsub-3d", settings), write(tmp_path / "x.pkl", edited(change)))
     assert len(found) == len(told), found

@@ -91,7 +91,7 @@ def test_two_processes_never_share_a_gpu(demo):
     assert said.returncode != 0 and "would share one GPU" in said.stderr
 
 
-def test_memory_that_runs_out_is_told():
+def test_memory_that_runs_out_is_reported():
     preset = presets.load("ntu60-xsub-3d")
     with pytest.raises(RunError, match="needs more memory than the GPU has"):
         bench.peak_of_step(preset, 20_000, CUDA, "float32")

@@ -36,7 +36,7 @@ def test_no_server_at_all(target):
     assert "HTTPS_PROXY" in caught.value.hint and caught.value.exit_code == 5
 
 
-def test_a_full_disk_is_told_before_anything_is_written(mirror, target):
+def test_a_full_disk_is_reported_before_anything_is_written(mirror, target):
     mirror.files["/file.pth"] = Served(CONTENT, length=1 << 60)
     with pytest.raises(RunError, match="disk is full"):
         fetch(wanted(mirror, target, max_bytes=1 << 62), SILENT, QUICK)

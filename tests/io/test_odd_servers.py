@@ -97,6 +97,6 @@ def test_headers_that_make_no_sense_are_no_crash(target, head):
     assert not target.exists()
 
 
-def test_a_redirect_to_no_address_is_told(mirror, target):
+def test_a_redirect_to_no_address_is_reported(mirror, target):
     for location in ("http://[::1/x", "http://127.0.0.1:99999/x", "http://\x01/x"):
         assert "127.0.0.1" in refused(mirror, target, Served(b"", status=302, location=location))

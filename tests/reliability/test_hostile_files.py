@@ -90,7 +90,7 @@ def test_nothing_is_run_and_the_refusal_names_what_was_wanted(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["pickle", "checkpoint"])
-def test_they_do_harm_where_nobody_looks(tmp_path, kind):
+def test_unchecked_they_do_harm(tmp_path, kind):
     """Read without care, every one of them leaves its mark: the test above can fail."""
     made, suffix = (hostile.PICKLES, ".pkl") if kind == "pickle" else (hostile.CHECKPOINTS, ".pth")
     files = written(tmp_path, made, suffix)

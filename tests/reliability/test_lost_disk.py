@@ -135,7 +135,7 @@ WRITERS = (
 )
 
 
-def test_a_read_only_disk_is_told_and_what_is_on_it_can_be_used(disk):
+def test_a_read_only_disk_is_reported_and_what_is_on_it_can_be_used(disk):
     checkpoint(disk)
     raw_clips(disk)
     make_read_only(disk)

@@ -121,7 +121,7 @@ def test_caches_of_others_are_not_trusted(tmp_path, monkeypatch):
     assert "another user" in caught.value.message and "$STGCN_CACHE" in caught.value.hint
 
 
-def test_whoever_waits_for_a_lock_is_told_so(tmp_path, monkeypatch):
+def test_waiting_for_a_lock_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "PATIENCE_S", 0.05)
     told, done = [], threading.Event()
     with locks.locked(tmp_path / "a.lock"):

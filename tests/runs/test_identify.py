@@ -110,7 +110,7 @@ def test_the_references_checkpoint_gives_the_references_result(shared, stgcn, tm
     assert "64 labelled clips, officially 16,487" in result["published"]["differs"]
 
 
-def test_a_clip_length_against_the_preset_is_told(tmp_path):
+def test_a_clip_length_against_the_preset_is_reported(tmp_path):
     preset, said = presets.load("ntu60-xsub-3d"), []
     path = save(tmp_path / "x.pth", preset, {"config": config_of(preset) + "dict(type='PaddingWithLoop', clip_len=30)"})
     resolve.preset_of(checkpoint.read(path), resolve.EvalOptions(checkpoint=str(path)), Reporter(warn=said.append))

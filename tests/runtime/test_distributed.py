@@ -107,7 +107,7 @@ def test_all_end_with_the_first_failures_message(how, kind, told):
 
 
 @pytest.mark.usefixtures("forked_ranks")
-def test_when_restarts_are_used_up_the_first_cause_is_told():
+def test_when_restarts_are_used_up_the_first_cause_is_reported():
     with pytest.raises(DataError, match="rank 1 found a bad record"):
         launch(fail, "error", LaunchConfig("cpu", gpus=2, max_restarts=1))
 
@@ -192,7 +192,7 @@ def test_a_terminal_that_closes_does_not_stop_a_run_under_nohup(small_data, tmp_
 @pytest.mark.parametrize(
     "after", [1.0, pytest.param(0.0, marks=pytest.mark.slow), pytest.param(2.5, marks=pytest.mark.slow)]
 )
-def test_ctrl_c_while_workers_start_is_told_once(small_data, tmp_path, after):
+def test_ctrl_c_while_workers_start_is_reported_once(small_data, tmp_path, after):
     """They import for seconds, and a terminal sends Ctrl-C to them, too."""
     words = ["train", "--preset", "ntu60-xsub-3d", *SMALL, "--epochs", "500", "--gpus", "2", "--work-dir", "x"]
     launcher = subprocess.Popen(

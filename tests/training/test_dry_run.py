@@ -30,7 +30,7 @@ def files(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
-def test_a_plan_writes_nothing_and_tells_what_training_then_does(place):
+def test_a_plan_writes_nothing_and_describes_the_training(place):
     before = files(place)
     said = run_stgcn(place, *TRAIN, "--dry-run", "--json")
     assert said.code == 0, said.err
@@ -77,7 +77,7 @@ def test_what_training_refuses_is_refused(place, monkeypatch):
 
 
 @pytest.mark.slow
-def test_memory_of_a_batch_is_told_from_a_part_of_it(place, monkeypatch):
+def test_memory_of_a_batch_is_estimated_from_a_part_of_it(place, monkeypatch):
     """The part is measured, the rest is added: near to what the whole batch takes."""
     preset = presets.load("ntu60-xsub-3d", ["data.clip_len=32", "model.num_classes=3", "train.batch_size=8"])
     split = find_split(open_stores([place / "data" / "ntu60.pkl"]), "xsub_train")

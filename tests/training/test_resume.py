@@ -134,7 +134,7 @@ def test_steps_that_are_not_finite_are_left_out_as_often_as_allowed(stgcn, tmp_p
     assert said.code == 6 and "--skip-nonfinite 1" in said.err
 
 
-def test_fine_tuning_takes_what_fits_and_says_what_is_made_anew(run, stgcn, tmp_path):
+def test_fine_tuning_takes_what_fits_and_says_what_is_re_initialised(run, stgcn, tmp_path):
     import pickle
 
     records = make_records(8, classes=2)
@@ -193,7 +193,7 @@ def test_weights_of_another_skeleton_keep_what_does_not_count_joints(run):
 @pytest.mark.parametrize(("key", "value", "told"), [
     ("epoch", -5, "whole number"), ("epoch", "3", "'3'"), ("epoch", 2, "2 of 2 epochs"), ("step", 10**9, "step"), ("step", 4, "4 steps of an epoch, which has 3"),
 ])  # fmt: skip
-def test_nothing_starts_from_a_checkpoint_that_tells_what_cannot_be(stgcn, small_data, tmp_path, key, value, told):
+def test_nothing_starts_from_a_checkpoint_with_invalid_progress(stgcn, small_data, tmp_path, key, value, told):
     path = checkpoints.made(tmp_path / "a.pth")
     content = torch.load(path, weights_only=True)
     model = build_model(presets.load("ntu60-xsub-3d", checkpoints.SMALL))

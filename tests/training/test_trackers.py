@@ -34,7 +34,7 @@ def logged(run, mode, key):
 
 
 @needs_tensorboard
-def test_events_tell_what_the_log_tells_and_a_resumed_run_tells_nothing_twice(tmp_path):
+def test_events_equal_the_log_and_a_resumed_run_repeats_none(tmp_path):
     """Four epochs of three steps, broken off after three; last.pth is set back to the second, as after a crash."""
     write_small_data(tmp_path / "data")
     run = tmp_path / "run"

@@ -132,7 +132,7 @@ def test_the_player_plays_scrubs_and_turns(show, report):
     assert page.run(picture) != before
 
 
-def test_the_matrix_tells_the_cell_under_the_pointer(show, report):
+def test_the_matrix_names_the_cell_under_the_pointer(show, report):
     page = show(report)
     page.run("document.querySelector('.matrix').scrollIntoView()")
     box = page.run(

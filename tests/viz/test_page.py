@@ -131,7 +131,7 @@ def test_a_result_without_labels_or_clips_has_no_confusions():
         assert 'class="matrix"' not in page and json.loads(outline(page).scripts[0])["matrices"] == {}
 
 
-def test_classes_are_told_in_thirds_where_they_are_uneven(some):
+def test_classes_are_reported_in_thirds_where_they_are_uneven(some):
     def page(counts):
         return report_page(
             Report(title="x", preset=some.preset, scored=[Scored("x", some, (), counts and np.array(counts))])

@@ -69,7 +69,7 @@ def test_heads_are_up_and_the_left_hand_is_to_the_right_of_who_looks(up):
     assert seen[left, 0] > 0.3 > -0.3 > seen[right, 0]
 
 
-def test_where_joints_do_not_tell_the_layout_says_what_is_up():
+def test_where_joints_do_not_show_it_the_layout_says_what_is_up():
     hand = np.zeros((1, 4, 21, 3), np.float32) + np.linspace(0, 1, 21)[:, None]
     assert skeleton.motion_of("x", hand, LAYOUTS["hand-21"]).up == "-y"
     lying = person("y")[..., [1, 0, 2]]
@@ -77,7 +77,7 @@ def test_where_joints_do_not_tell_the_layout_says_what_is_up():
     assert skeleton.motion_of("x", hand[:, :, :3], Layout("own", ("a", "b", "c"), (), 0, up="z")).up == "z"
 
 
-def test_nobody_is_mirrored_and_what_is_nearer_to_the_sensor_is_nearer_to_who_looks():
+def test_no_body_is_mirrored_and_what_is_near_the_sensor_is_in_front():
     for matrix in skeleton._ONTO.values():
         assert np.linalg.det(matrix) == pytest.approx(1)
     keypoint = person("y")
@@ -188,7 +188,7 @@ def test_a_model_says_in_the_page_what_it_scores(weights, here):
     assert json.loads(outline(page).scripts[0])["clips"]["clip"]["name"] == "wave"
 
 
-def test_a_clip_is_chosen_by_name_or_index_and_the_others_are_told(here):
+def test_a_clip_is_chosen_by_name_or_index_and_the_others_are_listed(here):
     told: list[str] = []
     view.view(view.ViewOptions(source="three.pkl", out=here / "x.png"), Reporter(note=told.append))
     assert "3 clips; this is clip000" in told[0]

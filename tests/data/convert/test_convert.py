@@ -202,7 +202,7 @@ def test_a_skeleton_of_ones_own_travels_in_the_preset(tmp_path):
         )
 
 
-def test_an_unknown_skeleton_has_no_preset_and_that_is_said(tmp_path):
+def test_an_unknown_skeleton_has_no_preset_and_a_message_says_so(tmp_path):
     np.savez(tmp_path / "a.npz", keypoint=np.full((4, 1, 5, 9, 3), 2.5), labels=[0, 1, 0, 1])
     handed = convert(ConvertOptions(inputs=[str(tmp_path / "a.npz")], target=Target(tmp_path / "own.pkl")))
     assert not (tmp_path / "own.toml").exists() and "--layout my.toml" in handed.warnings[-1]

@@ -66,7 +66,7 @@ ODD = [
 
 
 @pytest.mark.parametrize(("change", "level", "key", "said"), ODD)
-def test_each_problem_is_told_with_its_record_and_key(change, level, key, said, tmp_path):
+def test_each_problem_is_reported_with_its_record_and_key(change, level, key, said, tmp_path):
     records = make_records(12)
     splits = all_of(records)
     change(records[7])

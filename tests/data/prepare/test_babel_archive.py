@@ -79,7 +79,7 @@ def test_a_damaged_archive_is_refused_and_leaves_nothing(tmp_path):
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_a_disk_that_is_too_small_is_told_before_it_is_full(tmp_path, monkeypatch):
+def test_a_disk_that_is_too_small_is_reported_before_it_is_full(tmp_path, monkeypatch):
     archive = write_archive(tmp_path / "x.tar.gz", write_split(tmp_path / "in", "train", made_up(3)))
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(100, 100, 0))

@@ -116,7 +116,7 @@ def test_a_bad_record_is_set_aside_and_named(tmp_path, change, cause):
     assert json.loads((tmp_path / "x.report.json").read_text())["set_aside"] == [[place, reason]]
 
 
-def test_names_without_a_record_are_told(tmp_path):
+def test_names_without_a_record_are_reported(tmp_path):
     records = records_2d(2)
     splits = {"xsub_train": [records[0]["frame_dir"]], "xsub_val": [records[1]["frame_dir"], "gone", "lost"]}
     source = write_pickle(tmp_path / "ntu60_hrnet.pkl", {"split": splits, "annotations": records})

@@ -168,6 +168,6 @@ def test_progress_ends_at_all_clips(tmp_path):
     assert sum(n for n, _ in steps) == 20 and {total for _, total in steps} == {20}
 
 
-def test_a_worker_that_dies_is_told():
+def test_a_worker_that_dies_is_reported():
     with pytest.raises(RunError, match="worker process ended"):
         list(map_in_order(os._exit, [1, 1], 2))

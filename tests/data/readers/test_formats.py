@@ -51,7 +51,7 @@ def test_a_clip_without_anybody_is_one_person_of_zeros(name, tmp_path):
     assert record["keypoint"].shape == xy.shape and not record["keypoint"].any()
 
 
-def test_formats_are_told_apart_by_what_is_in_them(tmp_path):
+def test_formats_are_recognised_by_their_content(tmp_path):
     xy, score = foreign.clip()
     assert recognise(foreign.coco(tmp_path / "1.json", xy, score)) == "coco"
     assert recognise(foreign.results(tmp_path / "2.json", xy, score)) == "coco"

@@ -39,7 +39,7 @@ TOLD = {
 
 
 @pytest.mark.parametrize("case", TOLD)
-def test_what_stands_beside_the_number_tells_the_video(case):
+def test_the_text_beside_the_number_identifies_the_video(case):
     listed, videos = TOLD[case]
     shuffled = listed[1::2] + listed[::2]
     found = {video.name: [shuffled[item] for item in video.items] for video in frames.videos_of(shuffled)}
@@ -127,7 +127,7 @@ def test_track_ids_have_many_spellings(tmp_path):
 
 
 @pytest.mark.parametrize("track", [{"idx": 0}, {}])
-def test_persons_without_joints_and_ids_that_are_all_the_same_confuse_nobody(tmp_path, track):
+def test_persons_without_joints_and_ids_that_are_all_the_same_are_understood(tmp_path, track):
     xy, score = foreign.clip(frames=10)
     listed = []
     for t in range(10):

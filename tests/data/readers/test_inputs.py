@@ -39,7 +39,7 @@ def test_raw_skeletons_normalised_are_what_prepare_writes(tmp_path):
         np.testing.assert_array_equal(found.pre_normalized().record["keypoint"], ours["keypoint"])
 
 
-def test_nobody_in_a_skeleton_is_one_person_of_zeros(tmp_path):
+def test_an_empty_skeleton_is_one_person_of_zeros(tmp_path):
     skeletons.write_folder(tmp_path / "raw", {"S001C001P001R001A001": skeletons.text([0, 0])})
     (found,) = read_inputs([str(tmp_path / "raw")])
     assert found.record["keypoint"].shape == (1, 2, 25, 3) and not found.record["keypoint"].any()
@@ -74,7 +74,7 @@ def test_pickles_give_their_records_and_splits(tmp_path):
     np.testing.assert_array_equal(one[3].record["keypoint"], records[3]["keypoint"])
 
 
-def test_what_is_not_there_or_cannot_be_read_is_said(tmp_path):
+def test_missing_and_unreadable_files_are_reported(tmp_path):
     skeletons.write_folder(
         tmp_path / "raw", {"S001C001P001R001A001": b"3\n1\n", "S001C001P001R001A002": skeletons.text([1])}
     )

@@ -47,7 +47,7 @@ def test_kinetics_skeletons_have_labels_and_18_joints(tmp_path):
     np.testing.assert_allclose(unsized.record["keypoint"] / (340, 256), xy / (1280, 720), atol=1e-6)
 
 
-def test_nw_ucla_names_tell_action_and_subject(tmp_path):
+def test_nw_ucla_names_hold_action_and_subject(tmp_path):
     skeletons = np.random.default_rng(0).normal(size=(9, 20, 3))
     clip = one(poses.ucla(tmp_path / "x.json", skeletons, "a08_s03_e01_v02", label=7))
     np.testing.assert_array_equal(clip.record["keypoint"][0], skeletons.astype(np.float32))

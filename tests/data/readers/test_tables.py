@@ -187,7 +187,7 @@ def test_names_of_pictures_are_videos_and_frames(tmp_path):
 @pytest.mark.parametrize(
     "times", [[0.0, 0.04, 0.09, 0.12, 0.5, 0.6], [f"00:00:0{t}.5" for t in range(6)], [1e12 + 33 * t for t in range(6)]]
 )
-def test_times_tell_the_order(tmp_path, times):
+def test_times_give_the_order(tmp_path, times):
     rows = wide(SPELLINGS["x_1"], [("timestamp", times)])
     check(one(tmp_path, text([rows[0], *rows[:0:-1]])))
 
@@ -224,7 +224,7 @@ def test_a_row_a_joint_under_other_names(tmp_path):
         ("frame,keypoint,y\n0,0,1\n", "name no joints"), ("frame,keypoint,x\n0,0,1\n", "column 'y' not found"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_told_is_refused(tmp_path, content, said):
+def test_ambiguous_tables_are_refused(tmp_path, content, said):
     with pytest.raises(DataError) as error:
         clips(tmp_path, content)
     assert said in error.value.message
