@@ -69,9 +69,9 @@ def _of_training(preset: Preset) -> Iterator[tuple[str, str]]:
 def _of_input(preset: Preset) -> Iterator[tuple[str, str]]:
     """Keys of the network's input that contradict each other."""
     data = preset.data
-    if data.sampling == "uniform" and data.clip_len is None:
-        yield "data.sampling = 'uniform' needs data.clip_len.", "Add --set data.clip_len=100"
-    if preset.eval.clips > 1 and data.sampling != "uniform":
+    if data.sampling != "loop" and data.clip_len is None:
+        yield f"data.sampling = {data.sampling!r} needs data.clip_len.", "Add --set data.clip_len=100"
+    if preset.eval.clips > 1 and data.sampling == "loop":
         needed = "needs data.sampling = 'uniform': otherwise all samples are equal."
         yield f"eval.clips = {preset.eval.clips} {needed}", ""
     channels = _CHANNELS.get(data.normalize, (data.channels,))

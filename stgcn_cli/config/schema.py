@@ -49,7 +49,8 @@ class DataConfig:
     image_size: Literal["reference", "record"] = "reference"  # 1920 x 1080 for all, or each record's img_shape
     pre_normalize: Literal["none", "ntu"] = "none"  # what raw skeletons went through before they became records
     stream: Literal["joint", "bone", "joint-motion", "bone-motion"] = "joint"  # what the network sees of a skeleton
-    sampling: Literal["loop", "uniform"] = "loop"  # the first clip_len frames, or clip_len of the whole clip
+    # the first clip_len frames, or clip_len of the whole clip; the last evaluates the frames of MMAction2 1.x, not PYSKL's
+    sampling: Literal["loop", "uniform", "uniform-mmaction2"] = "loop"
     augment: Augmentations = ()  # random changes of training clips; their strengths are in [augment]
     passes: Annotated[Index, Field(ge=1, le=1000)] = 1  # times every clip is seen in one epoch
     classes: Text | Names | None = None  # a list in class_names/, or the names themselves

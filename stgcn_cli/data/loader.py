@@ -81,8 +81,9 @@ class Clips:
             starts, lengths = _persons(body.starts.numpy(), data.num_person), body.lengths.numpy()
         same = int(lengths[0]) if (lengths == lengths[0]).all() else None  # known here, so that a batch need not check
         table, rows = None, None
-        if data.sampling == "uniform" and data.clip_len:
-            table, rows = map(torch.from_numpy, sampling.uniform_fixed(lengths, data.clip_len, samples))
+        if data.sampling != "loop" and data.clip_len:
+            has_ratio = data.sampling == "uniform"
+            table, rows = map(torch.from_numpy, sampling.uniform_fixed(lengths, data.clip_len, samples, has_ratio))
         sizes = _image_sizes(store.image_sizes[index], data)
         clips = cls(
             frames=torch.from_numpy(store.frames), starts=torch.from_numpy(starts), lengths=torch.from_numpy(lengths),
@@ -161,7 +162,7 @@ class Clips:
         lengths = self.lengths[index]
         if draws is None and self.fixed is not None and self.fixed_row is not None:
             return self.fixed[self.fixed_row[index]].flatten(0, 1)
-        if draws is not None and self.data.sampling == "uniform":
+        if draws is not None and self.data.sampling != "loop":
             return sampling.uniform(lengths, length, draws)
         return sampling.looped(lengths, length)
 

@@ -34,12 +34,18 @@ def uniform(lengths: Tensor, frames: int, draws: Draws) -> Tensor:
     return torch.where(long < frames, short, torch.where(long < 2 * frames, middle, parts)) % long
 
 
-def uniform_fixed(lengths: np.ndarray, frames: int, samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """The frames of evaluation: a table (distinct lengths, K, T), and the row of each clip (N,)."""
+def uniform_fixed(
+    lengths: np.ndarray, frames: int, samples: int, has_ratio: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """The frames of evaluation: a table (distinct lengths, K, T), and the row of each clip (N,).
+
+    Without the draw of a ratio they are those of MMAction2 1.x.
+    """
     distinct, rows = np.unique(lengths, return_inverse=True)
-    draw = np.random.RandomState
+    draw, ratio = np.random.RandomState, (1.0, 1.0) if has_ratio else None
     table = [
-        reference_frames(draw(_SEED), int(length), frames, samples).reshape(samples, frames) for length in distinct
+        reference_frames(draw(_SEED), int(length), frames, samples, ratio=ratio).reshape(samples, frames)
+        for length in distinct
     ]
     return np.stack(table), rows
 

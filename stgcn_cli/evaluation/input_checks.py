@@ -91,7 +91,7 @@ def _nobody(facts: Sequence[Facts], asked: _Asked) -> str:
 def _cut(facts: Sequence[Facts], asked: _Asked) -> str:
     length = asked.preset.data.clip_len
     long = [each for each in facts if length and each.frames > length]
-    if not long or asked.preset.data.sampling == "uniform":
+    if not long or asked.preset.data.sampling != "loop":
         return ""
     return f"{_clips(long, 'is', 'are')} longer than {length} frames: only the first {length} are seen.{_advice(long, asked)}"
 

@@ -19,17 +19,10 @@ from stgcn_cli.models.graph_conv import AggregateAndMix
 from stgcn_cli.models.joined_norm import JoinedNorm
 from stgcn_cli.models.keys import Keys
 
-STAGES, WIDEN, WIDTH = (
-    10,
-    (5, 8),
-    64,
-)  # stages; those (from 1) that double the channels and halve the frames; first channels
-_DILATIONS = (
-    1,
-    2,
-    3,
-    4,
-)  # of the convolutions over 3 frames; two more branches: a maximum of 3 frames, and the frame itself
+# Stages; those (from 1) that double the channels and halve the frames; first channels.
+STAGES, WIDEN, WIDTH = 10, (5, 8), 64
+# Of the convolutions over 3 frames; two more branches: a maximum of 3 frames, and the frame itself.
+_DILATIONS = (1, 2, 3, 4)
 _BRANCHES = len(_DILATIONS) + 2
 
 

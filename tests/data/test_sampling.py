@@ -33,6 +33,8 @@ def test_frames_of_mmaction2_1x_are_drawn_without_a_ratio(shared):
             rng = np.random.RandomState(int(seed))
             got = reference_frames(rng, int(length), int(frames), int(samples), ratio=None)
             np.testing.assert_array_equal(got, stored[key], key)
+            table, _ = uniform_fixed(np.array([int(length)]), int(frames), int(samples), has_ratio=False)
+            np.testing.assert_array_equal(table.ravel(), stored[key], key)
 
 
 def test_the_table_of_an_evaluation_holds_each_length_once():
