@@ -20,7 +20,7 @@ CLASSES = {1: "deep-squat", 5: "sit-to-stand", 7: "shoulder-abduction"}
 SUBJECTS, REPETITIONS = range(1, 9), range(1, 4)
 NEW = "S001C001P010R002A007.skeleton"  # of somebody who is not in the folder
 THINNED = 4  # every fourth frame: a quarter of the work, and the movement is still there
-SHORT = "--epochs 5 --set data.passes=1 --set train.batch_size=4 --set optim.lr=0.01 --device cpu"
+SHORT = "--epochs 10 --set data.passes=1 --set train.batch_size=4 --set optim.lr=0.01 --device cpu"
 ORDER = ["data convert", "data inspect", "data validate", "view", "train", "train", "report", "eval", "predict", "view"]
 
 
