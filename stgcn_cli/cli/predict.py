@@ -8,7 +8,7 @@ from typer import Argument, Option
 
 from stgcn_cli.cli import console, options
 from stgcn_cli.errors import UsageError
-from stgcn_cli.io.outputs import OutputRule
+from stgcn_cli.io.outputs import OutputRule, expect_suffix
 
 if TYPE_CHECKING:
     from stgcn_cli.data.readers.parsing import Options as Reading
@@ -92,12 +92,12 @@ def predict(
     from stgcn_cli.evaluation import predictions
 
     rule = OutputRule(inputs=options.with_preset(checkpoint, preset, *files), command="predict", force=force)
+    console.set_results_aside(out, features)
     if out:
-        predictions.check_name(out, (".json", ".csv", ".srt") if window else (".json", ".csv"))  # before the work
-        console.set_results_aside(out)
+        expect_suffix(out, (".json", ".csv", *([".srt"] if window else [])), "predictions")  # before the work
         out = rule.place(out)
     if features:
-        predictions.check_features_name(features)
+        expect_suffix(features, (".npz",), "features", "--features")
         features = OutputRule(inputs=rule.inputs, force=force).place(features)
     wishes = EvalOptions(
         checkpoint=checkpoint, preset=preset, settings=tuple(settings or ()), batch_size=batch_size, device=device,

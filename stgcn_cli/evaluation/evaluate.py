@@ -7,14 +7,13 @@ from stgcn_cli.config.schema import Preset
 from stgcn_cli.data import preflight
 from stgcn_cli.data.locations import find_pickles
 from stgcn_cli.data.splits import find_split, open_stores
-from stgcn_cli.evaluation import score
-from stgcn_cli.evaluation.score import EvalPlan, EvalResult
+from stgcn_cli.evaluation.score import EvalPlan, EvalResult, evaluate_in_world
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.runs import checkpoint as checkpoints
 from stgcn_cli.runs import exported, settings
 from stgcn_cli.runs.resolve import EvalOptions, locate, preset_of, with_metrics
 from stgcn_cli.runtime.devices import processes, resolve_device
-from stgcn_cli.runtime.distributed import LaunchConfig
+from stgcn_cli.runtime.distributed import LaunchConfig, launch
 from stgcn_cli.runtime.precision import resolve_precision
 from stgcn_cli.runtime.rendezvous import failing_together
 
@@ -48,7 +47,7 @@ def evaluate(wishes: EvalOptions, reporter: Reporter) -> EvalResult | None:
             batch_size=wishes.batch_size,
             reporter=reporter,
         )
-    return score.evaluate(plan, place)
+    return launch(evaluate_in_world, plan, place)
 
 
 def exported_preset(path: Path, wishes: EvalOptions) -> Preset | None:

@@ -21,9 +21,8 @@ from stgcn_cli.evaluation import metrics
 from stgcn_cli.evaluation.predict import Predictor, load
 from stgcn_cli.evaluation.score import score_split
 from stgcn_cli.io.files import atomic_write
-from stgcn_cli.io.outputs import suffix_of
+from stgcn_cli.io.outputs import expect_suffix, suffix_of
 from stgcn_cli.io.reporter import Reporter
-from stgcn_cli.io.text import nearest
 from stgcn_cli.runs import export, exported
 from stgcn_cli.runs.exported import ExportedModel
 from stgcn_cli.runs.resolve import EvalOptions
@@ -72,12 +71,7 @@ class Exported:
 
 def check_options(options: ExportOptions) -> None:
     """Raise UsageError for a name or a combination that cannot be written."""
-    suffix = suffix_of(options.out, _STREAM)
-    if suffix not in SUFFIXES:
-        raise UsageError(
-            f"--out {options.out}: models are exported as {' or '.join(SUFFIXES)}.{nearest(suffix, SUFFIXES)}",
-            f"For example: --out {options.out.with_suffix('.onnx')}",
-        )
+    suffix = expect_suffix(options.out, SUFFIXES, "models", streams=_STREAM)
     if options.half and options.int8:
         raise UsageError("--half and --int8 exclude each other.", "Export twice, with two names.")
     if suffix == ".pt2" and (options.half or options.int8):

@@ -56,12 +56,9 @@ def _reach(keypoint: np.ndarray) -> tuple[float, float]:
     return float(x), float(y)
 
 
-def input_warnings(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any], image_size: str) -> list[str]:
-    """Warnings about `facts`. `trained_on` is what `statistics.describe` told, empty where nobody knows.
-
-    `image_size` is how pixels are normalised: "reference" or "record".
-    """
-    asked = _Asked(preset, trained_on, image_size)
+def input_warnings(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> list[str]:
+    """Warnings about `facts`. `trained_on` is what `statistics.describe` told, empty where nobody knows."""
+    asked = _Asked(preset, trained_on)
     told = [question(facts, asked) for question in _QUESTIONS]
     return [line for text in told for line in text.splitlines()]
 
@@ -70,7 +67,6 @@ def input_warnings(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[s
 class _Asked:
     preset: Preset
     trained_on: Mapping[str, Any]
-    image_size: str
 
 
 def _clips(some: Sequence[Facts], one: str, many: str) -> str:
@@ -120,7 +116,7 @@ def _lengths(facts: Sequence[Facts], asked: _Asked) -> str:
 
 
 def _spread(facts: Sequence[Facts], asked: _Asked) -> str:
-    by_image = asked.preset.data.normalize in ("image", "half-image") and asked.image_size == "record"
+    by_image = asked.preset.data.normalize in ("image", "half-image") and asked.preset.data.image_size == "record"
     known = asked.trained_on.get("image_spread" if by_image else "spread")
     if not known:
         return ""
@@ -164,7 +160,7 @@ def _images(facts: Sequence[Facts], asked: _Asked) -> str:
     if small := [each for each in facts if each.persons and max(each.reach) <= 2]:
         said = "coordinates that look divided by an image size already; the model expects pixels"
         return f"{_clips(small, 'has', 'have')} {said}."
-    for_all = asked.image_size == "reference"
+    for_all = asked.preset.data.image_size == "reference"
     assumed = [each for each in facts if each.persons and (for_all or each.assumed)]
     height, width = next((each.assumed for each in assumed if each.assumed), REFERENCE_SIZE)
     odd = [each for each in assumed if each.reach[0] > _BEYOND * width or each.reach[1] > _BEYOND * height]
@@ -182,7 +178,7 @@ def _other_images(facts: Sequence[Facts], asked: _Asked) -> str:
     """Sizes that a model which divides by the reference's, whatever the image, was not trained on."""
     seen = {tuple(size) for size in asked.trained_on.get("image_sizes", ())}
     odd = [each for each in facts if each.image[0] and each.image not in seen and each.image != REFERENCE_SIZE]
-    if asked.image_size != "reference" or not odd:
+    if asked.preset.data.image_size != "reference" or not odd:
         return ""
     sizes = " and ".join(sorted({f"{each.image[1]} x {each.image[0]}" for each in odd})[:3])
     return (

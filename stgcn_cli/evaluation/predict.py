@@ -102,7 +102,7 @@ class Predictor:
 
     def oddities(self, facts: Sequence[Facts]) -> list[str]:
         """What is far from what the model was trained on, once a kind."""
-        return input_warnings(facts, self.preset, self.trained_on, self.preset.data.image_size)
+        return input_warnings(facts, self.preset, self.trained_on)
 
 
 def _store(ready: Sequence[Adapted], inputs: Sequence[Clip]) -> Store:

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stgcn_cli.config.schema import Preset
-from stgcn_cli.errors import UsageError
 from stgcn_cli.evaluation import metrics
 from stgcn_cli.io.files import atomic_write
 from stgcn_cli.io.outputs import suffix_of
-from stgcn_cli.io.text import csv_cell, json_text, nearest
+from stgcn_cli.io.text import csv_cell, json_text
 
 if TYPE_CHECKING:
     from stgcn_cli.evaluation.input_checks import Facts  # and with it torch, which the name of a file does not need
@@ -90,28 +89,10 @@ _WRITERS: dict[str, Callable[[Predictions, int], str]] = {
 }  # fmt: skip
 
 
-def check_name(path: Path, suffixes: Sequence[str] = tuple(_WRITERS)) -> None:
-    """Raises UsageError for a file whose suffix names no format."""
-    if suffix_of(path, suffixes) not in suffixes:
-        close = nearest(path.suffix, suffixes)
-        raise UsageError(
-            f"--out {path}: predictions are written as {' or '.join(suffixes)}.{close}",
-            f"For example: --out {path.with_suffix('.csv')}",
-        )
-
-
 def write(said: Predictions, topk: int, path: Path) -> None:
     """Write the file in the format its suffix names."""
     with atomic_write(path, "w") as stream:
         stream.write(_WRITERS[suffix_of(path, _WRITERS)](said, topk))
-
-
-def check_features_name(path: Path) -> None:
-    """Raises UsageError for a file that is no .npz."""
-    if path.suffix != ".npz":
-        raise UsageError(
-            f"--features {path}: features are written as .npz.", f"For example: --features {path.with_suffix('.npz')}"
-        )
 
 
 def write_features(said: Predictions, path: Path) -> None:

@@ -10,13 +10,13 @@ import numpy as np
 
 from stgcn_cli.config import class_names, presets
 from stgcn_cli.config.schema import Preset
-from stgcn_cli.errors import DataError, UsageError
+from stgcn_cli.errors import DataError
 from stgcn_cli.evaluation import metrics, score
 from stgcn_cli.evaluation.saved import SavedScores, read_saved
 from stgcn_cli.evaluation.score import EvalResult
 from stgcn_cli.io.files import atomic_write
-from stgcn_cli.io.outputs import MARKS, suffix_of
-from stgcn_cli.io.text import csv_cell, nearest, to_json
+from stgcn_cli.io.outputs import MARKS, expect_suffix
+from stgcn_cli.io.text import csv_cell, to_json
 
 
 def write(result: EvalResult, path: Path) -> None:
@@ -28,12 +28,12 @@ def write(result: EvalResult, path: Path) -> None:
 
 def read(path: Path) -> EvalResult:
     """The result in a `.npz` of ours. Raises DataError for another file, or one that is damaged."""
+    how = "Make one: stgcn eval CHECKPOINT --out result.npz"
+    if path.is_file() and path.suffix != ".npz":
+        raise DataError(f"{path} is not a result with names, labels and preset (.npz).", how)
     saved = read_saved(path)
     if saved.names is None or saved.labels is None or saved.preset is None:
-        raise DataError(
-            f"{path} holds scores alone; expected a result with names, labels and preset (.npz).",
-            "Make one: stgcn eval CHECKPOINT --out result.npz",
-        )
+        raise DataError(f"{path} holds scores alone; expected a result with names, labels and preset (.npz).", how)
     return of_saved(saved, saved.preset)
 
 
@@ -50,13 +50,7 @@ def of_saved(saved: SavedScores, preset: Preset, scores: np.ndarray | None = Non
 
 def writer_for(path: Path) -> Callable[[EvalResult], bytes]:
     """The function that makes the bytes of such a file. Raises UsageError for an unknown suffix."""
-    suffix = suffix_of(path, (".json",))
-    if suffix not in _WRITERS:
-        raise UsageError(
-            f"--out {path}: results are written as {', '.join(_WRITERS)}.{nearest(path.suffix, list(_WRITERS))}",
-            f"For example: --out {path.with_suffix('.pkl')}",
-        )
-    return _WRITERS[suffix]
+    return _WRITERS[expect_suffix(path, SUFFIXES, "results", streams=(".json",))]
 
 
 def _pickle(result: EvalResult) -> bytes:

@@ -62,6 +62,8 @@ def read_saved(path: Path) -> SavedScores:
             hint = f"Write them there: stgcn eval {path}/best.pth --out {path}/best.result.npz"
             raise DataError(f"{path} contains no scores ({' or '.join(_IN_A_RUN)}).", hint)
         path = found
+    if not path.exists():
+        raise DataError(f"{path} not found.{nearest_file(path)}")
     if path.suffix not in _READERS:
         raise UsageError(f"{path}: expected a result ({', '.join(SUFFIXES)}) or a run folder.")
     try:

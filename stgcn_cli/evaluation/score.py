@@ -23,7 +23,7 @@ from stgcn_cli.models import build_model, recognise
 from stgcn_cli.runs import checkpoint, exported
 from stgcn_cli.runs.checkpoint import Checkpoint
 from stgcn_cli.runs.exported import ExportedModel
-from stgcn_cli.runtime.distributed import LaunchConfig, World, launch
+from stgcn_cli.runtime.distributed import World
 from stgcn_cli.runtime.memory import memory_errors, tune_allocator
 from stgcn_cli.runtime.precision import computing, dtype_of, set_up
 
@@ -172,13 +172,8 @@ class EvalResult:
         return metrics.confusion(shown.scores.argmax(axis=1), shown.labels, self.scores.shape[1])
 
 
-def evaluate(plan: EvalPlan, place: LaunchConfig) -> EvalResult | None:
-    """Evaluate a checkpoint in one process or many; None on the ranks of a joined world that do not speak."""
-    return launch(evaluate_in_world, plan, place)
-
-
 def evaluate_in_world(plan: EvalPlan, world: World) -> EvalResult:
-    """The worker of `evaluate`."""
+    """Evaluate a checkpoint or exported program as one of the processes of `world`."""
     split = find_split(open_stores(plan.pickles), plan.split, whole_lists=True)
     model: nn.Module
     if exported.is_exported(plan.checkpoint):

@@ -28,12 +28,11 @@ INSTALL = 'pip install "stgcn[onnx]"'
 OPSET = 18
 INPUT, SIZE, OUTPUTS = "keypoints", "image_size", ("logits", "features")
 _INSIDE = ("none", "image")  # data.normalize that needs nothing but the frame itself
-_NOISY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir", "torch.fx", "root")
 
 
 def is_whole(preset: Preset) -> bool:
     """Whether the program takes clips as they are stored; else those that the loader prepared."""
-    return preset.data.normalize in _INSIDE and getattr(preset.data, "sampling", "loop") == "loop"
+    return preset.data.normalize in _INSIDE and preset.data.sampling == "loop"
 
 
 def takes_size(preset: Preset) -> bool:
@@ -52,7 +51,7 @@ def steps_outside(preset: Preset) -> list[str]:
     if not is_whole(preset):
         steps += [
             f"normalise: {data.normalize}", f"stream: {data.stream}",
-            f"sample {data.clip_len} frames: {getattr(data, 'sampling', 'loop')}; average probabilities over samples",
+            f"sample {data.clip_len} frames: {data.sampling}; average probabilities over samples",
         ]  # fmt: skip
     return steps
 
@@ -134,28 +133,26 @@ def exported(program: Program, preset: Preset) -> "torch.export.ExportedProgram"
     clips = torch.export.Dim("clips")
     axes: dict[int, Any] = {0: clips}
     if is_whole(preset):
-        axes[2] = torch.export.Dim("frames", min=8, max=1_000_000) if preset.data.clip_len is None else _FRAMES
+        axes[2] = (
+            torch.export.Dim("frames", min=8, max=1_000_000)
+            if preset.data.clip_len is None
+            else torch.export.Dim.DYNAMIC
+        )
     shapes = (axes, {0: clips}) if takes_size(preset) else (axes,)
     with _quiet(), torch.no_grad():
         return torch.export.export(program.eval(), example(preset), dynamic_shapes=shapes)
 
 
-_FRAMES = torch.export.Dim.DYNAMIC
-
-
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """torch's exporters talk about packages that are not needed."""
-    levels = {name: logging.getLogger(name).level for name in _NOISY}
-    for name in levels:
-        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
+        logging.disable(logging.NOTSET)
 
 
 def pt2(program: Program, preset: Preset, about: Mapping[str, str]) -> bytes:

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from stgcn_cli.errors import DataError, UsageError
+from stgcn_cli.evaluation import fuse as fusing
 from stgcn_cli.evaluation.align import LabelSource
 from stgcn_cli.evaluation.fuse import FuseOptions, fuse, search_weights
 from stgcn_cli.evaluation.saved import read_saved
-from stgcn_cli.io.reporter import SILENT
+from stgcn_cli.io.reporter import SILENT, Reporter
 
 STREAMS = ("j", "b", "jm", "bm")
 
@@ -115,6 +116,36 @@ def test_a_search_never_measures_on_the_clips_it_searched(tmp_path):
     assert len(fusion.result.labels) == 40
     same = np.stack([np.eye(4)[labels]] * 2)
     assert search_weights(same, labels) == (1, 1)  # of equals the most even
+
+
+def test_the_clips_of_the_search_are_not_those_of_the_figures(tmp_path, monkeypatch):
+    rng, labels = np.random.default_rng(0), np.arange(30) % 3
+    one, two = rng.normal(size=(2, 30, 3)).astype(np.float32)
+    names, searched = [f"c{i}" for i in range(30)], []
+    monkeypatch.setattr(fusing, "search_weights", lambda stack, labels: searched.append(stack[0]) or (3.0, 1.0))
+    inputs = named(tmp_path, "one", one, names, labels), named(tmp_path, "two", two, names, labels)
+    fusion = fuse(FuseOptions(inputs=inputs, search=True), SILENT)
+    used = (one[:, None] == searched[0].astype(np.float32)[None]).all(-1).any(1)
+    right = (3.0 * one + two).argmax(1) == labels
+    assert used.sum() == 15 and fusion.result.metrics["top1_acc"] == pytest.approx(right[~used].mean())
+    assert fusion.singles[0].metrics["top1_acc"] == pytest.approx((one.argmax(1) == labels)[~used].mean())
+
+
+def test_run_folders_and_bare_lists_are_results(tmp_path):
+    rng, labels = np.random.default_rng(0), np.array([0, 1, 2, 2])
+    one, two, told = rng.normal(size=(4, 3)), rng.normal(size=(4, 3)), []
+    for folder in ("best", "last"):
+        (tmp_path / folder).mkdir()
+        named(tmp_path / folder, f"{folder}.result", one, list("abcd"), labels)
+    named(tmp_path / "best", "last.result", two, list("abcd"), labels)  # the best one counts
+    inputs = tmp_path / "best", tmp_path / "last", bare(tmp_path, "bare", two)
+    fusion = fuse(FuseOptions(inputs=inputs), Reporter(note=told.append))
+    np.testing.assert_allclose(fusion.result.scores, 2 * one + two, atol=1e-6)
+    assert len(told) == 1 and "bare.pkl has no clip names: aligned with" in told[0] and "by position" in told[0]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="contains no scores") as refused:
+        fuse(FuseOptions(inputs=(tmp_path / "best", tmp_path / "empty")), SILENT)
+    assert "stgcn eval" in refused.value.hint
 
 
 def test_every_format_gives_the_same_scores(stgcn, tmp_path):

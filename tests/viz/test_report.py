@@ -112,7 +112,7 @@ def test_what_is_no_run_or_no_result_is_refused(run, tmp_path):
         ("x", "holds scores alone"),
         ("y", "contains no scores"),
         ("z", "labels are 9"),
-        ("w", "cannot be read"),
+        ("w", "not found"),
     ):
         with pytest.raises(DataError, match=said):
             results.read(tmp_path / f"{name}.npz")
