@@ -117,7 +117,7 @@ FINDINGS = {
 @pytest.fixture(scope="module")
 def predictor(tmp_path_factory):
     path = tmp_path_factory.mktemp("checks") / "a.pth"
-    return predicting.load(str(checkpoints.made(path, "ntu60-xsub-2d", SETTINGS)), "cpu")
+    return predicting.load(EvalOptions(checkpoint=str(checkpoints.made(path, "ntu60-xsub-2d", SETTINGS)), device="cpu"))
 
 
 def train(path):
