@@ -86,7 +86,8 @@ def _checkpoint(path: Path, value: Any) -> Checkpoint:
     try:
         found, under = dialects.weights_in(value)
         if not found:
-            raise ValueError(_without_tensors(value))
+            names = ", ".join(printable(key) for key in list(value)[:8]) or "none"
+            raise ValueError(f"is not a checkpoint of a known network: it contains no tensors; its keys are {names}")
         state, dialect = dialects.translate(found)
     except ValueError as error:
         raise CheckpointError(f"{path} {printable(error)[:300]}.", f"Networks: {', '.join(MODELS)}") from error
@@ -99,22 +100,12 @@ def _checkpoint(path: Path, value: Any) -> Checkpoint:
         )
     meta, optimizer = value.get("meta"), None if dialect else value.get("optimizer")  # parameters in another order
     meta = dict(meta) if isinstance(meta, Mapping) else {}
+    training = value.get("training_state_dict")
+    training = training if isinstance(training, Mapping) else {}
     return Checkpoint(
         path=path, state=state, keys=keys, meta=meta, optimizer=optimizer, dialect=dialect, under=under,
-        training_state=_training_state(value),
+        training_state={str(k): v for k, v in training.items() if isinstance(v, Tensor)} or None,
     )  # fmt: skip
-
-
-def _training_state(value: Mapping[Any, Any]) -> dict[str, Tensor] | None:
-    found = value.get("training_state_dict")
-    if not isinstance(found, Mapping):
-        return None
-    return {str(key): tensor.detach() for key, tensor in found.items() if isinstance(tensor, Tensor)}
-
-
-def _without_tensors(value: Mapping[Any, Any]) -> str:
-    keys = ", ".join(printable(key) for key in list(value)[:8]) or "none"
-    return f"is not a checkpoint of a known network: it contains no tensors; its keys are {keys}"
 
 
 def load_into(model: nn.Module, checkpoint: Checkpoint) -> None:
