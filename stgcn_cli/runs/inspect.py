@@ -65,17 +65,14 @@ def _skeleton(read: Checkpoint) -> dict[str, Any]:
     if graph is None:
         return {"joints": read.channels // 3, "partitions": None, "layouts": [], "graph": []}
     a = graph.double().numpy()
-    same = [(name, way) for name, layout in LAYOUTS.items() for way in PARTITIONS if _is(a, adjacency(layout, way))]
+    known = ((name, way, adjacency(layout, way)) for name, layout in LAYOUTS.items() for way in PARTITIONS)
+    same = [(name, way) for name, way, b in known if a.shape == b.shape and np.allclose(a, b, atol=1e-6)]
     return {
         "joints": a.shape[-1],
         "partitions": a.shape[0],
         "layouts": list(dict.fromkeys(name for name, _ in same)),
         "graph": list(dict.fromkeys(way for _, way in same)),
     }
-
-
-def _is(a: np.ndarray, b: np.ndarray) -> bool:
-    return a.shape == b.shape and bool(np.allclose(a, b, atol=1e-6))
 
 
 def _number(value: Any) -> int | None:

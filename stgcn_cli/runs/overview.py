@@ -50,12 +50,12 @@ def _row(folder: Path) -> RunRow:
     best = max(checks, key=lambda record: record["top1_acc"], default=None)
     epochs = max((record["epoch"] for record in log if record["mode"] == "epoch"), default=0)
     of = preset.train.epochs if preset else 0
-    written = run_folders.last_written(folder)
+    state = "training" if locks.is_held(folder / run_folders.NAME) else "stopped"
     return RunRow(
         folder=folder, preset=preset.name if preset else "?", data=recorded["data"], epochs=epochs, of=of,
         best=best["top1_acc"] if best else None, best_epoch=best["epoch"] if best else None,
         lr=preset.optim.lr if preset else None, seed=recorded.get("seed"),
-        state="finished" if of and epochs >= of else _state(folder), written=written,
+        state="finished" if of and epochs >= of else state, written=run_folders.last_written(folder),
     )  # fmt: skip
 
 
@@ -64,7 +64,3 @@ def _preset(folder: Path) -> Preset | None:
         return presets.load(str(folder / "preset.toml"))
     except StgcnError:
         return None
-
-
-def _state(folder: Path) -> str:
-    return "training" if locks.is_held(folder / run_folders.NAME) else "stopped"
