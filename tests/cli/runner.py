@@ -144,7 +144,8 @@ def _become_the_program(
         from stgcn_cli.cli import console
         from stgcn_cli.cli.app import main
 
-        typer.main.get_command = lambda app: command
+        if not any("COMPLETE" in name for name in variables):  # completion is built by what stands in the environment
+            typer.main.get_command = lambda app: command
         fork_ranks()
         console.open_streams()
         before()
