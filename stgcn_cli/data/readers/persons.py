@@ -205,7 +205,7 @@ def clips_of(
         for video in found:
             place = {names_of_frames[item]: number for item, number in zip(video.items, video.numbers, strict=True)}
             videos[video.name] = [(place[str(row.frame)], row) for row in rows if str(row.frame) in place]
-    size = image or options.image_size
+    size = image or options.image_size or (REFERENCE_SIZE if plan and plan.is_shares else None)
     records = []
     for name, placed in videos.items():
         seen: dict[int, list[Detection]] = {}
