@@ -39,7 +39,7 @@ console.open_streams()
 app = typer.Typer(
     name="stgcn",
     cls=Group,
-    help="Skeleton action recognition with spatial-temporal graph convolution: prepare, train, look.\n\nExample: stgcn train --preset ntu60-xsub-3d",
+    help="Skeleton action recognition with spatial-temporal graph convolution: prepare, train, evaluate, export.\n\nExample: stgcn train --preset ntu60-xsub-3d",
     epilog="Start with: stgcn demo",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

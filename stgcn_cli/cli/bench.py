@@ -132,7 +132,7 @@ def _render(measured: dict[str, Any]) -> None:
     if measured["training_clips"]:
         about = f"about {duration(measured['training_seconds'])} for {measured['training_clips']:,} clips"
         rows.append(["the whole training", about])
-    console.table("A training step, and what follows from it", ["", ""], rows)
+    console.table("A training step", ["", ""], rows)
 
 
 def _ms(seconds: float) -> str:

@@ -10,7 +10,7 @@ from stgcn_cli.cli import console, options
 from stgcn_cli.cli.commands import Command
 
 checkpoint = typer.Typer(
-    help="Look into a checkpoint, or write it for MMAction2.\n\nExample: stgcn checkpoint inspect best.pth",
+    help="Inspect a checkpoint, or convert it for other programs.\n\nExample: stgcn checkpoint inspect best.pth",
     no_args_is_help=True,
 )
 
@@ -47,7 +47,9 @@ def inspect(file: _File, as_json: options.Json = False, quiet: options.Quiet = F
 def convert(
     file: _File,
     out: Annotated[Path, typer.Argument(help="The file to write.")],
-    optimizer: Annotated[bool, typer.Option("--optimizer", help="Keep the optimizer's state, to go on with.")] = False,
+    optimizer: Annotated[
+        bool, typer.Option("--optimizer", help="Keep the optimizer state, to resume training.")
+    ] = False,
     publish: Annotated[
         bool, typer.Option("--publish", help="Put the sha256 prefix into the name, as published names have it.")
     ] = False,

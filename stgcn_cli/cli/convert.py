@@ -28,8 +28,6 @@ _Format = Annotated[
 ]  # fmt: skip
 _NoPreset = Annotated[bool, Option("--no-preset", help="Write no preset.")]
 _Force = Annotated[bool, Option("--force", help="Write over files that are there.")]
-_Json = Annotated[bool, Option("--json", help="The summary for scripts.")]
-_Quiet = Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")]
 
 
 def convert(
@@ -65,8 +63,8 @@ def convert(
     skip_bad: Annotated[bool, Option("--skip-bad", help="Leave out what cannot be used, and say so.")] = False,
     no_preset: _NoPreset = False,
     force: _Force = False,
-    as_json: _Json = False,
-    quiet: _Quiet = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Make an annotation pickle of your own clips.
 
@@ -117,8 +115,8 @@ def merge(
     layout: options.LayoutOption = None,
     no_preset: _NoPreset = False,
     force: _Force = False,
-    as_json: _Json = False,
-    quiet: _Quiet = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Put annotation pickles together.
 

@@ -27,8 +27,8 @@ def inspect(
     layout: options.LayoutOption = None,
     max_persons: options.MaxPersonsOption = None,
     source_format: options.FromOption = None,
-    as_json: Annotated[bool, Option("--json", help="For scripts.")] = False,
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Show what is in a file: clips, classes, lengths, gaps.
 
@@ -184,16 +184,13 @@ def validate(
         str | None,
         Option("--preset", "-p", help="Also check that this preset can use it.", autocompletion=options.presets),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        Option("--set", "--cfg-options", metavar="KEY=VALUE", help="Change the preset: --set data.clip_len=100"),
-    ] = None,
+    settings: options.Settings = None,
     classes: Annotated[Path | None, Option(help="Class names, one a line. Default: those in FILE.toml.")] = None,
     verify: Annotated[
         bool, Option("--verify", help="Also check every byte of its working copy; a damaged one is rebuilt.")
     ] = False,
-    as_json: Annotated[bool, Option("--json", help="Everything found, for scripts.")] = False,
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Check every record of an annotation pickle.
 

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def demo(
-    folder: Annotated[Path, Option("--out", help="Where everything goes.")] = Path("stgcn-demo"),
-    epochs: Annotated[int | None, Option(help="Fewer are quicker and worse.", min=1)] = None,
-    seed: Annotated[int, Option(help="Of the clips, the initial weights and their order.", min=0)] = 0,
+    folder: Annotated[Path, Option("--out", help="Output folder.")] = Path("stgcn-demo"),
+    epochs: Annotated[int | None, Option(help="Epochs to train; fewer are faster and less accurate.", min=1)] = None,
+    seed: Annotated[int, Option(help="Seed of the clips, the initial weights and the order.", min=0)] = 0,
     device: options.Device = "auto",
     quiet: options.Quiet = False,
 ) -> None:
-    """Prepare, train and evaluate on clips made here.
+    """Prepare, train and evaluate on synthetic clips.
 
     Example: stgcn demo
     """
@@ -33,15 +33,15 @@ def demo(
 
 def _render(shown: "DemoResult", folder: Path) -> None:
     rows: list[list[object]] = [
-        ["clips made", shown.clips],
+        ["clips", shown.clips],
         ["trained on", f"{shown.train_clips} clips of {shown.train_subjects} subjects"],
     ]
     rows += [["evaluated on", f"{shown.val_clips} clips of {shown.val_subjects} other subjects"]]
     rows += [[f"{name} on these", f"{100 * value:.1f} %"] for name, value in shown.metrics.items()]
     rows += [["run folder", shown.run], ["scores", shown.result], ["time", f"{shown.seconds:.0f} s"]]
-    console.table("The main job, on synthetic clips", ["", ""], rows)
+    console.table("Demo on synthetic clips", ["", ""], rows)
     for line in (
-        "It works here. What to do next:",
+        "The installation works. Next:",
         f"  open {shown.run / 'report.html'} in a browser",
         f"  open {shown.confusion}",
         f"  stgcn eval {shown.run / 'best.pth'} --data {folder} --out scores.csv",

@@ -9,6 +9,7 @@ from stgcn_cli.cli import console, options
 from stgcn_cli.config import catalog
 from stgcn_cli.errors import CheckpointError, UsageError
 from stgcn_cli.io.files import cache_folder
+from stgcn_cli.io.text import size
 
 if TYPE_CHECKING:
     from stgcn_cli.config.published_files import Item
@@ -23,10 +24,12 @@ def download_command(
         ),
     ] = None,
     everything: Annotated[bool, Option("--all", help="Every published system.")] = False,
-    listed: Annotated[bool, Option("--list", "-l", help="What there is, and what of it is in the cache.")] = False,
-    logs: Annotated[bool, Option("--logs", help="The training logs too.")] = False,
-    annotations: Annotated[bool, Option("--annotations", help="The 2-D annotations too (gigabytes).")] = False,
-    verify: Annotated[bool, Option("--verify", help="Check what is in the cache; fetch nothing.")] = False,
+    listed: Annotated[
+        bool, Option("--list", "-l", help="List what is published, and what of it is in the cache.")
+    ] = False,
+    logs: Annotated[bool, Option("--logs", help="Also the training logs.")] = False,
+    annotations: Annotated[bool, Option("--annotations", help="Also the 2-D annotations (gigabytes).")] = False,
+    verify: Annotated[bool, Option("--verify", help="Verify the files in the cache; download nothing.")] = False,
     cache_dir: Annotated[
         Path | None, Option("--cache-dir", help="Default: $STGCN_CACHE, else where your system keeps caches.")
     ] = None,
@@ -45,21 +48,15 @@ def download_command(
     from stgcn_cli.config import published_files
 
     cache = cache_dir or cache_folder()
+    items = published_files.choose(names or [], everything, logs or listed, annotations and not listed)
     if listed:
-        _render_list(
-            published_files.choose(names or [], everything, True, False) or published_files.everything(), cache, as_json
-        )
+        _render_list(items or published_files.everything(), cache, as_json)
     elif verify:
-        _verify(
-            published_files.choose(names or [], everything, logs, annotations) or published_files.everything(),
-            cache,
-            as_json,
-        )
-    else:
-        items = published_files.choose(names or [], everything, logs, annotations)
-        if not items:
-            raise UsageError("What is to be downloaded?", "Name it, or see: stgcn download --list")
+        _verify(items or published_files.everything(), cache, as_json)
+    elif items:
         _fetch(items, cache, base_url, as_json)
+    else:
+        raise UsageError("Nothing to download.", "Give a name; all names: stgcn download --list")
 
 
 def _fetch(items: list["Item"], cache: Path, base_url: str | None, as_json: bool) -> None:
@@ -70,7 +67,7 @@ def _fetch(items: list["Item"], cache: Path, base_url: str | None, as_json: bool
     if as_json:
         console.print_json({"files": entries, "failed": [error.message for error in failed]})
     elif entries:
-        rows = [[e["name"], e["kind"], _size(e["bytes"]), e["verdict"], e["path"]] for e in entries]
+        rows = [[e["name"], e["kind"], size(e["bytes"]), e["verdict"], e["path"]] for e in entries]
         console.table("Downloaded", ["name", "kind", "size", "check", "file"], rows)
     for error in failed[:-1]:
         console.warn(error.message)
@@ -88,14 +85,11 @@ def _verify(items: list["Item"], cache: Path, as_json: bool) -> None:
         console.table(f"In the cache {cache}", ["name", "kind", "", "check", "file"], rows)
     damaged = [entry for entry in there if not entry["right"]]
     if damaged:
+        more = f" {len(damaged)} files are damaged." if len(damaged) > 1 else ""
         raise CheckpointError(
-            f"{damaged[0]['path']} {damaged[0]['verdict']}." + _more(damaged),
+            f"{damaged[0]['path']} {damaged[0]['verdict']}.{more}",
             "Fetch it again: stgcn download " + " ".join(dict.fromkeys(entry["name"] for entry in damaged)),
         )
-
-
-def _more(damaged: list[dict[str, Any]]) -> str:
-    return f" {len(damaged)} files are damaged." if len(damaged) > 1 else ""
 
 
 def _render_list(items: list["Item"], cache: Path, as_json: bool) -> None:
@@ -104,7 +98,9 @@ def _render_list(items: list["Item"], cache: Path, as_json: bool) -> None:
         console.print_json({"cache": cache, "files": entries})
         return
     rows = [
-        [e["name"], e["kind"], _percent(e["top1"]), _percent(e["mean_class"]), _size(e["bytes"]) if e["bytes"] else _about(e), "yes" if e["path"] else "no"]
+        [e["name"], e["kind"], *("-" if e[key] is None else f"{e[key]:.2f}" for key in ("top1", "mean_class")),
+         size(e["bytes"]) if e["bytes"] else f"about {e['about_megabytes']:g} MB" if e["about_megabytes"] else "-",
+         "yes" if e["path"] else "no"]
         for e in entries
     ]  # fmt: skip
     console.table("Published files", ["name", "kind", "top-1", "mean class", "size", "in cache"], rows,
@@ -132,15 +128,3 @@ def _describe(item: "Item", cache: Path) -> dict[str, Any]:
         "right": right if path else None,
         "verdict": words,
     }
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
-
-
-def _about(entry: dict[str, Any]) -> str:
-    return f"about {entry['about_megabytes']:g} MB" if entry["about_megabytes"] else "-"
-
-
-def _size(value: int | None) -> str:
-    return "-" if value is None else f"{value / 1e6:,.1f} MB" if value >= 100_000 else f"{value / 1e3:,.1f} kB"

@@ -50,7 +50,7 @@ def evaluate(
     gpu_collect: Annotated[bool, Option("--gpu-collect", hidden=True)] = False,
     tmpdir: Annotated[str | None, Option(hidden=True)] = None,
 ) -> None:
-    """Measure how often a checkpoint is right.
+    """Evaluate a checkpoint: scores and metrics.
 
     Example: stgcn eval stgcn-demo/run/best.pth --data stgcn-demo --out result.pkl
     """

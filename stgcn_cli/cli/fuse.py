@@ -20,7 +20,7 @@ def fuse(
     ] = None,
     softmax: Annotated[bool, Option("--softmax", help="Turn logits into probabilities first.")] = False,
     search: Annotated[
-        bool, Option("--search", help="Find the weights on one half of the clips; measure on the other.")
+        bool, Option("--search", help="Find the weights on one half of the clips; evaluate the other half.")
     ] = False,
     data: Annotated[list[Path] | None, Option("--data", help="Annotations with the labels; repeatable.")] = None,
     split: Annotated[str | None, Option(help="Split of the annotations. Default: that of the results.")] = None,
@@ -37,7 +37,7 @@ def fuse(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Add up the scores of several results, and measure the sum.
+    """Fuse the scores of several results, and evaluate the sum.
 
     Example: stgcn fuse joint.npz bone.npz --weights 2:1
     """

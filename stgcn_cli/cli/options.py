@@ -137,8 +137,8 @@ Devices = Annotated[
 ]
 PrecisionName = Literal["auto", "float32", "tf32", "bf16", "float64"]
 Precision = Annotated[PrecisionName, Option(help="Arithmetic; auto is float32.")]
-BaseUrl = Annotated[str | None, Option(metavar="URL", help="A mirror to download published weights from.")]
-Window = Annotated[int | None, Option(help="Say what happens when: the class of each window of so many frames.", min=2)]
+BaseUrl = Annotated[str | None, Option(metavar="URL", help="A mirror to download from.")]
+Window = Annotated[int | None, Option(help="Timeline: the class of each window of N frames.", min=2)]
 Stride = Annotated[
     int | None, Option(help="Frames from one window to the next.", min=1, show_default="a quarter of --window")
 ]
@@ -217,7 +217,9 @@ LayoutOption = Annotated[
 FromOption = Annotated[
     str | None,
     Option(
-        "--from", help="Read every file as this format: npy, csv, coco, … (docs/own-data.md).", autocompletion=formats
+        "--from",
+        help="Read every file as this format: npy, csv, coco and others (docs/own-data.md).",
+        autocompletion=formats,
     ),
 ]
 MaxPersonsOption = Annotated[

@@ -63,7 +63,7 @@ def predict(
     as_csv: Annotated[bool, Option("--csv", help="One line a clip, for tables.")] = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Name the action in skeletons of any file.
+    """Predict the action in skeleton files.
 
     Example: stgcn predict stgcn-demo/run/best.pth clip.skeleton
     """

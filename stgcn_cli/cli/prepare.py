@@ -66,10 +66,10 @@ def prepare(
         bool, Option("--raw", help="NTU: raw coordinates, for the presets of PYSKL's recipes; <data>/<dataset>-raw.pkl")
     ] = False,
     download: Annotated[bool, Option("--download", help="Download missing published 2-D annotations.")] = False,
-    base_url: Annotated[str | None, Option("--base-url", help="A mirror to download from.")] = None,
+    base_url: options.BaseUrl = None,
     force: options.Force = False,
-    as_json: Annotated[bool, Option("--json", help="The summary for scripts.")] = False,
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Make the annotation file of a published data set.
 

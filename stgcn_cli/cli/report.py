@@ -29,7 +29,7 @@ def report(
         Literal["png", "svg", "pdf"] | None,
         Option("--format", help="Also write learning curve and confusion matrices as figures beside the page."),
     ] = None,
-    open_it: Annotated[bool, Option("--open", help="Show it in the browser.")] = False,
+    open_it: Annotated[bool, Option("--open", help="Open the page in the browser.")] = False,
     force: options.Force = False,
     quiet: options.Quiet = False,
 ) -> None:

@@ -48,7 +48,7 @@ def view(
     window: options.Window = None,
     stride: options.Stride = None,
     device: options.Device = "auto",
-    open_it: Annotated[bool, Option("--open", help="Show it in the browser.")] = False,
+    open_it: Annotated[bool, Option("--open", help="Open the page in the browser.")] = False,
     force: options.Force = False,
     quiet: options.Quiet = False,
 ) -> None:

@@ -63,7 +63,7 @@ def read_saved(path: Path) -> SavedScores:
             raise DataError(f"{path} contains no scores ({' or '.join(_IN_A_RUN)}).", hint)
         path = found
     if not path.exists():
-        raise DataError(f"{path} not found.{nearest_file(path)}")
+        raise DataError(f"{path} not found.{nearest_file(path)}", "Make a result: stgcn eval CHECKPOINT --out FILE")
     if path.suffix not in _READERS:
         raise UsageError(f"{path}: expected a result ({', '.join(SUFFIXES)}) or a run folder.")
     try:

@@ -90,16 +90,18 @@ def of_several(sources: Sequence[Path], data: Sequence[Path] = (), reporter: Rep
                 f"{reports[0][0]} has {first} classes, {name} has {classes}: they cannot be compared.",
                 f"Write a report for each: stgcn report {name}",
             )
+    mains = [_main(report) for _, report in reports]
     compared = [
         Compared(
-            name=name, preset=report.preset, result=_main_result(report), log=report.log, environment=report.environment
+            name=name, preset=report.preset, result=main.result if main else None, log=report.log,
+            environment=report.environment,
         )
-        for name, report in reports
-    ]
+        for (name, report), main in zip(reports, mains, strict=True)
+    ]  # fmt: skip
     scored = [
-        dataclasses.replace(each, name=f"{path}/{each.name}" if path.is_dir() else each.name)
-        for path, (_, report) in zip(sources, reports, strict=True)
-        for each in _main(report)
+        dataclasses.replace(main, name=f"{path}/{main.name}" if path.is_dir() else main.name)
+        for path, main in zip(sources, mains, strict=True)
+        if main
     ]
     return Report(
         title=" and ".join(Path(name).name for name, _ in reports), preset=reports[0][1].preset, scored=scored,
@@ -108,14 +110,9 @@ def of_several(sources: Sequence[Path], data: Sequence[Path] = (), reporter: Rep
     )  # fmt: skip
 
 
-def _main(report: Report) -> list[Scored]:
-    """The result to compare: that of best.pth, else the first; empty where there is none."""
-    best = [each for each in report.scored if each.name == "best.pth"]
-    return (best or list(report.scored))[:1]
-
-
-def _main_result(report: Report) -> EvalResult | None:
-    return next((each.result for each in _main(report)), None)
+def _main(report: Report) -> Scored | None:
+    """The result to compare: that of best.pth, else the first, if there is one."""
+    return next((each for each in report.scored if each.name == "best.pth"), next(iter(report.scored), None))
 
 
 def write(report: Report, path: Path) -> None:

@@ -25,8 +25,8 @@ BLOCK = re.compile(r"(?:^<!-- ([^\n]*?) -->\n)?^```(\w*)\n(.*?)^```$", re.DOTALL
 
 def blocks(page):
     """(mark, text) of the blocks of commands; those of other languages have tests of their own."""
-    return [(mark, text) for mark, language, text in BLOCK.findall(page) if language in ("bash", "sh") or ("stgcn " in text
-            and language != "python")]  # fmt: skip
+    found = BLOCK.findall(page)
+    return [(mark, text) for mark, kind, text in found if kind in ("bash", "sh") or (not kind and "stgcn " in text)]
 
 
 BLOCKS = [

@@ -70,7 +70,7 @@ MISTAKES = {
         ("--json=1", 2, "does not take a value"), ("own.toml", 2, "stgcn runs"),
     ],
     "report": [
-        ("", 2, "Missing argument 'SOURCE"), ("runs/onw", 3, "runs/own"), ("clips", 2, "stgcn train"), ("best.pth", 3, "best.pth"),
+        ("", 2, "Missing argument 'SOURCE"), ("runs/onw", 3, "runs/own"), ("clips", 2, "stgcn train"), ("best.pth", 2, "or a run folder"),
         ("own.pkl", 3, "own.pkl"), ("a.npz --out page.pdf", 2, ".html"), ("a.npz --format jpg", 2, "png"),
         ("a.npz --output p.html", 2, "Use --out"), ("runs/own --data nowhere.pkl", 3, "nowhere.pkl"), ("a.npz --format", 2, "requires an argument"),
     ],
