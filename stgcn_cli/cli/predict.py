@@ -68,20 +68,26 @@ def predict(
     Example: stgcn predict stgcn-demo/run/best.pth clip.skeleton
     """
     console.set_quiet(quiet)
-    if as_json + as_csv + (out is not None) > 1:
-        raise UsageError(
-            "--json, --csv and --out exclude each other.", "--out FILE.json and --out FILE.csv write files."
-        )
+    is_file, in_windows = out is not None or as_json or as_csv, stream or window
+    like = "For example: --window 64 --stride 16"
+    _refuse_first(
+        (as_json + as_csv + (out is not None) > 1, "--json, --csv and --out exclude each other.",
+         "--out FILE.json and --out FILE.csv write files."),
+        (stream and inputs, "--stream reads stdin; it takes no INPUT.",
+         "For example: camera.py | stgcn predict MODEL --stream"),
+        (stream and is_file, "--stream writes JSON lines to stdout; --out, --json and --csv are for clips.",
+         "For example: --stream > FILE"),
+        (not stream and not inputs, "Missing input.",
+         "For example: stgcn predict best.pth clip.npy, or --stream for stdin."),
+        (features and in_windows, "--features is for whole clips, not for --window and --stream.", ""),
+        (stride and not in_windows, "--stride needs --window or --stream.", like),
+        (smooth > 1 and not in_windows, "--smooth needs --window or --stream.", like),
+        (min_score and not in_windows, "--min-score needs --window or --stream.", like),
+        (every and not stream, "--every needs --stream.", ""),
+    )  # fmt: skip
     from stgcn_cli.data.readers.inputs import expand
     from stgcn_cli.runs.resolve import EvalOptions, require
 
-    is_file = out is not None or as_json or as_csv
-    _check_exclusive(inputs, stream, window, features is not None, is_file)
-    of_windows = {"--stride": stride, "--smooth": smooth > 1, "--min-score": min_score}
-    if unused := [] if stream or window else [name for name, value in of_windows.items() if value]:
-        raise UsageError(f"{unused[0]} needs --window or --stream.", "For example: --window 64 --stride 16")
-    if every and not stream:
-        raise UsageError("--every needs --stream.")
     _check_order(checkpoint, inputs or [])
     read_as = options.reading(
         axes=axes, score_last=score_last, image_size=image_size, layout=layout, max_persons=max_persons,
@@ -127,22 +133,11 @@ def _tell(found: "Predictions | Timelines") -> None:
         console.warn(warning)
 
 
-def _check_exclusive(
-    inputs: list[str] | None, stream: bool, window: int | None, with_features: bool, is_file: bool
-) -> None:
-    if stream and inputs:
-        raise UsageError(
-            "--stream reads stdin; it takes no INPUT.", "For example: camera.py | stgcn predict MODEL --stream"
-        )
-    if stream and is_file:
-        raise UsageError(
-            "--stream writes JSON lines to stdout; --out, --json and --csv are for clips.",
-            "stgcn predict MODEL --stream > FILE",
-        )
-    if not stream and not inputs:
-        raise UsageError("Missing input.", "For example: stgcn predict best.pth clip.npy, or --stream for stdin.")
-    if with_features and (stream or window):
-        raise UsageError("--features is for whole clips, not for --window and --stream.")
+def _refuse_first(*rules: tuple[object, str, str]) -> None:
+    """Raise UsageError (message, hint) for the first rule that is broken."""
+    for is_broken, message, hint in rules:
+        if is_broken:
+            raise UsageError(message, hint)
 
 
 def _check_order(checkpoint: str, inputs: list[str]) -> None:
