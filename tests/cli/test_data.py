@@ -51,6 +51,7 @@ def test_errors_are_listed_and_end_with_their_code(stgcn, tmp_path):
 
 def test_a_preset_that_does_not_fit_is_an_error_with_the_one_that_does(stgcn, tmp_path):
     records = make_records(8)
+    records[0]["label"] = 59  # as many classes as the preset has
     names = [record["frame_dir"] for record in records]
     splits = {"xsub_train": names[:5], "xsub_val": names[5:]}
     (tmp_path / "a.pkl").write_bytes(pickle.dumps({"split": splits, "annotations": records}))

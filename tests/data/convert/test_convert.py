@@ -368,8 +368,8 @@ def test_from_reads_files_whatever_they_are_called(tmp_path):
     foreign.mmpose(tmp_path / "own" / "poses.txt", xy, score)
     for place in ("own/poses.txt", "own"):
         wish = ConvertOptions(
-            inputs=[str(tmp_path / place)], target=Target(tmp_path / "a.pkl", force=True), format="mmpose",
-            division=Division(only="train"),
+            inputs=[str(tmp_path / place)], target=Target(tmp_path / "a.pkl", force=True),
+            rules=Rules(options=Options(format="mmpose")), division=Division(only="train"),
         )  # fmt: skip
         assert convert(wish).clips == 1
     np.testing.assert_allclose(made(tmp_path / "a.pkl")["poses"]["keypoint"], xy, atol=1e-3)
@@ -391,7 +391,7 @@ def test_advice_names_the_preset_beside_the_data_or_one_of_its_classes(tmp_path,
     assert f"--preset {tmp_path / 'a.toml'}" in stgcn(*wrong).err.replace("\n", "")
     (tmp_path / "a.toml").unlink()
     said = stgcn(*wrong).err
-    assert "stgcn data convert" in said and said.index("stgcn data convert") < said.index("ntu60-xsub-2d")
+    assert "stgcn data convert" in said and "ntu60-xsub-2d" not in said  # of 60 classes
 
 
 @pytest.mark.parametrize("division", [Division(), Division(only="train")])
