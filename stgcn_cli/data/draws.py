@@ -34,8 +34,8 @@ class Draws:
     keys: Tensor
 
     @classmethod
-    def of(cls, seed: int, epoch: int, items: Tensor) -> "Draws":
-        """Those of the items (N,) of an epoch: numbers of clips, counted on through repeated passes."""
+    def of(cls, seed: int, epoch: int | Tensor, items: Tensor) -> "Draws":
+        """Those of the items (N,) of an epoch (a number, or () on the device): clips, counted on through repeated passes."""
         start = mixed(mixed(torch.full_like(items, seed)) + epoch)
         return cls(mixed(start + items))
 

@@ -25,6 +25,7 @@ from stgcn_cli.data.splits import Split
 
 _CPU = torch.device("cpu")
 _DEVICE_SHARE = 0.5  # of the free device memory the frames may take
+_PINS = True  # False in tests without a GPU
 Moved = TypeVar("Moved")
 # Frames that lie on a device already, by the address of the stored ones: several splits of a store share them.
 _PLACED: "weakref.WeakValueDictionary[tuple, Tensor]" = weakref.WeakValueDictionary()
@@ -153,9 +154,13 @@ class Clips:
         """
         if self.device.type == "cpu":
             return None
-        count = int(self.missing[index.numpy() % len(self)].sum()) * self.samples
+        count = self.count_absent(index) * self.samples
         where = self.starts[(self.placed(index) if placed is None else placed) % len(self)] == 0
         return Absent(sent(where, self.device).repeat_interleave(self.samples, 0), count, self.data)
+
+    def count_absent(self, index: Tensor) -> int:
+        """Missing persons of the clips `index`, given on the host."""
+        return int(self.missing[index.numpy() % len(self)].sum())
 
     def _times(self, index: Tensor, length: int, draws: Draws | None) -> Tensor:
         """(N * K, T) frames of the clips that are shown."""
@@ -184,7 +189,8 @@ class Clips:
         if self.body is not None:
             time = self.body.kept[self.body.first[index, None] + time]
         rows = torch.where(starts > 0, starts + time[:, None], 0)  # (N, M, T)
-        x = sent(self.frames[rows.to(self.frames.device)], self.device)
+        is_far = self.device.type == "cuda" and not self.frames.is_cuda
+        x = sent(rows_in_pinned_memory(self.frames, rows) if is_far else self.frames[rows], self.device)
         if self.body is not None:
             return self.body.apply(x, index)
         x = x.float()  # before any arithmetic: float16 pixels would be rounded once more
@@ -195,11 +201,18 @@ class Clips:
         return x
 
 
+def rows_in_pinned_memory(frames: Tensor, rows: Tensor) -> Tensor:
+    """`frames[rows]` of frames that do not fit on the GPU, from where they are copied while the host goes on."""
+    gathered = torch.empty((rows.numel(), *frames.shape[1:]), dtype=frames.dtype, pin_memory=_PINS)
+    torch.index_select(frames, 0, rows.flatten(), out=gathered)
+    return gathered.unflatten(0, rows.shape)
+
+
 def sent(value: Tensor, device: torch.device) -> Tensor:
     """`value` on `device`; to a GPU through pinned memory, so that the host goes on while it is copied."""
-    if value.device == device or device.type != "cuda":
+    if value.is_cuda or device.type != "cuda":  # "cuda" is no other device than "cuda:0", and does not equal it
         return value.to(device)
-    return value.pin_memory().to(device, non_blocking=True)
+    return (value if value.is_pinned() else value.pin_memory()).to(device, non_blocking=True)
 
 
 def _on(device: torch.device, value: Moved) -> Moved:

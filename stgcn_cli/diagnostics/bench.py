@@ -9,7 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from stgcn_cli.runtime.precision import computing, dtype_of, set_up
 from stgcn_cli.runtime.timing import seconds_of
 from stgcn_cli.training.optim import build_loss, build_optimizer
 from stgcn_cli.training.options import Learner, State
-from stgcn_cli.training.step import step
+from stgcn_cli.training.step import Batch, step
 
 _SINGLES = 20  # clips whose latency is measured, at least
 ON_CPU = 4  # clips of a batch by default
@@ -202,7 +201,7 @@ def _peak_here(preset: Preset, batch: int, device: torch.device, precision: str)
 
 
 def train_step(preset: Preset, device: torch.device, precision: str) -> Callable[..., object]:
-    """Return the step that `train` takes: x (N, C, T, V, M), labels (N,), absent persons -> loss and logits; the weights change."""
+    """Return the step that `train` takes: x (N, C, T, V, M), labels (N,), absent persons -> loss and ranks; the weights change."""
     preset = with_counts(preset)
     model = _model(preset, device, precision).train()
     state, loss = State(model, build_optimizer(preset, model)), build_loss(preset.loss)
@@ -214,7 +213,7 @@ def train_step(preset: Preset, device: torch.device, precision: str) -> Callable
         precision=precision,
         clip_norm=preset.optim.clip_norm,
     )
-    return partial(step, learner)
+    return lambda *batch: step(learner, Batch(*batch))
 
 
 def eval_step(preset: Preset, device: torch.device, precision: str) -> Callable[..., Tensor]:

@@ -34,12 +34,7 @@ class AGCN(Network):
     )
 
     def __init__(
-        self,
-        layout: Layout | str,
-        num_classes: int,
-        channels: int = 3,
-        partition: str = "agcn",
-        dropout: float = 0.0,
+        self, layout: Layout | str, num_classes: int, channels: int = 3, partition: str = "agcn", dropout: float = 0.0
     ) -> None:
         super().__init__()
         skeleton = LAYOUTS[layout] if isinstance(layout, str) else layout

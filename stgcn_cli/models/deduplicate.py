@@ -48,20 +48,22 @@ def distinct_bodies(x: Tensor, least: int = 2) -> Distinct | None:
 
 
 def known_bodies(absent: "Absent", least: int, multiple: int) -> Distinct | None:
-    """As `distinct_bodies`, from what the host knows, so that it need not wait for the device.
-
-    Absent bodies are computed themselves until the number of kept ones is a multiple, so that few sizes occur in training.
-    """
-    bodies, copies = absent.where.numel(), absent.number
-    if copies < least or copies == bodies:
-        return None
-    kept = min(bodies, -(-(bodies - copies + 1) // multiple) * multiple)
-    if kept == bodies and least > 1:
+    """As `distinct_bodies`, from what the host knows, so that it need not wait for the device."""
+    bodies = absent.where.numel()
+    kept = computed_bodies(bodies, absent.number, least, multiple)
+    if absent.number == bodies or absent.number < least or (kept == bodies and least > 1):
         return None
     where = absent.where.flatten()
     order = where.int().argsort(stable=True)
     rank = torch.empty_like(order).scatter_(0, order, torch.arange(bodies, device=order.device))
     return Distinct(order[:kept], rank.clamp_(max=kept - 1), bodies - kept + 1, absent.content)
+
+
+def computed_bodies(bodies: int, absent: int, least: int, multiple: int) -> int:
+    """How many of the bodies are computed; absent ones are until their number is a multiple, so that few sizes occur in training."""
+    if absent < least or absent == bodies:
+        return bodies
+    return min(bodies, -(-(bodies - absent + 1) // multiple) * multiple)
 
 
 def rounded_up(kept: Tensor, multiple: int) -> Tensor:
@@ -96,6 +98,8 @@ def batch_norm(norm: nn.BatchNorm2d, x: Tensor, copies: int) -> Tensor:
     """`norm` in training mode on x (B, C, V, T), with the last body counted `copies` times."""
     if copies == 1:
         return norm(x)
+    if torch.compiler.is_compiling():
+        return _norm_of_plain_operations(norm, x, copies)
     if x.is_cuda:
         with torch.no_grad():
             norm.num_batches_tracked.add_(1)
@@ -107,6 +111,23 @@ def batch_norm(norm: nn.BatchNorm2d, x: Tensor, copies: int) -> Tensor:
         norm.running_mean.lerp_(mean, norm.momentum)
         norm.running_var.lerp_(var * (count / (count - 1)), norm.momentum)
     return CountedNorm.apply(x, norm.weight, norm.bias, mean, var, norm.eps, count, copies)
+
+
+def _norm_of_plain_operations(norm: nn.BatchNorm2d, x: Tensor, copies: int) -> Tensor:
+    """As `CountedNorm`, for torch.compile, which makes few passes of it and derives the gradients."""
+    values = x.float() if x.dtype == torch.bfloat16 else x
+    times = torch.ones_like(values[:, :1, :1, :1])
+    times[-1:] = copies
+    count = (len(x) - 1 + copies) * x[0, 0].numel()
+    mean = (times * values).sum((0, 2, 3)) / count
+    apart = values - mean[:, None, None]
+    var = (times * apart**2).sum((0, 2, 3)) / count
+    with torch.no_grad():
+        norm.num_batches_tracked.add_(1)
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(var * (count / (count - 1)), norm.momentum)
+    scale = norm.weight * torch.rsqrt(var + norm.eps)
+    return (apart * scale[:, None, None] + norm.bias[:, None, None]).to(x.dtype)
 
 
 def _statistics(norm: nn.BatchNorm2d, x: Tensor, copies: int) -> tuple[Tensor, Tensor, int]:

@@ -16,7 +16,7 @@ from stgcn_cli.models import build_model
 from stgcn_cli.runs import checkpoint, history, transfer
 from stgcn_cli.runs.checkpoint import Checkpoint
 from stgcn_cli.runtime.distributed import LaunchConfig
-from stgcn_cli.training import trackers
+from stgcn_cli.training import static_step, trackers
 from stgcn_cli.training.optim import build_optimizer
 from stgcn_cli.training.options import RunOptions
 from stgcn_cli.training.step import batches_of_epoch
@@ -33,6 +33,7 @@ def check(options: RunOptions, reporter: Reporter) -> tuple[RunOptions, tuple[Pa
     preset, launch = options.preset, options.launch
     check_batch(preset, launch, reporter)
     trackers.check_installed(options.tensorboard, options.wandb)
+    static_step.check_options(options)
     if launch.world > launch.gpus and options.work_dir is None:
         raise UsageError("Several machines, torchrun and SLURM need one run folder for all.", "Add --work-dir DIR.")
     if preset.train.patience and not options.validate:

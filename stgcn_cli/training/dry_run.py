@@ -14,7 +14,6 @@ from torch import Tensor
 
 from stgcn_cli.config import presets
 from stgcn_cli.config.schema import Preset
-from stgcn_cli.data.draws import Draws
 from stgcn_cli.data.loader import Clips
 from stgcn_cli.data.splits import Split, find_split, open_stores
 from stgcn_cli.io.files import free_disk
@@ -30,7 +29,7 @@ from stgcn_cli.runtime.timing import seconds_of
 from stgcn_cli.training.check import check
 from stgcn_cli.training.optim import build_optimizer, learning_rate
 from stgcn_cli.training.options import Job, Learner, RunOptions, State
-from stgcn_cli.training.step import batches_of_epoch, is_due, memory_hint, set_training, step
+from stgcn_cli.training.step import EagerSteps, batches_of_epoch, is_due, memory_hint, set_training
 from stgcn_cli.training.train import freeze, learner_of
 
 _SECONDS = 8.0  # of the measurement, roughly
@@ -72,12 +71,12 @@ def measure(options: RunOptions, split: Split) -> Measured:
     few, batch = min(_FIRST, len(index)), len(index)  # less than the preset's batch when there are fewer clips
     reset_peak(device)
     rest = used_bytes(device)
-    seconds, low = _steps(learner, clips, index[:few])
+    seconds, low = _steps(options, learner, clips, index[:few])
     many = min(batch, max(few, int(few * _SECONDS / (3 * seconds))))
     slope, high = (low - rest) / few, low
     if many > few:
         reset_peak(device)
-        seconds, high = _steps(learner, clips, index[:many])
+        seconds, high = _steps(options, learner, clips, index[:many])
         slope = max(0.0, (high - low) / (many - few))
     forward = _forward(learner, clips, index[:many])
     return Measured(
@@ -86,17 +85,17 @@ def measure(options: RunOptions, split: Split) -> Measured:
     )  # fmt: skip
 
 
-def _steps(learner: Learner, clips: Clips, index: Tensor) -> tuple[float, float]:
+def _steps(options: RunOptions, learner: Learner, clips: Clips, index: Tensor) -> tuple[float, float]:
     """Return the seconds of a step and the peak of memory, after a step that also prepares.
 
     On a GPU several steps are measured as one run, as in training, where nobody waits between them.
     """
     device = learner.world.device
-    placed = clips.placed(index)
+    placed, steps = clips.placed(index), EagerSteps(options, learner, clips)
 
     def take_step() -> None:
-        x, labels = clips.batch(index, Draws.of(0, 0, placed), placed)
-        step(learner, x, labels, clips.absent(index, placed))
+        steps.prepare(index, placed, 0)
+        steps.take(options.preset.optim.lr)
 
     take_step()
     if device.type == "cuda":

@@ -35,7 +35,7 @@ class Monitor:
         self.lr = self.job.preset.optim.lr  # of the last step
         device, state = self.world.device, self.state
         self.losses: list[Tensor] = []  # of the interval, on the device
-        self.ranks: list[Tensor] = []  # how many classes score higher than the label of each clip
+        self.ranks: list[Tensor] = []  # of each step, see `add`
         self.numbers: list[int] = []  # of the steps
         self.epoch_sums = torch.zeros(4, dtype=torch.float64, device=device)  # loss, top1, top5 (times clips), clips
         if state.step:  # the epoch began before an interruption
@@ -45,10 +45,10 @@ class Monitor:
         self.began = self.epoch_began = self.status_at = time.perf_counter()
         self.status: dict[str, str] = {}
 
-    def add(self, step: int, loss: Tensor, logits: Tensor, labels: Tensor, fetch_s: float) -> None:
-        """Count a step: loss (), logits (N, classes), labels (N,), seconds spent on fetching the batch."""
+    def add(self, step: int, loss: Tensor, ranks: Tensor, fetch_s: float) -> None:
+        """Count a step: loss (), how many classes score higher than each label (N,), seconds spent on fetching the batch."""
         self.losses.append(loss)
-        self.ranks.append((logits > logits.gather(1, labels[:, None])).sum(1))
+        self.ranks.append(ranks)
         self.numbers.append(step)
         self.fetch_s += fetch_s
         self.steps += 1

@@ -5,12 +5,13 @@ Shapes: N clips of a batch, C channels, T frames, V joints, M persons.
 
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, distributed, nn
 
 from stgcn_cli.data.draws import Draws
-from stgcn_cli.data.loader import Absent, epoch_order, shard
+from stgcn_cli.data.loader import Absent, Clips, epoch_order, shard
 from stgcn_cli.runtime.distributed import World
 from stgcn_cli.runtime.memory import memory_errors
 from stgcn_cli.runtime.precision import computing
@@ -21,12 +22,16 @@ from stgcn_cli.training.options import Learner, RunOptions, TrainContext
 _EPOCHS, _STEPS = 1_000_003, 7_919  # primes: seeds of near (seed, epoch, step) differ
 
 
-def train_epoch(context: TrainContext, epoch: int) -> None:
-    """As `_train_epoch`; memory that runs out is a RunError with what to try."""
+def train_epoch(context: TrainContext, epoch: int, steps: "EagerSteps | None" = None) -> None:
+    """Train the rest of a 0-based epoch: this rank's batches from `state.step` on.
+
+    Saves at a log point once `save_minutes` have passed since the last checkpoint. Raises RunError for a non-finite loss,
+    and with what to try where memory runs out.
+    """
     options = context.job.options
     clips = -(-options.preset.train.batch_size // context.learner.world.size)
     with memory_errors(f"A training step of {clips} clips", memory_hint(options)):
-        _train_epoch(context, epoch)
+        _train_epoch(context, epoch, steps or EagerSteps(options, context.learner, context.data.clips))
 
 
 def memory_hint(options: RunOptions) -> str:
@@ -39,14 +44,9 @@ def memory_hint(options: RunOptions) -> str:
     return f"{text[0].upper()}{text[1:]}"
 
 
-def _train_epoch(context: TrainContext, epoch: int) -> None:
-    """Train the rest of a 0-based epoch: this rank's batches from `state.step` on.
-
-    Saves at a log point once `save_minutes` have passed since the last checkpoint. Raises RunError for a non-finite loss.
-    """
+def _train_epoch(context: TrainContext, epoch: int, steps: "EagerSteps") -> None:
     options, learner, log = context.job.options, context.learner, context.log
     preset, world, state, clips = options.preset, learner.world, learner.state, context.data.clips
-    take_step = tolerant_step if options.skip_nonfinite else step
     set_training(learner.net, options.freeze)
     batches = batches_of_epoch(options, len(clips), epoch, world.rank, world.size)
     monitor = Monitor(context, epoch, _clip_names(context, epoch))
@@ -55,22 +55,21 @@ def _train_epoch(context: TrainContext, epoch: int) -> None:
     with context.job.reporter.progress(label, total, shown=world.is_first) as advance:
         advance(sum(map(len, batches[: state.step])) * world.size)
         placed = clips.placed(torch.cat(batches)).split(len(batches[0]))  # once an epoch
-        for number, index in enumerate(batches[state.step :], state.step):
-            began = time.perf_counter()
-            draws = Draws.of(options.seed, epoch, placed[number]) if clips.is_random else None
-            x, labels = clips.batch(index, draws, placed[number])
-            absent = clips.absent(index, placed[number])
-            fetch_s = time.perf_counter() - began
+        todo = range(state.step, len(batches))
+        for number in todo[:1]:
+            steps.prepare(batches[number], placed[number], epoch)
+        for number in todo:
             if is_random:
                 seed_step(options, world, epoch, number)
             iteration = epoch * len(batches) + number
             monitor.lr = learning_rate(preset.optim, iteration, len(batches), preset.train.epochs)
-            _set_learning_rate(state.optimizer, monitor.lr)
-            output = take_step(learner, x, labels, absent)
+            output, fetch_s = steps.take(monitor.lr), steps.fetch_s
+            if number + 1 in todo:  # while the device computes
+                steps.prepare(batches[number + 1], placed[number + 1], epoch)
             if output and state.average:
                 state.average.update(state.model, iteration)
             if output:
-                monitor.add(number, *output, labels, fetch_s)
+                monitor.add(number, *output, fetch_s)
             else:
                 log.write(monitor.skip_step(number))
             stops = context.stop.is_agreed()
@@ -83,28 +82,61 @@ def _train_epoch(context: TrainContext, epoch: int) -> None:
                 if time.monotonic() - saved >= 60 * options.save_minutes and number + 1 < len(batches):
                     context.save()
                     saved = time.monotonic()
-            advance(len(index) * world.size, is_log_point, **monitor.status)
+            advance(len(batches[number]) * world.size, is_log_point, **monitor.status)
     record = monitor.epoch_record()
     log.write(record)
     monitor.report_epoch(record)
 
 
-def step(learner: Learner, x: Tensor, labels: Tensor, absent: Absent | None = None) -> tuple[Tensor, Tensor]:
-    """Update the weights with a batch x (N, C, T, V, M), labels (N,); return loss () and logits (N, classes)."""
-    output = _forward_backward(learner, x, labels, absent)
+class EagerSteps:
+    """Steps of a run, one operation after the other: `prepare` a batch, then `take` a step with it."""
+
+    def __init__(self, options: RunOptions, learner: Learner, clips: Clips) -> None:
+        self.options, self.learner, self.clips = options, learner, clips
+        self.batch: Batch | None = None
+        self.fetch_s = 0.0  # seconds of the last `prepare`
+
+    def prepare(self, index: Tensor, placed: Tensor, epoch: int) -> None:
+        """Fetch the clips `index` (N,), on the host and `placed` on the device, of a 0-based epoch."""
+        began = time.perf_counter()
+        self.batch = self._fetched(index, placed, epoch)
+        self.fetch_s = time.perf_counter() - began
+
+    def _fetched(self, index: Tensor, placed: Tensor, epoch: int | Tensor) -> "Batch":
+        draws = Draws.of(self.options.seed, epoch, placed) if self.clips.is_random else None
+        x, labels = self.clips.batch(index, draws, placed)
+        return Batch(x, labels, self.clips.absent(index, placed))
+
+    def take(self, lr: float) -> tuple[Tensor, Tensor] | None:
+        """Do the step; return what `step` does, None for a step that was skipped."""
+        assert self.batch is not None
+        for group in self.learner.state.optimizer.param_groups:
+            group["lr"] = lr
+        return (tolerant_step if self.options.skip_nonfinite else step)(self.learner, self.batch)
+
+
+class Batch(NamedTuple):
+    """x (N, C, T, V, M), labels (N,), and the persons that are not there, where the host knows them."""
+
+    x: Tensor
+    labels: Tensor
+    absent: Absent | None = None
+
+
+def step(learner: Learner, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Update the weights with a batch; return loss () and how many classes score higher than the label of each clip (N,)."""
+    output = _forward_backward(learner, batch)
     _update(learner)
     return output
 
 
-def tolerant_step(
-    learner: Learner, x: Tensor, labels: Tensor, absent: Absent | None = None
-) -> tuple[Tensor, Tensor] | None:
+def tolerant_step(learner: Learner, batch: Batch) -> tuple[Tensor, Tensor] | None:
     """Do a `step` unless loss or gradients are not finite on some rank; then nothing changes and None is returned.
 
     Costs a wait for the device and a copy of BatchNorm's statistics at each step.
     """
     before = [buffer.clone() for buffer in learner.state.model.buffers()]
-    output = _forward_backward(learner, x, labels, absent)
+    output = _forward_backward(learner, batch)
     if _is_finite(output[0], learner):
         _update(learner)
         return output
@@ -114,14 +146,13 @@ def tolerant_step(
     return None
 
 
-def _forward_backward(
-    learner: Learner, x: Tensor, labels: Tensor, absent: Absent | None = None
-) -> tuple[Tensor, Tensor]:
+def _forward_backward(learner: Learner, batch: Batch) -> tuple[Tensor, Tensor]:
     with computing(learner.precision, learner.world.device):
-        logits = learner.net(x, absent)
-    loss = learner.loss(logits, labels)
+        logits = learner.net(batch.x, batch.absent)
+    loss = learner.loss(logits, batch.labels)
     loss.backward()
-    return loss.detach(), logits.detach()
+    found = logits.detach()
+    return loss.detach(), (found > found.gather(1, batch.labels[:, None])).sum(1)
 
 
 def _update(learner: Learner) -> None:
@@ -176,11 +207,6 @@ def set_training(net: nn.Module, freeze: str | None) -> None:
     net.train()
     if freeze == "backbone":
         (net.module if hasattr(net, "module") else net).backbone.eval()  # type: ignore[union-attr, operator]
-
-
-def _set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = lr
 
 
 def _clip_names(context: TrainContext, epoch: int) -> Callable[[int, int], list[str]]:

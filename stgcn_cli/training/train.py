@@ -30,7 +30,8 @@ from stgcn_cli.runtime.stop import StopRequest
 from stgcn_cli.training.collapse import CollapseWarning
 from stgcn_cli.training.optim import WeightAverage, build_loss, build_optimizer
 from stgcn_cli.training.options import Dataset, Job, Learner, State, TrainContext
-from stgcn_cli.training.step import batches_of_epoch, is_due, train_epoch
+from stgcn_cli.training.static_step import StaticSteps, compile_blocks
+from stgcn_cli.training.step import EagerSteps, batches_of_epoch, is_due, train_epoch
 from stgcn_cli.training.trackers import TensorBoardLog, WandbLog
 
 BUCKET_MB = 4  # three buckets for 3.1 M parameters, so that their reduction overlaps with the backward pass
@@ -50,15 +51,18 @@ def train(job: Job, world: World) -> dict[str, Any]:
     save = functools.partial(save_step, job, state, trained_on) if world.is_first else lambda: None
     last: dict[str, float] = {}
     collapsed = CollapseWarning(job.reporter.warn if world.is_first else lambda text: None)
-    with StopRequest(world.size > 1, note=world.is_first) as stop:
+    if options.compile:
+        compile_blocks(state.model)
+    with StopRequest(world.size > 1, note=world.is_first, watchdog=world.watchdog) as stop:
         context = TrainContext(
             job=job, learner=learner_of(job, world, state), data=training, log=log, save=save, stop=stop
         )
+        steps = steps_of(context)
         for epoch in range(state.epoch, config.epochs):
             if _has_stalled(state, config.patience):
                 job.reporter.note(f"Stopped after epoch {epoch}: no better top1_acc for {config.patience} epochs.")
                 break
-            train_epoch(context, epoch)
+            train_epoch(context, epoch, steps)
             is_best = False
             if validation and is_due(epoch + 1, config.validate_every, config.epochs):
                 result = validate(context, validation, epoch + 1)
@@ -73,6 +77,16 @@ def train(job: Job, world: World) -> dict[str, Any]:
                 save_epoch(job, state, trained_on, is_best)
     log.close()
     return {"best": state.best, "last": last, "epochs": state.epoch, "skipped": state.skipped}
+
+
+def steps_of(context: TrainContext) -> EagerSteps:
+    """Return what takes the steps of a run: as a CUDA graph where that is wanted, and the clips lie on the device."""
+    options, clips = context.job.options, context.data.clips
+    if options.cuda_graph and clips.frames.device.type == clips.device.type:
+        return StaticSteps(options, context.learner, clips)
+    if options.cuda_graph:
+        context.job.reporter.warn("--cuda-graph has no effect: the clips do not fit into the memory of the GPU.")
+    return EagerSteps(options, context.learner, clips)
 
 
 def open_dataset(job: Job, stores: list[Store], name: str, world: World) -> Dataset:

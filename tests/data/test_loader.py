@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from stgcn_cli.config import presets
+from stgcn_cli.data import loader
 from stgcn_cli.data.loader import Clips, epoch_order, shard
 from stgcn_cli.data.splits import Split, open_stores
 from tests.conftest import make_records
@@ -94,3 +95,9 @@ def test_each_clip_is_seen_once_by_all_ranks_together(world):
     assert set(seen) == set(range(10))
     assert len(seen) == -(-10 // world) * world  # up to world-1 clips repeat, as in the reference
     assert len({len(shard(order, rank, world)) for rank in range(world)}) == 1
+
+
+def test_frames_that_do_not_fit_on_a_gpu_are_gathered_into_memory_to_copy_from(monkeypatch):
+    monkeypatch.setattr(loader, "_PINS", False)
+    frames, rows = torch.arange(60.0).view(10, 3, 2), torch.tensor([[[0, 9], [4, 4]]])
+    assert torch.equal(loader.rows_in_pinned_memory(frames, rows), frames[rows])

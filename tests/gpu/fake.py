@@ -107,9 +107,16 @@ class Recorder(TorchDispatchMode):
                 raise AssertionError(self.recording.waits[-1])
             return 1 if not given[0].is_floating_point() else 1.0
         if name.startswith("aten._pin_memory"):  # the stub has no pinned memory
+            assert not on_device, f"only memory of the host can be pinned, at {_place()}"
             pinned = args[0].clone()
             pinned.is_pinned_here = True
             return pinned
+        if name.startswith("aten.empty") and kwargs.get("pin_memory"):
+            pinned = func(*args, **kwargs | {"pin_memory": False})
+            pinned.is_pinned_here = True
+            return pinned
+        if name.startswith("aten.is_pinned"):
+            return getattr(args[0], "is_pinned_here", False)
         if torch.is_inference_mode_enabled() and not name.startswith("prim"):  # composite ops come whole here
             with self:
                 parts = func.decompose(*args, **kwargs)

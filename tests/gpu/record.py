@@ -1,6 +1,6 @@
 """Record a training step and an evaluated batch on a CUDA device that computes nothing: kernels, bytes, waits.
 
-    python -m tests.gpu.record [--preset ntu60-xsub-3d] [--batch 32] [--precision bf16] [--parts]
+    python -m tests.gpu.record [--preset ntu60-xsub-3d] [--loss cb-focal] [--work train static host eval] [--batch 32] [--precision bf16] [--parts]
 
 The process restarts itself with the stub preloaded, since torch looks for its hooks when it is imported.
 """
@@ -18,9 +18,13 @@ from typing import Any
 
 from tests.gpu import fake
 
+WORKS = ("train", "static", "host", "eval")
 
-def record(name: str, batch: int, precision: str) -> dict[str, fake.Recording]:
-    """Recordings of "train" (a whole step, with gather and sums) and "eval" (the second batch)."""
+
+def record(name: str, batch: int, precision: str, settings: list[str], wanted: list[str]) -> dict[str, fake.Recording]:
+    """Recordings of "train" (a whole step, with gather and sums), of it with tensors that stay where they are ("static"), of it with
+    frames on the host ("host"), and of "eval" (the second batch).
+    """
     import torch
 
     from stgcn_cli.config import presets
@@ -29,44 +33,53 @@ def record(name: str, batch: int, precision: str) -> dict[str, fake.Recording]:
     from stgcn_cli.evaluation import score
     from stgcn_cli.models import build_model
     from stgcn_cli.runtime.distributed import World
-    from stgcn_cli.training import optim, options, step
+    from stgcn_cli.training import optim, options, static_step, step
     from stgcn_cli.training.monitor import Monitor
 
     def computing(precision: str, device: Any) -> Any:
         return fake.autocast_bf16() if precision == "bf16" else contextlib.nullcontext()
 
     step.computing = score.computing = computing
-    preset, device = with_counts(presets.load(name)), torch.device("cuda", 0)
+    static_step.GraphRecorder = _NoGraph
+    preset, device = with_counts(presets.load(name, settings)), torch.device("cuda")  # as the program names it
     split = split_of(preset, batch)
     world = World(0, 1, device)
     index = torch.arange(batch)  # a real one: the host looks into it
     score._batches = lambda *_, **__: [index]
     with fake.fake_cuda() as mode:
-        clips = Clips.of(split, preset, torch.device("cpu"))
-        clips = _on_fake(clips, mode, device)
+        on_host = Clips.of(split, preset, torch.device("cpu"))
+        clips = _on_fake(on_host, mode, device)
         model = fake.to_fake(build_model(preset), device)
         state = options.State(model, optim.build_optimizer(preset, model))
         learner = options.Learner(
             state=state, net=model, loss=optim.build_loss(preset.loss), world=world, precision=precision
         )
-        job = options.Job(options.RunOptions(preset=preset), (), Path())
-        context = options.TrainContext(job=job, learner=learner, data=options.Dataset(split, clips), log=None)
-        monitor = Monitor(context, 0, lambda *_: [])
-        placed = torch.arange(batch, device=device)
+        run_options = options.RunOptions(preset=preset)
+        job, data = options.Job(run_options, (), Path()), options.Dataset(split, clips)
+        monitor = Monitor(options.TrainContext(job=job, learner=learner, data=data, log=None), 0, lambda *_: [])
 
-        def train() -> None:
-            from stgcn_cli.data.draws import Draws
+        def training(kind: type, clips: Any) -> Any:
+            steps = kind(run_options, learner, clips)
 
-            draws = Draws.of(0, 0, placed) if clips.is_random else None
-            x, labels = clips.batch(index, draws, placed)
-            output = step.step(learner, x, labels, clips.absent(index, placed))
-            monitor.add(0, *output, labels, 0.0)
+            def train() -> None:
+                steps.prepare(index, clips.placed(index), 0)
+                monitor.add(0, *steps.take(0.1), steps.fetch_s)
+
+            return train
 
         def evaluate() -> None:
             score.score_clips(model, clips, world=world, precision=precision, batch_size=batch, advance=lambda n: None)
 
+        host_frames = replace(on_host, device=device, sides=clips.sides, parents=clips.parents)
+        works = {
+            "train": (training(step.EagerSteps, clips), model.train),
+            "static": (training(static_step.StaticSteps, clips), model.train),
+            "host": (training(step.EagerSteps, host_frames), model.train),
+            "eval": (evaluate, model.eval),
+        }
         recordings = {}
-        for title, work, before in (("train", train, model.train), ("eval", evaluate, model.eval)):
+        for title in wanted:
+            work, before = works[title]
             before()
             with fake.Recorder() as warm:
                 work()  # makes momenta, and places what is placed once
@@ -75,6 +88,19 @@ def record(name: str, batch: int, precision: str) -> dict[str, fake.Recording]:
                 work()
             recordings[title] = recorder.recording
     return recordings
+
+
+class _NoGraph:
+    """Instead of `GraphRecorder`: the kernels that it would record."""
+
+    def optimizer_settings(self, lr: Any) -> dict[str, Any]:
+        return {"lr": lr, "capturable": True}
+
+    def run(self, work: Any) -> Any:
+        return [each.clone() for each in work()]
+
+    def record(self, body: Any) -> Any:
+        return body
 
 
 def _on_fake(clips: Any, mode: Any, device: Any) -> Any:
@@ -117,6 +143,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--preset", nargs="*", default=["ntu60-xsub-3d"])
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--work", nargs="*", choices=WORKS, default=("train", "eval"))
+    parser.add_argument("--loss", choices=("cross-entropy", "cb-focal"), help="instead of the preset's")
     parser.add_argument("--precision", default="bf16")
     parser.add_argument("--parts", action="store_true", help="the ops that move most")
     parser.add_argument("--json", action="store_true")
@@ -126,8 +154,10 @@ def main() -> None:
             sys.exit("The stub cannot be built: it needs g++ and a CPU build of torch on Linux.")
         os.execve(sys.executable, [sys.executable, "-m", "tests.gpu.record", *sys.argv[1:]], _environment())
     figures: dict[str, Any] = {}
+    settings = [f"loss.name={options.loss}", "loss.class_counts=data"] if options.loss == "cb-focal" else []
+    settings += ["loss.name=cross-entropy"] if options.loss == "cross-entropy" else []
     for name in options.preset:
-        for title, found in record(name, options.batch, options.precision).items():
+        for title, found in record(name, options.batch, options.precision, settings, options.work).items():
             figures[f"{name} {title}"] = {
                 "kernels": len(found.ops), "gigabytes": round(found.gigabytes, 2), "waits": found.waits,
             }  # fmt: skip

@@ -1,6 +1,11 @@
-"""What only a GPU can confirm; run with `pytest -m gpu -n 0`. None of it has been run yet: no GPU was at hand."""
+"""What only a GPU can confirm; run with `pytest -m gpu -n 0`. No GPU has run it yet.
 
+`STGCN_TEST_DEVICE=cpu` runs the tests on the processor, as far as they are of any meaning there, so that their own faults show.
+"""
+
+import contextlib
 import copy
+import os
 import subprocess
 import sys
 
@@ -9,15 +14,26 @@ import torch
 from torch.nn import functional as F
 
 from stgcn_cli.config import presets
+from stgcn_cli.data import loader
 from stgcn_cli.data.loader import Clips
 from stgcn_cli.diagnostics import bench
 from stgcn_cli.errors import RunError
 from stgcn_cli.models import build_model
 from stgcn_cli.runtime.precision import computing, set_up, without_tf32
+from stgcn_cli.training.static_step import StaticSteps, compile_blocks
+from stgcn_cli.training.step import EagerSteps
 from tests.cli.runner import environment
+from tests.runtime.test_distributed import test_ctrl_c_ends_ranks_that_wait_for_each_other_in_vain as ctrl_c_ends_ranks
+from tests.training.test_static_step import after_steps
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
-CUDA, SMALL = torch.device("cuda", 0), ["data.clip_len=60", "train.batch_size=8"]
+DEVICE = torch.device(os.environ.get("STGCN_TEST_DEVICE", "cuda:0"))
+IS_GPU = DEVICE.type == "cuda"
+SMALL = ["data.clip_len=60", "train.batch_size=8"]
+pytestmark = [
+    pytest.mark.gpu, pytest.mark.skipif(IS_GPU and not torch.cuda.is_available(), reason="needs a CUDA GPU"),
+]  # fmt: skip
+needs_gpu = pytest.mark.skipif(not IS_GPU, reason="of no meaning on the processor")
+needs_two = pytest.mark.skipif(IS_GPU and torch.cuda.device_count() < 2, reason="needs two CUDA GPUs")
 
 
 def computed(device: torch.device, dtype: torch.dtype, precision: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -37,7 +53,7 @@ def computed(device: torch.device, dtype: torch.dtype, precision: str) -> tuple[
 def test_numbers_are_those_of_float64(precision, of_logits, of_gradients):
     expected = computed(torch.device("cpu"), torch.float64, "float64")
     with without_tf32():
-        found = computed(CUDA, torch.float32, precision)
+        found = computed(DEVICE, torch.float32, precision)
     for ours, theirs, limit in zip(found, expected, (of_logits, of_gradients), strict=True):
         assert float((ours - theirs).norm() / theirs.norm()) < limit
 
@@ -48,13 +64,13 @@ def run(folder, *words: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True)
 
 
-TRAIN = ("train", "demo", "--data", "stgcn-demo", "--device", "cuda", "--deterministic", "--quiet")
+TRAIN = ("train", "demo", "--data", "stgcn-demo", "--device", DEVICE.type, "--deterministic", "--quiet")
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
-    said = run(folder, "demo", "--epochs", "1", "--device", "cuda")
+    said = run(folder, "demo", "--epochs", "1", "--device", DEVICE.type)
     assert said.returncode == 0, said.stderr
     return folder
 
@@ -76,12 +92,19 @@ def test_deterministic_runs_are_equal_and_so_is_a_resumed_one(demo):
         assert_same_bits(weights(demo / "one/last.pth"), weights(demo / f"{name}/last.pth"))
 
 
-@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA GPUs")
+@needs_two
 def test_two_processes_train_on_two_gpus(demo):
-    said = run(demo, *TRAIN, "--epochs", "1", "--device", "0,1", "--work-dir", "both")
+    where = ("--device", "0,1") if IS_GPU else ("--gpus", "2")
+    said = run(demo, *TRAIN, "--epochs", "1", *where, "--work-dir", "both")
     assert said.returncode == 0, said.stderr
 
 
+@needs_two
+def test_ctrl_c_ends_ranks_that_wait_for_each_other_in_vain(tmp_path):
+    ctrl_c_ends_ranks(tmp_path, DEVICE.type)
+
+
+@needs_gpu
 def test_two_processes_never_share_a_gpu(demo):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "stgcn_cli"]
     env = environment(demo) | {"CUDA_VISIBLE_DEVICES": "0"}
@@ -91,17 +114,18 @@ def test_two_processes_never_share_a_gpu(demo):
     assert said.returncode != 0 and "would share one GPU" in said.stderr
 
 
+@needs_gpu
 def test_memory_that_runs_out_is_reported():
     preset = presets.load("ntu60-xsub-3d")
     with pytest.raises(RunError, match="needs more memory than the GPU has"):
-        bench.peak_of_step(preset, 20_000, CUDA, "float32")
+        bench.peak_of_step(preset, 20_000, DEVICE, "float32")
 
 
 def test_evaluation_leaves_out_absent_persons():
     preset = presets.load("ntu60-xsub-3d", SMALL)
     set_up("float32")
-    model = build_model(preset).to(CUDA).eval()
-    clips, index = Clips.of(bench.split_of(preset, 8), preset, CUDA), torch.arange(8)
+    model = build_model(preset).to(DEVICE).eval()
+    clips, index = Clips.of(bench.split_of(preset, 8), preset, DEVICE), torch.arange(8)
     x = clips.batch(index)[0]
     with torch.inference_mode():
         expected = copy.deepcopy(model).cpu().double().plain(x.cpu().double())
@@ -109,14 +133,61 @@ def test_evaluation_leaves_out_absent_persons():
             torch.testing.assert_close(model(x, clips.absent(index)).cpu().double(), expected, rtol=1e-3, atol=1e-4)
 
 
+@contextlib.contextmanager
+def waits_are_errors():
+    if IS_GPU:
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        if IS_GPU:
+            torch.cuda.set_sync_debug_mode("default")
+
+
 def test_no_step_waits():
     preset = presets.load("babel60-wfl", SMALL)
-    train = bench.train_step(preset, CUDA, "bf16")
-    clips, index = Clips.of(bench.split_of(preset, 8), preset, CUDA), torch.arange(8)
-    placed, labels = clips.placed(index), bench.labels_of(preset, 8, CUDA)
+    train = bench.train_step(preset, DEVICE, "bf16")
+    clips, index = Clips.of(bench.split_of(preset, 8), preset, DEVICE), torch.arange(8)
+    placed, labels = clips.placed(index), bench.labels_of(preset, 8, DEVICE)
     train(clips.batch(index, None, placed)[0], labels, clips.absent(index, placed))
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with waits_are_errors():
         train(clips.batch(index, None, placed)[0], labels, clips.absent(index, placed))
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("name", ["ntu60-xsub-3d", "ntu60-xsub-3d-agcn", "ntu60-xsub-3d-stgcnpp"])
+def test_a_graph_of_steps_gives_the_numbers_of_eager_ones(name):
+    preset = presets.load(name, ["data.clip_len=24", "train.batch_size=4"])
+    set_up("float32", deterministic=True)
+    split = bench.split_of(preset, 14)
+    with without_tf32():
+        for eager, static in zip(
+            *(after_steps(kind, split, preset, DEVICE) for kind in (EagerSteps, StaticSteps)), strict=True
+        ):
+            torch.testing.assert_close(static, eager, rtol=1e-4, atol=1e-6)  # the graph's learning rate is a float32
+
+
+@needs_gpu
+def test_compiled_blocks_give_the_numbers_of_eager_ones():
+    preset = presets.load("ntu60-xsub-3d", ["data.clip_len=24", "train.batch_size=4"])
+    split = bench.split_of(preset, 14)
+    with without_tf32():
+        eager, compiled = (
+            after_steps(EagerSteps, split, preset, DEVICE, change) for change in (lambda model: None, compile_blocks)
+        )
+    for one, other in zip(eager, compiled, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-5)
+
+
+def test_frames_that_do_not_fit_give_the_same_batches(monkeypatch):
+    preset, index = presets.load("ntu60-xsub-3d", SMALL), torch.tensor([5, 0, 3])
+    split = bench.split_of(preset, 8)
+    expected = Clips.of(split, preset, DEVICE)
+    monkeypatch.setattr(loader, "_DEVICE_SHARE", 0)
+    far = Clips.of(split, preset, DEVICE)
+    assert far.frames.device.type == "cpu"
+    with waits_are_errors():
+        found = far.batch(index)
+    for one, other in zip(found, expected.batch(index), strict=True):
+        assert torch.equal(one, other) and one.device.type == DEVICE.type
+    for _ in range(3):  # pinned memory that was copied from is used again
+        torch.testing.assert_close(far.batch(index)[0], expected.batch(index)[0], rtol=0, atol=0)

@@ -23,9 +23,29 @@ def test_a_step_and_an_evaluated_batch_stay_within_their_budget():
             assert 0 < figures[name] <= limit, (work, name)
 
 
+def assert_nothing_waits(works: list[str], presets: list[str], *more: str) -> None:
+    found = record.in_process("--batch", "8", "--preset", *presets, "--work", *works, *more)
+    assert len(found) == len(works) * len(presets)
+    for name, figures in found.items():
+        assert figures["kernels"] and not figures["waits"], name
+
+
+NETWORKS = ["ntu60-xsub-3d", "ntu60-xsub-3d-agcn", "ntu60-xsub-3d-stgcnpp"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["bf16", "float32"])
-def test_no_network_and_no_loss_waits_between_log_points(precision):
-    presets = ["ntu60-xsub-2d", "babel60-wfl", "babel60-wfl-agcn", "ntu60-xsub-3d-agcn-bone"]
-    found = record.in_process("--batch", "8", "--precision", precision, "--preset", *presets)
-    assert len(found) == 2 * len(presets) and all(not each["waits"] and each["kernels"] for each in found.values())
+@pytest.mark.parametrize("loss", ["cross-entropy", "cb-focal"])
+def test_no_network_and_no_loss_waits_between_log_points(loss):
+    assert_nothing_waits(["train", "eval"], NETWORKS, "--loss", loss)
+
+
+@pytest.mark.slow
+def test_no_input_waits_between_log_points():
+    """Pixels, sampling with augmentations, motion streams; in float32."""
+    presets = ["ntu60-xsub-2d", "ntu60-xsub-3d-stgcnpp-aug", "ntu60-xsub-3d-agcn-bone"]
+    assert_nothing_waits(["train", "eval"], presets, "--precision", "float32")
+
+
+@pytest.mark.slow
+def test_neither_steps_of_a_graph_nor_frames_on_the_host_are_waited_for():
+    assert_nothing_waits(["static", "host"], ["ntu60-xsub-3d", "ntu60-xsub-3d-stgcnpp-aug"])

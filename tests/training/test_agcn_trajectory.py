@@ -61,7 +61,7 @@ def test_six_steps_in_float64_are_those_of_the_reference(shared, name):
     state = options.State(model, build_optimizer(preset, model))
     learner = train.learner_of(options.Job(options.RunOptions(preset=preset), (), shared), alone, state)
     step.set_training(model, None)
-    losses = [float(step.step(learner, *clips.batch(index))[0]) for index in batches]
+    losses = [float(step.step(learner, step.Batch(*clips.batch(index)))[0]) for index in batches]
     np.testing.assert_allclose(losses, figures[f"{name}_f64"]["losses"], rtol=1e-6)
     with torch.inference_mode():
         logits = model.eval()(clips.batch(torch.arange(8))[0]).numpy()
