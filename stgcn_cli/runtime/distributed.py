@@ -26,7 +26,6 @@ from stgcn_cli.runtime.devices import check_own_devices, device_of_rank
 from stgcn_cli.runtime.memory import out_of_memory
 from stgcn_cli.runtime.rendezvous import adopt_slurm, begin_together, joined_world, signals_end_at_once
 from stgcn_cli.runtime.stop import stop_worker, stopping_signals
-from stgcn_cli.runtime.watchdog import Watchdog
 
 _AFTER_THE_CAUSE = 3.0  # seconds that a rank which lost its connection lets the cause be told first
 
@@ -62,7 +61,6 @@ class World:
     rank: int
     size: int
     device: torch.device
-    watchdog: Watchdog | None = None  # where several processes wait for each other
 
     @property
     def is_first(self) -> bool:
@@ -206,9 +204,8 @@ def _work(worker: Callable[[Any, World], Any], argument: Any, device: str) -> An
     where = device_of_rank(device, int(os.environ.get("LOCAL_RANK", "0")))
     if device == "cuda":
         torch.cuda.set_device(where)
-    presses = 3 if signal.getsignal(signal.SIGINT) is stop_worker else 2  # our launcher sends each once more
-    with _process_group(where), Watchdog(presses, note=dist.get_rank() == 0) as watchdog:
-        result = worker(argument, World(dist.get_rank(), dist.get_world_size(), where, watchdog))
+    with _process_group(where):
+        result = worker(argument, World(dist.get_rank(), dist.get_world_size(), where))
         return result if dist.get_rank() == 0 else None
 
 

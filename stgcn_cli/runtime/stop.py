@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import threading
-import time
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
@@ -12,9 +11,7 @@ import torch
 from torch import distributed as dist
 
 from stgcn_cli.errors import Terminated
-from stgcn_cli.runtime.watchdog import GRACE, LONGEST, Watchdog
 
-_STEPS = 5.0  # that a signal waits for, before a rank is taken to wait for one that never comes
 _NOTE = b"\nStopping after this step; once more to stop at once.\n"
 
 
@@ -33,10 +30,9 @@ class StopRequest:
     workers of our own launcher, which passes on each signal that a terminal has sent already.
     """
 
-    def __init__(self, is_worker_of_several: bool = False, note: bool = True, watchdog: Watchdog | None = None) -> None:
+    def __init__(self, is_worker_of_several: bool = False, note: bool = True) -> None:
         self.signum = 0
-        self._several, self._note, self._watchdog = is_worker_of_several, note, watchdog
-        self._stepped_at = time.monotonic()
+        self._several, self._note = is_worker_of_several, note
         self._before: dict[int, Any] = {}
         self._group: Any = None
         self._pending: tuple[torch.Tensor, Any] | None = None
@@ -47,8 +43,6 @@ class StopRequest:
             self._before = {sent: signal.signal(sent, self._receive) for sent in stopping_signals()}
         if self._several:
             self._group = dist.new_group(backend="gloo")  # of its own: the gradients may go through NCCL
-        if self._watchdog:
-            self._watchdog.patience = LONGEST
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -75,9 +69,6 @@ class StopRequest:
         """
         if not self._group:
             return bool(self.signum)
-        if self._watchdog:  # several steps have time to end
-            began, self._stepped_at = self._stepped_at, time.monotonic()
-            self._watchdog.patience = min(LONGEST, max(GRACE, _STEPS * (self._stepped_at - began)))
         flag = torch.tensor([self.signum])
         previous, self._pending = self._pending, (flag, dist.all_reduce(flag, dist.ReduceOp.MAX, self._group, True))
         if previous is None:
@@ -86,11 +77,6 @@ class StopRequest:
         self.signum = max(self.signum, int(previous[0]))
         self._is_agreed = bool(previous[0])
         return self._is_agreed
-
-    def save_first(self) -> None:
-        """Before a last checkpoint is written: it takes as long as it takes."""
-        if self._watchdog:
-            self._watchdog.is_held = True
 
     def end(self) -> NoReturn:
         """Raise KeyboardInterrupt or Terminated. After `is_agreed` every rank waits here for the one that saved."""

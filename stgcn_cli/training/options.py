@@ -47,7 +47,6 @@ class RunOptions:
     tensorboard: bool = False
     wandb: bool = False
     cuda_graph: bool = False  # replay each whole step; on the CPU the same step runs without a graph
-    compile: bool = False  # the blocks of the network, by torch.compile
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,6 @@ class TrainContext:
 
     def end(self) -> NoReturn:
         """Save after a signal, note how to resume, and end. Raises KeyboardInterrupt or Terminated."""
-        self.stop.save_first()
         self.save()
         state = self.learner.state
         if self.learner.world.is_first:

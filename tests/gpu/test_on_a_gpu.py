@@ -20,10 +20,9 @@ from stgcn_cli.diagnostics import bench
 from stgcn_cli.errors import RunError
 from stgcn_cli.models import build_model
 from stgcn_cli.runtime.precision import computing, set_up, without_tf32
-from stgcn_cli.training.static_step import StaticSteps, compile_blocks
+from stgcn_cli.training.static_step import StaticSteps
 from stgcn_cli.training.step import EagerSteps
 from tests.cli.runner import environment
-from tests.runtime.test_distributed import test_ctrl_c_ends_ranks_that_wait_for_each_other_in_vain as ctrl_c_ends_ranks
 from tests.training.test_static_step import after_steps
 
 DEVICE = torch.device(os.environ.get("STGCN_TEST_DEVICE", "cuda:0"))
@@ -99,11 +98,6 @@ def test_two_processes_train_on_two_gpus(demo):
     assert said.returncode == 0, said.stderr
 
 
-@needs_two
-def test_ctrl_c_ends_ranks_that_wait_for_each_other_in_vain(tmp_path):
-    ctrl_c_ends_ranks(tmp_path, DEVICE.type)
-
-
 @needs_gpu
 def test_two_processes_never_share_a_gpu(demo):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "stgcn_cli"]
@@ -164,18 +158,6 @@ def test_a_graph_of_steps_gives_the_numbers_of_eager_ones(name):
             *(after_steps(kind, split, preset, DEVICE) for kind in (EagerSteps, StaticSteps)), strict=True
         ):
             torch.testing.assert_close(static, eager, rtol=1e-4, atol=1e-6)  # the graph's learning rate is a float32
-
-
-@needs_gpu
-def test_compiled_blocks_give_the_numbers_of_eager_ones():
-    preset = presets.load("ntu60-xsub-3d", ["data.clip_len=24", "train.batch_size=4"])
-    split = bench.split_of(preset, 14)
-    with without_tf32():
-        eager, compiled = (
-            after_steps(EagerSteps, split, preset, DEVICE, change) for change in (lambda model: None, compile_blocks)
-        )
-    for one, other in zip(eager, compiled, strict=True):
-        torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-5)
 
 
 def test_frames_that_do_not_fit_give_the_same_batches(monkeypatch):
