@@ -121,7 +121,7 @@ def test_no_subject_is_in_both_splits(evening):
 def test_the_plan_is_what_is_then_done(evening):
     folder, told = evening
     plan = told[4][1].out
-    steps = int(re.search(r"epochs +5, ([\d,]+) steps each", plan)[1])
+    steps = int(re.search(r"epochs +10, ([\d,]+) steps each", plan)[1])
     log = [json.loads(line) for line in (folder / "runs/own/log.jsonl").read_text().splitlines()]
     assert steps == max(record["iter"] for record in log if record["mode"] == "train")
     assert "runs/own" in plan and (folder / "runs/own").is_dir() and not (folder / "runs/own-2").exists()
