@@ -51,12 +51,8 @@ def split_of(preset: Preset, count: int, two_persons: float = TWO_PERSONS) -> Sp
         if data.channels != "xyz":
             drawn[..., :2] = 500 + 100 * drawn[..., :2]  # pixels
         drawn[data.num_person if index < several else 1 :] = 0
-        record = {
-            "frame_dir": f"drawn{index}",
-            "total_frames": shape[1],
-            "img_shape": REFERENCE_SIZE,
-            "keypoint": drawn,
-        }
+        record = {"frame_dir": f"drawn{index}", "total_frames": shape[1], "img_shape": REFERENCE_SIZE}
+        record["keypoint"] = drawn
         if data.channels == "xys":
             record |= {"keypoint": drawn[..., :2], "keypoint_score": drawn[..., 2]}
         records.append(record)
@@ -112,13 +108,9 @@ class Measured:
         """Medians and all rounds; times in seconds, sizes in bytes."""
         o, device = self.options, self.options.device
         clips_per_s = {
-            name: {
-                "median": o.batch / statistics.median(times),
-                "least": o.batch / max(times),
-                "greatest": o.batch / min(times),
-            }
+            name: {"median": o.batch / statistics.median(times), "least": o.batch / max(times), "greatest": o.batch / min(times)}
             for name, times in (("train", self.train), ("evaluate", self.evaluate))
-        }
+        }  # fmt: skip
         phases = {name: statistics.median(times) for name, times in self.phases.items()}
         passes = o.preset.train.epochs * o.preset.data.passes
         return {
@@ -176,14 +168,11 @@ def peak_of_step(preset: Preset, batch: int, device: torch.device, precision: st
     """
     hint = f"Use a smaller batch: --batch-size {max(1, batch // 2)}"
     try:
-        if device.type == "cuda":
-            with memory_errors(f"A training step of {batch} clips", hint):
+        with memory_errors(f"A training step of {batch} clips", hint):
+            if device.type == "cuda":
                 return _peak_here(preset, batch, device, precision)
-        with (
-            memory_errors(f"A training step of {batch} clips", hint),
-            ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool,
-        ):
-            return pool.submit(_peak_here, preset, batch, device, precision).result()
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+                return pool.submit(_peak_here, preset, batch, device, precision).result()
     except BrokenProcessPool as error:
         # the machine ended the process before it could answer
         raise RunError(f"A training step of {batch} clips needs more memory than this machine has.", hint) from error
@@ -206,13 +195,9 @@ def train_step(preset: Preset, device: torch.device, precision: str) -> Callable
     model = _model(preset, device, precision).train()
     state, loss = State(model, build_optimizer(preset, model)), build_loss(preset.loss)
     learner = Learner(
-        state=state,
-        net=model,
-        loss=loss,
-        world=World(0, 1, device),
-        precision=precision,
+        state=state, net=model, loss=loss, world=World(0, 1, device), precision=precision,
         clip_norm=preset.optim.clip_norm,
-    )
+    )  # fmt: skip
     return lambda *batch: step(learner, Batch(*batch))
 
 

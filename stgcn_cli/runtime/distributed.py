@@ -26,6 +26,7 @@ from stgcn_cli.runtime.devices import check_own_devices, device_of_rank
 from stgcn_cli.runtime.memory import out_of_memory
 from stgcn_cli.runtime.rendezvous import adopt_slurm, begin_together, joined_world, signals_end_at_once
 from stgcn_cli.runtime.stop import stop_worker, stopping_signals
+from stgcn_cli.runtime.watchdog import Watchdog, watchdog
 
 _AFTER_THE_CAUSE = 3.0  # seconds that a rank which lost its connection lets the cause be told first
 
@@ -61,6 +62,7 @@ class World:
     rank: int
     size: int
     device: torch.device
+    watchdog: Watchdog | None = None  # where several processes wait for each other
 
     @property
     def is_first(self) -> bool:
@@ -163,10 +165,8 @@ def _elastic_worker(worker: Callable[[Any, World], Any], argument: Any, device: 
     _end_with_parent()
     try:
         return _work(worker, argument, device)
-    except (
-        KeyboardInterrupt,
-        Terminated,
-    ):  # files are tidied; leaving at once frees ranks that wait for this one in a reduction
+    except (KeyboardInterrupt, Terminated):
+        # files are tidied; leaving at once frees ranks that wait for this one in a reduction
         os._exit(errors.TERMINATED)
     except RuntimeError:
         time.sleep(_AFTER_THE_CAUSE)  # a lost connection is what the others see of a failure
@@ -204,8 +204,8 @@ def _work(worker: Callable[[Any, World], Any], argument: Any, device: str) -> An
     where = device_of_rank(device, int(os.environ.get("LOCAL_RANK", "0")))
     if device == "cuda":
         torch.cuda.set_device(where)
-    with _process_group(where):
-        result = worker(argument, World(dist.get_rank(), dist.get_world_size(), where))
+    with _process_group(where), watchdog(note=dist.get_rank() == 0) as watched:
+        result = worker(argument, World(dist.get_rank(), dist.get_world_size(), where, watched))
         return result if dist.get_rank() == 0 else None
 
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
@@ -11,7 +12,9 @@ import torch
 from torch import distributed as dist
 
 from stgcn_cli.errors import Terminated
+from stgcn_cli.runtime.watchdog import GRACE, LONGEST, Watchdog
 
+_STEPS = 5.0  # that a signal waits for, before a rank is taken to wait for one that never comes
 _NOTE = b"\nStopping after this step; once more to stop at once.\n"
 
 
@@ -30,9 +33,10 @@ class StopRequest:
     workers of our own launcher, which passes on each signal that a terminal has sent already.
     """
 
-    def __init__(self, is_worker_of_several: bool = False, note: bool = True) -> None:
+    def __init__(self, is_worker_of_several: bool = False, note: bool = True, watchdog: Watchdog | None = None) -> None:
         self.signum = 0
-        self._several, self._note = is_worker_of_several, note
+        self._several, self._note, self.watchdog = is_worker_of_several, note, watchdog or Watchdog()
+        self.watchdog.patience, self._stepped_at = LONGEST, time.monotonic()
         self._before: dict[int, Any] = {}
         self._group: Any = None
         self._pending: tuple[torch.Tensor, Any] | None = None
@@ -69,6 +73,8 @@ class StopRequest:
         """
         if not self._group:
             return bool(self.signum)
+        began, self._stepped_at = self._stepped_at, time.monotonic()
+        self.watchdog.patience = min(LONGEST, max(GRACE, _STEPS * (self._stepped_at - began)))
         flag = torch.tensor([self.signum])
         previous, self._pending = self._pending, (flag, dist.all_reduce(flag, dist.ReduceOp.MAX, self._group, True))
         if previous is None:

@@ -3,6 +3,7 @@
 Shapes: N clips of a batch.
 """
 
+import math
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -116,6 +117,7 @@ class TrainContext:
 
     def end(self) -> NoReturn:
         """Save after a signal, note how to resume, and end. Raises KeyboardInterrupt or Terminated."""
+        self.stop.watchdog.patience = math.inf
         self.save()
         state = self.learner.state
         if self.learner.world.is_first:

@@ -51,7 +51,7 @@ def train(job: Job, world: World) -> dict[str, Any]:
     save = functools.partial(save_step, job, state, trained_on) if world.is_first else lambda: None
     last: dict[str, float] = {}
     collapsed = CollapseWarning(job.reporter.warn if world.is_first else lambda text: None)
-    with StopRequest(world.size > 1, note=world.is_first) as stop:
+    with StopRequest(world.size > 1, note=world.is_first, watchdog=world.watchdog) as stop:
         context = TrainContext(
             job=job, learner=learner_of(job, world, state), data=training, log=log, save=save, stop=stop
         )

@@ -19,9 +19,10 @@ from stgcn_cli.errors import DataError, RunError
 from stgcn_cli.models import build_model
 from stgcn_cli.runtime import rendezvous
 from stgcn_cli.runtime.distributed import LaunchConfig, World, launch
+from stgcn_cli.runtime.stop import StopRequest
 from stgcn_cli.training import options, step, train
 from stgcn_cli.training.optim import cross_entropy
-from tests.cli.runner import environment, fork_ranks
+from tests.cli.runner import ROOT, environment, fork_ranks
 from tests.conftest import SMALL
 from tests.factories import weights
 
@@ -186,6 +187,65 @@ def test_a_terminal_that_closes_does_not_stop_a_run_under_nohup(small_data, tmp_
     _, err = running.communicate(timeout=120)
     assert running.returncode == 0, err
     assert torch.load(tmp_path / "x" / "last.pth", weights_only=True)["meta"]["epoch"] == 30
+
+
+def stuck(folder, world: World) -> None:
+    """Worker: rank 0 waits in a sum for rank 1, which never comes."""
+    (folder / f"rank {world.rank}").touch()
+    with StopRequest(True, note=world.is_first, watchdog=world.watchdog):
+        world.watchdog.patience = 1.0
+        if world.rank == 0:
+            value = torch.ones(1, device=world.device)
+            torch.distributed.all_reduce(value)
+            value.item()  # on a GPU the wait is here
+        time.sleep(3600)
+
+
+STUCK = """
+import sys
+from pathlib import Path
+from stgcn_cli.runtime.distributed import LaunchConfig, launch
+from tests.cli.runner import fork_ranks
+from tests.runtime.test_distributed import stuck
+if __name__ == "__main__":
+    fork_ranks() if sys.argv[2] == "cpu" else None
+    try:
+        launch(stuck, Path(sys.argv[1]), LaunchConfig(sys.argv[2], gpus=2))
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
+def test_ctrl_c_ends_ranks_that_wait_for_each_other_in_vain(tmp_path, device="cpu"):
+    (tmp_path / "stuck.py").write_text(STUCK)
+    running = subprocess.Popen(
+        [sys.executable, "stuck.py", str(tmp_path), device], cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+    for rank in range(2):
+        wait_for(tmp_path / f"rank {rank}", running)
+    time.sleep(0.5)
+    began = time.monotonic()
+    os.killpg(running.pid, signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130 and time.monotonic() - began < 20  # torch kills workers after 30 s
+    assert "Stopped while waiting for another process." in err and "Traceback" not in err, err
+
+
+@pytest.mark.parametrize(("patience", "code"), [("0.2", 143), ("float('inf')", 0)])
+def test_a_watchdog_ends_a_process_after_its_patience(patience, code):
+    program = f"""
+import os, signal, time
+from stgcn_cli.runtime.watchdog import watchdog
+signal.signal(signal.SIGTERM, lambda *_: None)
+with watchdog() as watched:
+    watched.patience = {patience}
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(1)
+"""
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, check=False)
+    assert done.returncode == code and (b"Stopped while" in done.stderr) is bool(code), done.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for the workers in /proc")

@@ -1,0 +1,48 @@
+"""The end of a process that a signal finds inside a wait for another one, where Python runs no handler.
+
+A rank waits in C++ for gradients of a rank that never comes, whether NCCL or gloo carries them. The byte that Python's own
+signal handler writes at once wakes a thread; it ends the process when the main thread has not got away within the patience.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+from stgcn_cli.errors import INTERRUPTED, TERMINATED
+
+GRACE, LONGEST = 5.0, 25.0  # seconds from the signal to the end; torch's launcher and srun kill after 30
+_NOTE = b"\nStopped while waiting for another process. What was complete is kept.\n"
+
+
+@contextlib.contextmanager
+def watchdog(note: bool = True) -> Iterator["Watchdog"]:
+    """Around the work of one of several processes, in its main thread; gives what its patience can be set by."""
+    watched, (reading, writing) = Watchdog(), os.pipe()
+    os.set_blocking(writing, False)
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    threading.Thread(target=watched.watch, args=(reading, note), daemon=True).start()
+    yield watched
+    signal.set_wakeup_fd(before)
+    os.close(writing)  # the thread reads an end
+
+
+class Watchdog:
+    """`patience`: seconds from the first signal to the end, infinite while a checkpoint is written."""
+
+    patience = GRACE
+
+    def watch(self, reading: int, note: bool) -> None:
+        """Wait for a signal, then for the end of patience."""
+        signum = os.read(reading, 1)
+        began = time.monotonic()
+        while signum and time.monotonic() < began + self.patience:
+            if select.select([reading], [], [], 0.2)[0] and not os.read(reading, 1):
+                return  # the work is done
+        if signum:
+            if note:
+                os.write(2, _NOTE)
+            os._exit(INTERRUPTED if signum[0] == signal.SIGINT else TERMINATED)
