@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+import torch
 
 from tests.cli.runner import ROOT, Result, environment
 from tests.factories.http_server import running
@@ -46,16 +47,20 @@ def test_a_command_ends_with_its_code(place, code, words):
 
 
 @pytest.mark.parametrize(("code", "sent"), SIGNALS.items())
-def test_a_signal_ends_with_its_code(place, code, sent):
+def test_a_signal_ends_with_its_code_and_the_last_checkpoint_stays(place, code, sent):
     words = [f"run{code}" if word == "run" else word for word in RECIPE]
     started = place.start(*words, "--set", "train.epochs=500")
-    end = time.monotonic() + 60
-    while not (place.seen / f"run{code}" / "log.jsonl").exists():
+    end = time.monotonic() + 120
+    folder = place.seen / f"run{code}"
+    while not (folder / "last.pth").exists():
         assert time.monotonic() < end
         time.sleep(0.01)
     os.kill(started[0], sent)
     said = place.end(started)
     assert said.code == code and said.err.count("What was complete is kept.") == 1, said
+    assert re.search(rf"Saved epoch \d+, step \d+\. Resume: stgcn train --resume run{code}", said.err), said
+    assert torch.load(folder / "last.pth", weights_only=True)["meta"]["epoch"] >= 1
+    assert not list(folder.glob("*.part"))
 
 
 def test_the_readme_has_the_same_table():

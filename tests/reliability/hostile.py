@@ -146,7 +146,7 @@ PICKLES: dict[str, Made] = {
     "torch": (_torch_load, "torch.storage._load_from_bytes"),
     "dotted name": (lambda mark: b"\x80\x04]\x8c\x06shutil\x8c\x09os.system\x93" + text(touch(mark)) + b"\x85Ra.", "shutil.os.system"),
     "in the splits": (_in_split, "builtins.eval"),
-    "runpy": (lambda mark: in_record(named("timeit", "timeit") + text(code(mark)) + b"\x85R"), "timeit.timeit"),
+    "timeit, once": (lambda mark: in_record(named("timeit", "timeit") + b"(" + text(code(mark)) + text("pass") + named("time", "perf_counter") + b"K\x01tR"), "timeit.timeit"),
 }  # fmt: skip
 
 

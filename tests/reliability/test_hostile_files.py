@@ -18,7 +18,7 @@ from tests.reliability import hostile
 from tests.reliability.hostile import named, text
 
 _LIVE = """
-import copyreg, json, pickle, sys, torch, warnings
+import copyreg, json, pickle, sys, warnings
 from pathlib import Path
 warnings.simplefilter("ignore")
 for path in sys.argv[2:]:
@@ -26,6 +26,8 @@ for path in sys.argv[2:]:
         if sys.argv[1] == "pickle":
             pickle.load(open(path, "rb"))
         else:
+            import torch
+
             torch.load(path, weights_only=False)
     except Exception as error:
         print(path, type(error), error, file=sys.stderr)
