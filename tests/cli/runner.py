@@ -7,6 +7,7 @@ signals, start-up time, and other settings of Python.
 
 import contextlib
 import functools
+import gc
 import importlib
 import os
 import signal
@@ -26,6 +27,9 @@ ROOT = Path(__file__).parent.parent.parent
 _PRELOADED = ("stgcn_cli.cli.app", "stgcn_cli.training.run", "stgcn_cli.evaluation.predict", "stgcn_cli.viz.report",
               "stgcn_cli.data.convert.convert", "matplotlib.figure", "pandas", "rich.console", "torch.distributed.launcher.api")  # fmt: skip
 _WITH_OPTIMIZER = ("train", "bench", "demo")  # it imports torch._dynamo, which takes a second
+# A fork must not collect what its parent left: the destructor of a TCPStore waits for a thread that is not there.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=gc.freeze)
 
 
 @dataclass(frozen=True)
