@@ -40,7 +40,7 @@ def test_for_people_on_real_clips(stgcn, small_data):
 @pytest.mark.parametrize(("words", "code", "told"), [
     (("--device", "gpu"), 2, "auto, cpu or cuda"),
     (("--precision", "half"), 2, "bf16"),
-    (("--preset", "ntu60-xsub"), 2, "ntu60-xsub-3d"),
+    (("--preset", "ntu60-xsub"), 2, "stgcn presets"),
     (("--data", "nowhere.pkl"), 3, "nowhere.pkl"),
 ])  # fmt: skip
 def test_what_cannot_be_measured_is_refused(stgcn, words, code, told):
