@@ -1,7 +1,10 @@
 """Files of other programs (JSON, CSV, numpy arrays, a zip of texts) through the reader that `predict` and `data` use."""
 
+import contextlib
+import gzip
 import random
 import tempfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,7 @@ from tests.factories.skeletons import text
 from tests.fuzz.mutate import some_bytes, some_members, some_values, some_words, zipped
 from tests.fuzz.target import Target, refused
 
-KINDS = (".json", ".csv", ".npz", ".npy", ".zip", ".skeleton", ".txt", ".bvh")
+KINDS = (".json", ".csv", ".npz", ".npy", ".zip", ".skeleton", ".txt", ".bvh", ".csv.gz")
 
 
 def _seeds() -> list[bytes]:
@@ -30,6 +33,7 @@ def _seeds() -> list[bytes]:
         for file in [*files, folder / "f.npy"]:
             seeds.append(bytes([KINDS.index(file.suffix)]) + file.read_bytes())
     seeds.append(b"\x04" + zipped([("raw/S001C001P001R001A001.skeleton", text([1])[:4000])]))
+    seeds.append(b"\x08" + gzip.compress(next(seed[1:] for seed in seeds if seed[:1] == b"\x01")))
     return [*seeds, b"\x05" + text([1])]
 
 
@@ -39,6 +43,10 @@ def _inside(rng: random.Random, name: str, content: bytes) -> bytes:
 
 def _mutate(rng: random.Random, data: bytes, seeds: list[bytes]) -> bytes:
     kind, content = data[:1], data[1:]
+    if kind == b"\x08" and rng.random() < 0.7:
+        with contextlib.suppress(OSError, EOFError, zlib.error):  # damaged before
+            table = gzip.decompress(content)
+            return kind + gzip.compress(some_words(rng, table.replace(b",", b" ,"), [table], head=0))
     same = [seed[1:] for seed in seeds if seed[:1] == kind] or [content]
     if kind in b"\x02\x04" and rng.random() < 0.7:
         return kind + some_members(rng, content, same, _inside)

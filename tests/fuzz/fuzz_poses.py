@@ -1,5 +1,6 @@
 """YOLO's texts, BVH, and the JSON of ultralytics, AlphaPose, Kinetics, NW-UCLA and one's own, as `fuzz_clips` has the others."""
 
+import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,15 @@ def _seeds() -> list[bytes]:
         for index, (write, file) in enumerate(poses.WRITERS.values()):
             path = write(folder / f"{index}{file}", xy, score)
             files += sorted(path.iterdir())[:1] if path.is_dir() else [path]
+        shown = [{"keypoints": joints, "scores": scores} for _, joints, scores in foreign.people(xy, score, 0)]
+        others = {
+            "videos": [{"video": v, "frame": t, **shown[0]} for v in "ab" for t in range(2)],
+            "map": {"cam1": [shown, shown], "cam2": [shown]}, "times": [{"time": t / 30, **shown[0]} for t in range(3)],
+            "deep": {"meta": {}, "result": {"frames": [{"persons": shown}]}}, "numbers": {"f1": xy[0, 0].tolist()},
+        }  # fmt: skip
+        for name, value in others.items():
+            files.append(folder / f"{name}.json")
+            files[-1].write_text(json.dumps(value))
         return [bytes([fuzz_clips.KINDS.index(file.suffix)]) + file.read_bytes() for file in files]
 
 

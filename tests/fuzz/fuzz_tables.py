@@ -12,7 +12,7 @@ from tests.fuzz.target import Target, refused
 
 _NAMES = ("x1,y1,z1,v1,x2,y2,z2,v2", "frame,nose_x,nose_y,left_eye_x,left_eye_y", "class,Nose(x),Nose(y),x_min,y_min", "1_x,1_y,2_x,2_y",
           "file_name,NOSE_x,NOSE_y,NOSE_score", "track_id,time,x[0],y[0],x[1],y[1]", "person1_a_x,person1_a_y,person2_a_x,person2_a_y",
-          "frame,keypoint,x,y,conf,label", "scorer,n,n,n\nbodyparts,Nose,Nose,Nose\ncoords,x,y,likelihood")  # fmt: skip
+          "frame,keypoint,x,y,conf,label", "x,y,x.1,y.1", "id,frame,P.Nose_x,P.Nose_y,P.Nose_conf,P.Eye_x,P.Eye_y", "scorer,n,n,n\nbodyparts,Nose,Nose,Nose\ncoords,x,y,likelihood")  # fmt: skip
 
 
 def _seeds() -> list[bytes]:
@@ -25,7 +25,7 @@ def _seeds() -> list[bytes]:
         seeds += [text.encode(), text.replace(".", ",").replace(",", ";").encode("utf-16")]
     with tempfile.TemporaryDirectory() as name:
         seeds.append(foreign.table(Path(name) / "a.csv", *foreign.clip(frames=2, joints=3, persons=1)).read_bytes())
-    return [*seeds, "名,x1,y1\n踢,1,2\n".encode("gbk"), b"1,2,3\n4,5,6\n"]
+    return [*seeds, "名,x1,y1\n踢,1,2\n".encode("gbk"), b"1,2,3\n4,5,6\n", b"\n".join([b"7,8" * 17] * 3)]
 
 
 def _mutate(rng: random.Random, data: bytes, seeds: list[bytes]) -> bytes:
