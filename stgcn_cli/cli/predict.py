@@ -85,7 +85,7 @@ def predict(
         (min_score and not in_windows, "--min-score needs --window or --stream.", like),
         (every and not stream, "--every needs --stream.", ""),
     )  # fmt: skip
-    from stgcn_cli.data.readers.inputs import expand
+    from stgcn_cli.data.readers.units import expand
     from stgcn_cli.runs.resolve import EvalOptions, require
 
     _check_order(checkpoint, inputs or [])

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stgcn_cli.data.readers.inputs import Unit, list_units, read_inputs, read_unit
+from stgcn_cli.data.readers.inputs import read_inputs, read_unit
 from stgcn_cli.data.readers.parsing import Options
+from stgcn_cli.data.readers.units import Unit, list_units
 from stgcn_cli.data.records import Clip
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.reporter import Reporter

@@ -83,6 +83,6 @@ TARGET = Target(
     _seeds,
     _mutate,
     _attempt,
-    ("inputs.py", "coco.py", "mmpose.py", "openpose.py", "table.py", "arrays.py", "tracking.py"),
+    ("inputs.py", "units.py", "coco.py", "mmpose.py", "openpose.py", "table.py", "arrays.py", "tracking.py"),
     memory_mb=1500,
 )

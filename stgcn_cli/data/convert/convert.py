@@ -18,8 +18,9 @@ from stgcn_cli.data.convert.writer import ConversionResult, Dataset, write_datas
 from stgcn_cli.data.findings import Findings
 from stgcn_cli.data.locations import beside, common_layout
 from stgcn_cli.data.output import Target
-from stgcn_cli.data.readers.inputs import expand, read_inputs
+from stgcn_cli.data.readers.inputs import read_inputs
 from stgcn_cli.data.readers.parsing import Options
+from stgcn_cli.data.readers.units import expand
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.io.text import one_line

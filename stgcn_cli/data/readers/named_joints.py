@@ -7,16 +7,8 @@ from typing import Any
 from stgcn_cli.config.skeletons import LAYOUTS, MAX_JOINTS, Layout, joint_key
 from stgcn_cli.io.text import one_line
 
-_CENTRES = (
-    "spine",
-    "neck",
-    "mid hip",
-    "hip",
-    "pelvis",
-    "hips",
-    "hip centre",
-    "nose",
-)  # names of middle joints, best first
+# Names of middle joints, best first.
+_CENTRES = ("spine", "neck", "mid hip", "hip", "pelvis", "hips", "hip centre", "nose")
 _MAX_NAME = 100  # characters
 
 

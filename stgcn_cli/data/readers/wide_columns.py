@@ -95,10 +95,8 @@ def joints_in(names: Sequence[str], given: Layout | None) -> Joints | None:
     None where there are none. Raises ValueError for a column that stands twice, for persons with different joints, and for
     names and numbers that fit no skeleton where their count would fit one.
     """
-    there = set(names)
-    names = [
-        f"{name}.0" if f"{name}.1" in there and "." not in name else name for name in names
-    ]  # pandas: x, y, x.1, y.1
+    there = set(names)  # pandas: x, y, x.1, y.1
+    names = [f"{name}.0" if f"{name}.1" in there and "." not in name else name for name in names]
     persons: dict[str, dict[str, dict[str, int]]] = {}
     spelled: dict[str, str] = {}
     for index, name in enumerate(names):
@@ -122,8 +120,11 @@ def joints_in(names: Sequence[str], given: Layout | None) -> Joints | None:
     if not persons:
         return None
     first = next(iter(persons.values()))
-    if odd := next((person for person, joints in persons.items() if joints.keys() != first.keys()), None):
-        raise ValueError(f"person {odd} has columns of other joints than person {next(iter(persons))}")
+    odd = [person for person, joints in persons.items() if joints.keys() != first.keys()]
+    if odd:
+        raise ValueError(
+            f"person {odd[0] or 'without a name'} has columns of other joints than person {next(iter(persons))}"
+        )
     every = [values for joints in persons.values() for values in joints.values()]
     has_z, scored = all("z" in values for values in every), sum("score" in values for values in first.values())
     if not has_z and any("z" in values for values in every):

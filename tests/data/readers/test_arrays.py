@@ -5,8 +5,9 @@ import pickle
 import numpy as np
 import pytest
 
-from stgcn_cli.data.readers.inputs import list_units, read_inputs
+from stgcn_cli.data.readers.inputs import read_inputs
 from stgcn_cli.data.readers.parsing import Options
+from stgcn_cli.data.readers.units import list_units
 from stgcn_cli.errors import DataError
 from tests.factories import bodies
 

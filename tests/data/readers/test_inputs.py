@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stgcn_cli.data.readers.inputs import expand, read_inputs
+from stgcn_cli.data.readers.inputs import read_inputs
 from stgcn_cli.data.readers.parsing import Options
+from stgcn_cli.data.readers.units import expand
 from stgcn_cli.data.records import Clip
 from stgcn_cli.errors import DataError, UsageError
 from tests.conftest import make_records
@@ -140,3 +141,10 @@ def test_a_folder_for_each_frame_is_one_clip(tmp_path):
     (clip,) = read_inputs([str(tmp_path / "walk")])
     assert clip.name == "walk"
     np.testing.assert_array_equal(clip.record["keypoint"], xy)
+
+
+def test_members_of_a_zip_may_begin_with_slashes(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("//raw/S001C001P001R001A001.skeleton", "raw/S001C001P001R001A002.skeleton"):
+            archive.writestr(name, skeletons.text([1]))
+    assert names(tmp_path / "a.zip") == ["S001C001P001R001A001", "S001C001P001R001A002"]

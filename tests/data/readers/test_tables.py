@@ -221,7 +221,7 @@ def test_a_row_a_joint_under_other_names(tmp_path):
         (text(wide(lambda v, a: f"{a}{v + 11}")), "numbers 11 to 27"),
         ("x1,y1,x2,y2,z2\n1,2,3,4,5\n", "some joints have a column z"), ("nose_x,nose_y,NOSE_x\n1,2,3\n", "two columns hold x of NOSE"),
         ("nose_x,nose_y\n1,a\n", "line 2: nose_y is 'a', not a number"), ("", "empty"),
-        ("frame,keypoint,y\n0,0,1\n", "name no joints"), ("frame,keypoint,x\n0,0,1\n", "column 'y' not found"),
+        ("a_x,a_y,person1_b_x,person1_b_y\n1,2,3,4\n", "has columns of other joints"), ("frame,keypoint,y\n0,0,1\n", "name no joints"), ("frame,keypoint,x\n0,0,1\n", "column 'y' not found"),
     ],
 )  # fmt: skip
 def test_ambiguous_tables_are_refused(tmp_path, content, said):
