@@ -74,10 +74,9 @@ def _scale(x: Tensor, config: AugmentConfig, draws: Draws, sides: Sides) -> Tens
 
 def _rotate(x: Tensor, config: AugmentConfig, draws: Draws, sides: Sides) -> Tensor:
     most = config.rotate if isinstance(config.rotate, tuple) else (config.rotate,) * 3
-    limits = torch.tensor(most, dtype=torch.float64, device=x.device)
-    if x.shape[-1] == 2:  # in the plane: around the axis towards the viewer
-        limits = limits[2:]
-    return rotated(x, rotation(limits * draws.around_zero(_ROTATE, len(limits))))
+    limits = most[2:] if x.shape[-1] == 2 else most  # in the plane: around the axis towards the viewer
+    drawn = draws.around_zero(_ROTATE, len(limits)).unbind(-1)
+    return rotated(x, rotation(torch.stack([limit * each for limit, each in zip(limits, drawn, strict=True)], -1)))
 
 
 def _noise(x: Tensor, config: AugmentConfig, draws: Draws, sides: Sides) -> Tensor:

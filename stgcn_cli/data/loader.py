@@ -178,6 +178,7 @@ class Clips:
         # where the stream needs the following frames, they stand behind the others, so that all change alike
         x = self._frames(index, torch.cat([time, time + ~last], 1) if moves else time)
         if draws is not None and self.data.augment:
+            draws = Draws(sent(draws.keys, x.device))  # of frames on the host
             changed = augmented(x, self.data.augment, self.strengths, draws, self.sides, has_score)
             x = torch.where(sent(self.starts[index] > 0, x.device)[..., None, None, None], changed, x)
         x, after = x.chunk(2, 2) if moves else (x, x)
