@@ -62,7 +62,8 @@ def test_what_is_not_synced_is_lost_here(disk):
     disk.wipe()
 
 
-@pytest.mark.parametrize("most", [2, pytest.param(99, marks=pytest.mark.hours)])
+@pytest.mark.hours
+@pytest.mark.parametrize("most", [2, 99])
 def test_a_run_goes_on_after_the_power_went(disk, most):
     disk.wipe()
     annotations_and_store(disk)

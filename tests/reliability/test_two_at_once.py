@@ -125,7 +125,7 @@ def test_three_builders_of_one_store_and_three_writers_of_one_result(place, roun
         assert digests(place.seen) == alone
 
 
-@pytest.mark.parametrize("rounds", [1, MANY])
+@pytest.mark.parametrize("rounds", [MANY])
 def test_a_store_beside_its_pickle_is_replaced_while_others_open_it(place, rounds):
     """`prepare` again and again, to the same file, while it is read."""
     checkpoint(place)
