@@ -53,3 +53,10 @@ class Draws:
         """(N, *shape) float64 of mean 0 and standard deviation 1 (Box and Muller 1958)."""
         first, second = self.uniform(purpose, 2, *shape).unbind(1)
         return torch.sqrt(-2 * torch.log1p(-first)) * torch.cos(2 * math.pi * second)
+
+
+def sent(value: Tensor, device: torch.device) -> Tensor:
+    """`value` on `device`; to a GPU through pinned memory, so that the host goes on while it is copied."""
+    if value.is_cuda or device.type != "cuda":  # "cuda" is no other device than "cuda:0", and does not equal it
+        return value.to(device)
+    return (value if value.is_pinned() else value.pin_memory()).to(device, non_blocking=True)

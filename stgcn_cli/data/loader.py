@@ -18,7 +18,7 @@ from stgcn_cli.config.schema import DataConfig, Preset
 from stgcn_cli.config.skeletons import TURNED, Layout
 from stgcn_cli.data import sampling, streams
 from stgcn_cli.data.augment import AugmentConfig, Sides, augmented
-from stgcn_cli.data.draws import Draws
+from stgcn_cli.data.draws import Draws, sent
 from stgcn_cli.data.prenormalize import BodyFrames, Boxes
 from stgcn_cli.data.records import REFERENCE_SIZE
 from stgcn_cli.data.splits import Split
@@ -207,13 +207,6 @@ def rows_in_pinned_memory(frames: Tensor, rows: Tensor) -> Tensor:
     gathered = torch.empty((rows.numel(), *frames.shape[1:]), dtype=frames.dtype, pin_memory=_PINS)
     torch.index_select(frames, 0, rows.flatten(), out=gathered)
     return gathered.unflatten(0, rows.shape)
-
-
-def sent(value: Tensor, device: torch.device) -> Tensor:
-    """`value` on `device`; to a GPU through pinned memory, so that the host goes on while it is copied."""
-    if value.is_cuda or device.type != "cuda":  # "cuda" is no other device than "cuda:0", and does not equal it
-        return value.to(device)
-    return (value if value.is_pinned() else value.pin_memory()).to(device, non_blocking=True)
 
 
 def _on(device: torch.device, value: Moved) -> Moved:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from stgcn_cli.data.augment import rotated
+from stgcn_cli.data.draws import sent
 from stgcn_cli.data.ntu.normalize import turn_onto
 
 _NOTHING = 1e-8  # a coordinate beyond it makes a frame count
@@ -69,7 +70,7 @@ class BodyFrames:
 
     def apply(self, x: Tensor, index: Tensor) -> Tensor:
         """x (N, M, T, V, 3), as stored, of the clips `index` -> float64."""
-        centre, turns = (each[index].to(x.device) for each in (self.centre, self.turns))
+        centre, turns = (sent(each[index], x.device) for each in (self.centre, self.turns))
         seen = (x != 0).any(-1, keepdim=True)
         y = torch.where(seen, x - centre[:, None, None, None], 0).double()
         for turn in turns.unbind(1):
@@ -117,7 +118,7 @@ class Boxes:
 
     def apply(self, x: Tensor, index: Tensor, threshold: float = SCORE) -> Tensor:
         """x (N, M, T, V, C) float32 of the clips `index`; a joint whose score is not above the threshold is at 0."""
-        centre, half = (each[index].to(x.device)[:, None, None, None] for each in (self.centre, self.half))
+        centre, half = (sent(each[index], x.device)[:, None, None, None] for each in (self.centre, self.half))
         place = (x[..., :2] - centre) / half
         if x.shape[-1] == 2:
             return place
