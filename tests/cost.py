@@ -16,7 +16,6 @@ from pathlib import Path
 import torch
 
 from stgcn_cli.config import presets
-from stgcn_cli.data.draws import Draws
 from stgcn_cli.data.loader import Clips
 from stgcn_cli.data.splits import find_split, open_stores
 from stgcn_cli.runtime.distributed import World
@@ -29,20 +28,21 @@ class Recipe:
     def __init__(self, data: Path, name: str, settings: list[str], precision: str) -> None:
         self.preset = presets.load(name, settings)
         run, world = options.RunOptions(preset=self.preset, precision=precision), World(0, 1, torch.device("cpu"))
-        self.clips = Clips.of(find_split(open_stores([data]), self.preset.data.train), self.preset, world.device)
+        clips = Clips.of(find_split(open_stores([data]), self.preset.data.train), self.preset, world.device)
         job = options.Job(run, (data,), Path(tempfile.gettempdir()) / "none")
-        self.learner = train.learner_of(job, world, train.start(job, world))
-        self.batches = step.batches_of_epoch(run, len(self.clips), 0, 0, 1)
-        step.set_training(self.learner.net, None)
+        learner = train.learner_of(job, world, train.start(job, world))
+        step.set_training(learner.net, None)
+        self.steps = step.EagerSteps(run, learner, clips)
+        self.batches = step.batches_of_epoch(run, len(clips), 0, 0, 1)
         self.data: list[float] = []
         self.total: list[float] = []
 
     def take(self, number: int) -> None:
         """Step `number` of the first epoch."""
         began, items = time.process_time(), self.batches[number % len(self.batches)]
-        x, labels = self.clips.batch(items, Draws.of(0, 0, items) if self.clips.is_random else None)
+        self.steps.prepare(items, items, 0)
         self.data.append(time.process_time() - began)
-        step.step(self.learner, x, labels)
+        self.steps.take(self.preset.optim.lr)
         self.total.append(time.process_time() - began)
 
     def costs(self) -> dict[str, float]:
