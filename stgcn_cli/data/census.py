@@ -21,6 +21,7 @@ from stgcn_cli.data.locations import beside
 from stgcn_cli.data.readers import by_suffix
 from stgcn_cli.data.readers.inputs import read_inputs
 from stgcn_cli.data.readers.parsing import Options
+from stgcn_cli.data.readers.unzipped import gunzipped, is_gzip
 from stgcn_cli.data.records import Clip
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.reporter import SILENT, Reporter
@@ -171,7 +172,8 @@ def take_census(
     layout = options.layout or beside(path).layout
     as_stored = not (options.axes or options.score_last or options.max_persons or options.format)
     if is_pickle(path) and as_stored:
-        read = annotations.read(path)
+        packed = path.is_file() and is_gzip(path)
+        read = annotations.read(gunzipped(path) if packed else path)
         census = Census(
             checker=RecordChecker(Findings(word), read.splits is not None), layout=layout, has_details=has_details,
             is_pickle=True, listed=read.splits, notes=dict.fromkeys(read.notes),
