@@ -10,7 +10,7 @@ import numpy as np
 
 from stgcn_cli.config import class_names, presets
 from stgcn_cli.config.schema import Preset
-from stgcn_cli.errors import DataError
+from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.evaluation import metrics, score
 from stgcn_cli.evaluation.saved import SavedScores, read_saved
 from stgcn_cli.evaluation.score import EvalResult
@@ -27,10 +27,10 @@ def write(result: EvalResult, path: Path) -> None:
 
 
 def read(path: Path) -> EvalResult:
-    """The result in a `.npz` of ours. Raises DataError for another file, or one that is damaged."""
+    """Return the result in a `.npz` of ours. Raises UsageError for another kind of file, DataError for a damaged one."""
     how = "Make one: stgcn eval CHECKPOINT --out result.npz"
     if path.is_file() and path.suffix != ".npz":
-        raise DataError(f"{path} is not a result with names, labels and preset (.npz).", how)
+        raise UsageError(f"{path}: expected a result with names, labels and preset (.npz) or a run folder.", how)
     saved = read_saved(path)
     if saved.names is None or saved.labels is None or saved.preset is None:
         raise DataError(f"{path} holds scores alone; expected a result with names, labels and preset (.npz).", how)

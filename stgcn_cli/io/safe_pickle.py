@@ -162,6 +162,10 @@ class DataUnpickler(pickle._Unpickler):
             raise ValueError(f"it adds items to {shown(self.stack[-1])}")
         pickle_values.fill(self.stack[-1], items)
 
+    def _frozenset(self) -> None:
+        items = self.pop_mark()  # before `append` is looked up: it belongs to the stack that is the top one
+        self.append(frozenset(pickle_values.fill(set(), items)))
+
     def _long(self) -> None:
         size = int.from_bytes(self.read(4), "little", signed=True)
         if not 0 <= size <= _MOST_LONG:
@@ -211,7 +215,7 @@ class DataUnpickler(pickle._Unpickler):
         pickle.SETITEMS: lambda self: self._update(self.pop_mark()),
         pickle.DICT: _dict,
         pickle.ADDITEMS: _add_items,
-        pickle.FROZENSET: lambda self: self.append(frozenset(pickle_values.fill(set(), self.pop_mark()))),
+        pickle.FROZENSET: _frozenset,
         pickle.LONG4: _long,
         pickle.BINBYTES: lambda self: self._bytes(4, bytes),
         pickle.BINUNICODE: _text,

@@ -71,7 +71,7 @@ MISTAKES = {
     ],
     "report": [
         ("", 2, "Missing argument 'SOURCE"), ("runs/onw", 3, "runs/own"), ("clips", 2, "stgcn train"), ("best.pth", 2, "or a run folder"),
-        ("own.pkl", 3, "own.pkl"), ("a.npz --out page.pdf", 2, ".html"), ("a.npz --format jpg", 2, "png"),
+        ("own.pkl", 2, "or a run folder"), ("a.npz --out page.pdf", 2, ".html"), ("a.npz --format jpg", 2, "png"),
         ("a.npz --output p.html", 2, "Use --out"), ("runs/own --data nowhere.pkl", 3, "nowhere.pkl"), ("a.npz --format", 2, "requires an argument"),
     ],
     "download": [

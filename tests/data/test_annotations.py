@@ -29,7 +29,6 @@ _PLAIN = (
     | st.floats()
     | st.text(max_size=300)
     | st.binary(max_size=300)
-    | st.complex_numbers()
 )
 _KEYS = st.integers() | st.text(max_size=5) | st.booleans() | st.none()
 _ARRAYS = st.sampled_from(_KINDS).flatmap(

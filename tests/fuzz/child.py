@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -26,6 +27,7 @@ def try_in_child(target: Target, first: int, inputs: int, seed: int, folder: Pat
     if child == 0:
         try:
             _bound_memory(target.memory_mb)
+            tempfile.tempdir = str(folder)  # packed files are unpacked there; elsewhere nothing may be written
             try_inputs(target, first, inputs, seed, folder, note)
         except BaseException:
             traceback.print_exc()
