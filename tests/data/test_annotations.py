@@ -22,14 +22,7 @@ from tests.cli.runner import ROOT, environment
 from tests.conftest import make_records
 
 _KINDS = ("f2", "<f4", ">f4", ">f8", "i1", ">i2", "u8", "?", "c8", "S3", "<U2", ">U2")
-_PLAIN = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=300)
-    | st.binary(max_size=300)
-)
+_PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=300) | st.binary(max_size=300)
 _KEYS = st.integers() | st.text(max_size=5) | st.booleans() | st.none()
 _ARRAYS = st.sampled_from(_KINDS).flatmap(
     lambda kind: hnp.arrays(kind, hnp.array_shapes(min_dims=0, max_side=9, min_side=0))
