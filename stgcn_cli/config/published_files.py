@@ -161,7 +161,7 @@ def cached_log(name: str, cache: Path | None = None) -> Path | None:
 
 
 def verdict(item: Item, cache: Path) -> tuple[bool, str]:
-    """Whether the file in the cache is right, as far as can be told, and in words how that is known."""
+    """Whether the file in the cache is right, as far as is known, and in words how."""
     path = item.found(cache)
     if path is None:
         return True, "not in the cache"

@@ -1,4 +1,4 @@
-"""What the values of a joint are: coordinates in pixels, shares of the image or metres, and a score, told by their ranges.
+"""What the values of a joint are: coordinates in pixels, shares of the image or metres, and a score, inferred from their ranges.
 
 Shapes: x is (..., C) with C = 2, 3 or 4 values of each joint; a joint at exactly zero was not seen.
 """

@@ -142,7 +142,7 @@ class Clips:
         return self.frames[rows].float()
 
     def placed(self, index: Tensor) -> Tensor:
-        """`index` where the store lies; from the host through pinned memory, for which nobody waits."""
+        """`index` where the store lies; from the host through pinned memory, without a wait."""
         if index.device == self.starts.device:
             return index
         return sent(index, self.starts.device)

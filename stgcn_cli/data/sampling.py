@@ -2,7 +2,7 @@
 
 Shapes: N clips, K samples of a clip, T frames of a sample.
 loop: the first T frames, repeated where the clip is shorter. uniform: one frame of each of T equal parts of the whole clip, drawn
-anew in each epoch of training and fixed in evaluation (Duan et al. 2022, as PYSKL does it).
+drawn in each epoch of training and fixed in evaluation (Duan et al. 2022, as PYSKL does it).
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stgcn_cli.data.draws import Draws
 
-_SEED = 255  # of the reference's evaluation, set anew for each clip
+_SEED = 255  # of the reference's evaluation, set for each clip
 _START, _SLOTS, _PLACE = 1, 2, 3  # purposes of draws
 
 

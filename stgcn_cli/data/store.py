@@ -92,7 +92,7 @@ def open_store(
 ) -> Store:
     """Return the store of the pickle, building it when there is none for its present state, or it is damaged.
 
-    It is placed beside a pickle that `prepare` wrote (recognised by its report), else in `cache`. `note` is told who else
+    It is placed beside a pickle that `prepare` wrote (recognised by its report), else in `cache`. `note` is called with who else
     builds it, and of damage; with `verify` every byte is checked, else a sample. Raises DataError for a pickle that cannot
     be used, RunError when the store cannot be written.
     """

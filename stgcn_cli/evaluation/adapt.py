@@ -36,7 +36,7 @@ class Adapted:
 def adapted(clip: Clip, preset: Preset, size: Size | None = None, likely: Size = REFERENCE_SIZE) -> Adapted:
     """Return the clip as `preset` wants it, what was changed, and how many persons it had.
 
-    `size` is that of images that clips do not tell, as the user says; `likely` the one to assume where nobody does.
+    `size` is that of images of clips that state none, as given by the user; `likely` the one to assume without it.
     Raises DataError for a different skeleton.
     """
     persons = int(clip.frames.any(axis=(1, 2, 3)).sum())

@@ -22,7 +22,7 @@ _LISTS = (*PERSONS, "annotations")
 class Frame:
     """The persons of a frame, without those of whom no joint was found; its number and time (seconds) where it has them.
 
-    `is_exact`: the format says that values are coordinates and scores stand beside them; else they have to be told by their ranges.
+    `is_exact`: the format says that values are coordinates and scores stand beside them; else they have to be inferred by their ranges.
     """
 
     persons: list[Person]

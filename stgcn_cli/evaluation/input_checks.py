@@ -1,4 +1,4 @@
-"""How far inputs are from what a model was trained on, told once a kind, with counts.
+"""Warn when inputs differ from the training data; one message per kind, with counts.
 
 A model gives an answer to anything; what it has never seen gets one without meaning.
 """
@@ -30,7 +30,7 @@ class Facts:
     persons: int  # in the input
     dropped: bool  # whether somebody was left out
     spread: float
-    image: tuple[int, int]  # height, width; (0, 0) = not told
+    image: tuple[int, int]  # height, width; (0, 0) = unknown
     reach: tuple[float, float]
     change: str
     assumed: tuple[int, int] | None = None  # height, width that its pixels are divided by, as it tells none
@@ -57,7 +57,7 @@ def _reach(keypoint: np.ndarray) -> tuple[float, float]:
 
 
 def input_warnings(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> list[str]:
-    """Warnings about `facts`. `trained_on` is what `statistics.describe` told, empty where nobody knows."""
+    """Warnings about `facts`. `trained_on` is what `statistics.describe` returned, empty where it is unknown."""
     asked = _Asked(preset, trained_on)
     told = [question(facts, asked) for question in _QUESTIONS]
     return [line for text in told for line in text.splitlines()]

@@ -89,7 +89,7 @@ class Live:
         missing = 0 if frame.number is None or self.number is None else max(0, frame.number - self.number - 1)
         for _ in range(min(missing, most)):
             yield from self._add({}, None, began)
-        if missing > most:  # nobody is there any more
+        if missing > most:  # the person has left
             self.count += missing - most
             self.times.clear()
         self.number = frame.number

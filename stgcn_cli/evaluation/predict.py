@@ -135,7 +135,7 @@ def load(wishes: resolve.EvalOptions, reporter: Reporter = SILENT) -> Predictor:
 
 
 class Inputs:
-    """The clips of `words`, read while they are iterated, and what reading them has told up to then."""
+    """The clips of `words`, read while they are iterated, and the notes of reading them so far."""
 
     def __init__(self, words: Sequence[str], clips: Iterator[Clip]) -> None:
         self._clips, self._census = clips, Census(checker=RecordChecker(Findings(" ".join(words)), labelled=False))
@@ -159,7 +159,7 @@ def opened(
 ) -> tuple[Predictor, Inputs]:
     """The model, and the clips of the inputs as they are read for it. Raises StgcnError as `load` and `read_inputs` do."""
     options = options or Options()
-    expand(words, options)  # a name that is not there is told before the model is read
+    expand(words, options)  # a missing file is reported before the model is read
     predictor = load(dataclasses.replace(wishes, image_size=options.image_size), reporter)
     return predictor, Inputs(words, read_inputs(words, reporter, predictor.reading(options)))
 

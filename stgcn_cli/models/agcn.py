@@ -150,7 +150,7 @@ class AdaptiveGraphConvolution(nn.Module):
         if self.training:
             y = batch_norm(self.bn, y, copies)
         added = x if self.down is None else convolve_frames(self.down[0], self.down[1], x, copies)
-        if not self.training and torch.is_grad_enabled():  # autograd lets nobody write into a view out of a Function
+        if not self.training and torch.is_grad_enabled():  # autograd forbids writing into a view returned by a Function
             return F.relu(y + added)
         return y.add_(added).relu_()
 

@@ -13,7 +13,7 @@ from stgcn_cli.models.deduplicate import batch_norm
 
 
 class JoinedNorm:
-    """BatchNorms of one momentum and eps, with parameters and buffers concatenated; made anew for each use."""
+    """BatchNorms of one momentum and eps, with parameters and buffers concatenated; built for each use."""
 
     def __init__(self, norms: Sequence[nn.BatchNorm2d]) -> None:
         self.norms = norms

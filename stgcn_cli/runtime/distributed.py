@@ -28,7 +28,7 @@ from stgcn_cli.runtime.rendezvous import adopt_slurm, begin_together, joined_wor
 from stgcn_cli.runtime.stop import stop_worker, stopping_signals
 from stgcn_cli.runtime.watchdog import Watchdog, watchdog
 
-_AFTER_THE_CAUSE = 3.0  # seconds that a rank which lost its connection lets the cause be told first
+_AFTER_THE_CAUSE = 3.0  # seconds that a rank which lost its connection lets the cause be reported first
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _launch_elastic(worker: Callable[[Any, World], Any], argument: Any, place: L
 
     for name in list(logging.root.manager.loggerDict):
         if name.startswith(("torch.distributed", "torch.multiprocessing")):
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # the first failure is told once, by us
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # the launcher reports the first failure once
     config = LaunchConfig(
         min_nodes=place.nodes,
         max_nodes=place.nodes,
@@ -148,7 +148,7 @@ def _ctrl_c_waits_in_children() -> Iterator[None]:
 def _address(place: LaunchConfig) -> str:
     """The name this machine joins under. Ranks are dealt in the order of these names, and rank 0 writes, so machine 0 comes first.
 
-    Only the first one's is connected to: it is the host that all were told.
+    Only the first one's is connected to: it is the host that all ranks were given.
     """
     if not place.endpoint:
         return "localhost"

@@ -57,7 +57,7 @@ def used_bytes(device: "torch.device") -> float:
 
 
 def reset_peak(device: "torch.device") -> None:
-    """Start measuring the peak anew, where the system allows it."""
+    """Reset the peak, where the system allows it."""
     if device.type == "cuda":
         import torch
 

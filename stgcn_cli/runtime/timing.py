@@ -21,7 +21,7 @@ def wait(device: "torch.device") -> None:
 def seconds_of(
     work: Callable[[], object], device: "torch.device", *, calls: int | None = None, warm_up: bool = False
 ) -> float:
-    """Seconds of one call, queued device work included; the mean of `calls` that nobody waits between (on a GPU: 5)."""
+    """Seconds of one call, queued device work included; the mean of `calls` without a wait between them (on a GPU: 5)."""
     if warm_up:
         work()
     calls = calls or (_RUN if device.type == "cuda" else 1)

@@ -88,7 +88,7 @@ def measure(options: RunOptions, split: Split) -> Measured:
 def _steps(options: RunOptions, learner: Learner, clips: Clips, index: Tensor) -> tuple[float, float]:
     """Return the seconds of a step and the peak of memory, after a step that also prepares.
 
-    On a GPU several steps are measured as one run, as in training, where nobody waits between them.
+    On a GPU several steps are measured as one run, as in training, without a wait between them.
     """
     device = learner.world.device
     placed, steps = clips.placed(index), EagerSteps(options, learner, clips)

@@ -58,7 +58,7 @@ def _clips(units: list[Unit]) -> Iterator[Clip]:
 
 
 def _at_once(units: list[Unit], wanted: str) -> Unit | None:
-    """The unit that is the clip, where that can be told without reading all before it."""
+    """The unit that is the clip, where it is known without reading all before it."""
     if not _are_single(units):
         return None
     named = next((unit for unit in units if wanted in (unit.name, unit.name.rsplit("/", 1)[-1])), None)

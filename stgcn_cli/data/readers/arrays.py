@@ -103,7 +103,7 @@ def clips_in(
 ) -> Iterator[dict[str, Any]]:
     """Every clip of an array, with how its axes were understood; `labels` gives those of so many clips, `meant` is "N" for several.
 
-    Raises DataError, ValueError where the axes or the values of a joint cannot be told.
+    Raises DataError, ValueError where the axes or the meaning of the values are unclear.
     """
     _check_numbers(array)
     reading = _understand(array, options.axes, options, meant)
@@ -111,7 +111,7 @@ def clips_in(
 
 
 def _understand(array: np.ndarray, order: str | None, options: Options, meant: str = "") -> axes.Reading:
-    """How the array is to be read. Raises DataError where that cannot be told, or it has other joints than --layout."""
+    """How the array is to be read. Raises DataError where that is unclear, or it has other joints than --layout."""
     meant = meant or ("M" if options.max_persons else "")
     try:
         return axes.understand(array, order, options.joints, options.score_last, meant)

@@ -15,7 +15,7 @@ from stgcn_cli.data.readers import frames, named_joints
 from stgcn_cli.data.readers.parsing import Options, dicts_in, frame_span, load_json, triples
 from stgcn_cli.data.readers.tracking import Detection, clip_of, track_of
 
-_JOINTS = 17  # of a clip with nobody in it
+_JOINTS = 17  # of a clip without a person
 _VISIBILITY = (0.0, 1.0, 2.0)  # not labelled, hidden, seen
 _FRAME_KEYS = ("frame_id", "frame_index", "frame_number", "frame")
 Annotations = dict[str, list[dict[str, Any]]]  # by image

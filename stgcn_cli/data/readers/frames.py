@@ -1,7 +1,7 @@
 """Names of pictures -> videos: which number in "walk/frame_0012_1080p.jpg" is the frame, and what tells the video.
 
 A name is cut at its numbers. What stands beside them (folder, words, other numbers) tells the video; the number that varies is
-the frame. Where several vary, words decide ("frame 12 cam 2"), else the last one. What cannot be told is refused.
+the frame. Where several vary, words decide ("frame 12 cam 2"), else the last one. Names that decide nothing are refused.
 """
 
 import itertools

@@ -24,9 +24,9 @@ def read_inputs(
     options: Options = PLAIN,
     on_bad: BadUnit | None = None,
 ) -> Iterator[Clip]:
-    """Every clip of the inputs, one file in memory at a time. A clip with nobody in it has one person of zeros.
+    """Every clip of the inputs, one file in memory at a time. A clip without a person has one of zeros.
 
-    Raises DataError naming the file and the cause; with `on_bad`, that is told and the others are read.
+    Raises DataError naming the file and the cause; with `on_bad`, it is called with the cause and the others are read.
     """
     units = list_units(words, options)
     several = len(units) > 1
@@ -121,7 +121,7 @@ def _finished(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _checked(record: dict[str, Any]) -> dict[str, Any]:
-    """The record, usable; nobody at all becomes one person of zeros. Raises ValueError naming it."""
+    """The record, usable; a clip without a person gets one of zeros. Raises ValueError naming it."""
     try:
         frames = frames_of(record)
     except ValueError as error:

@@ -15,7 +15,7 @@ from stgcn_cli.data.readers import named_joints
 from stgcn_cli.data.readers.parsing import MAX_JOINTS, Options, dicts_in, frame_span, load_json, numbers
 from stgcn_cli.data.readers.tracking import Detection, clip_of, clip_of_files, track_of
 
-_JOINTS = 17  # of a clip with nobody in it
+_JOINTS = 17  # of a clip without a person
 
 
 def fits(head: bytes) -> bool:

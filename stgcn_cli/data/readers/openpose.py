@@ -12,7 +12,7 @@ from stgcn_cli.data.readers.tracking import Detection, clip_of_files, track_of
 NAME = "_keypoints.json"  # how the files of OpenPose itself end
 _TOP = re.compile(rb'\s*\{(?:\s*"[^"]*"\s*:\s*(?:"[^"]*"|[-+.\w]+|\[[^]]*\])\s*,)*\s*"people"\s*:')
 _LAYOUTS = {18: OPENPOSE_18, 25: OPENPOSE_25}
-_JOINTS = 25  # of a clip with nobody in it
+_JOINTS = 25  # of a clip without a person
 _HANDS = ("hand_left_keypoints", "hand_right_keypoints")
 
 

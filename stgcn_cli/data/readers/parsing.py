@@ -1,4 +1,4 @@
-"""What readers share: the user's options, JSON texts, and numbers out of files nobody vouches for."""
+"""What readers share: the user's options, JSON texts, and numbers of untrusted files."""
 
 import json
 import math

@@ -34,7 +34,7 @@ ASSUMED = (
     "Coordinates are shares of the image, which is taken for 1920 x 1080; --image-size WIDTHxHEIGHT tells another.",
 )
 _FEW = 12  # numbers and words of an object that may be without joints: a box, a time, a size
-_JOINTS = 17  # of a clip with nobody in it
+_JOINTS = 17  # of a clip without a person
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def clips_of(
 ) -> list[dict[str, Any]]:
     """The clips of these frames: one, or one for each video that the names of frames tell; `image` is height, width.
 
-    Raises ValueError, DataError where it cannot be told what the values of joints are.
+    Raises ValueError, DataError where the meaning of the joint values is unclear.
     """
     plan = plan_of([person for row in rows for person in row.persons], options)
     names = _names(rows)

@@ -61,7 +61,7 @@ _SHOWN = 8  # columns in a message
 
 
 def fits(head: bytes) -> bool:
-    """Whether the first lines have columns of joints, or are rows of numbers only; or cannot be told, to be refused."""
+    """Whether the first lines have columns of joints, or are rows of numbers only; or unclear, to be refused."""
     try:
         return has_joints(head)
     except ValueError:

@@ -66,9 +66,9 @@ class Track:
 def clip_of(frames: Sequence[Sequence[Detection]], options: Options, joints: int) -> dict[str, Any]:
     """keypoint (M, T, V, C), keypoint_score (M, T, V) and img_shape of a clip; a frame without anybody is zeros.
 
-    Persons without a joint are nobody: they take no part in telling the others apart.
+    Persons without a joint do not count: they take no part in telling the others apart.
 
-    `joints` is V of a clip in which nobody is seen; it has one person of zeros. Raises ValueError when persons differ in
+    `joints` is V of a clip without a person; it has one person of zeros. Raises ValueError when persons differ in
     the number of joints, or there is no frame.
     """
     if not frames:
