@@ -11,9 +11,9 @@ from tests.fuzz import campaign
 from tests.fuzz.targets import NAMES, find
 
 SHORT = {
-    "parser": 1500,
-    "annotations": 1500,
-    "checkpoint": 300,
+    "parser": 1000,
+    "annotations": 1000,
+    "checkpoint": 80,
     "presets": 700,
     "store": 500,
     "archives": 700,
