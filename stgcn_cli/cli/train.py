@@ -96,6 +96,9 @@ def train(
     rdzv_endpoint: Annotated[str, Option(metavar="HOST:PORT", help="Address of machine 0.")] = "",
     max_restarts: Annotated[int, Option(help="Restarts of dead workers, from last.pth.", min=0)] = 0,
     cuda_graph: Annotated[bool, Option("--cuda-graph", help="Replay steps as CUDA graphs; not yet confirmed.")] = False,
+    compile_blocks: Annotated[
+        bool, Option("--compile", help="Compile the blocks by torch; not yet confirmed.")
+    ] = False,
     report: Annotated[bool, Option(help="Write report.html into the run folder at the end.")] = True,
     tensorboard: Annotated[
         bool, Option("--tensorboard", help="Also log for TensorBoard; needs the extra stgcn[tensorboard].")
@@ -162,7 +165,7 @@ def train(
         work_dir=folder or work_dir, resume=resumes, force=force, resume_from=resume_from, load_from=load_from,
         test=tuple(name for name, is_wanted in (("best", test_best), ("last", test_last)) if is_wanted),
         save_minutes=checkpoint_minutes, report=report, tensorboard=tensorboard, wandb=wandb,
-        cuda_graph=cuda_graph, **chosen,
+        cuda_graph=cuda_graph, compile=compile_blocks, **chosen,
     )  # fmt: skip
     if wanted:
         _train_streams(run_options, wanted, as_json)

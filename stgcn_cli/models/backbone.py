@@ -163,7 +163,10 @@ def convolve_frames(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor, copies: in
         scale, shift = scale_and_shift(norm)
         weight, bias = conv.weight * scale[:, None, None, None], conv.bias * scale + shift
         return convolve(x, weight.transpose(2, 3), bias, stride, padding)
-    y = batch_norm(norm, convolve(x, conv.weight.transpose(2, 3), None, stride, padding), copies)
+    weight = conv.weight.transpose(2, 3)
+    if torch.compiler.is_compiling():
+        return batch_norm(norm, convolve(x, weight, conv.bias, stride, padding), copies)
+    y = batch_norm(norm, convolve(x, weight, None, stride, padding), copies)
     # BatchNorm takes a bias out again: only its running mean knows of it (`.data`: autograd keeps that buffer, unused)
     norm.running_mean.data.add_(conv.bias.data, alpha=norm.momentum)
     return WithoutBias.apply(y, conv.bias)

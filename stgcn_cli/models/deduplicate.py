@@ -98,6 +98,8 @@ def batch_norm(norm: nn.BatchNorm2d, x: Tensor, copies: int) -> Tensor:
     """`norm` in training mode on x (B, C, V, T), with the last body counted `copies` times."""
     if copies == 1:
         return norm(x)
+    if torch.compiler.is_compiling():
+        return _norm_of_plain_operations(norm, x, copies)
     if x.is_cuda:
         with torch.no_grad():
             norm.num_batches_tracked.add_(1)
@@ -109,6 +111,23 @@ def batch_norm(norm: nn.BatchNorm2d, x: Tensor, copies: int) -> Tensor:
         norm.running_mean.lerp_(mean, norm.momentum)
         norm.running_var.lerp_(var * (count / (count - 1)), norm.momentum)
     return CountedNorm.apply(x, norm.weight, norm.bias, mean, var, norm.eps, count, copies)
+
+
+def _norm_of_plain_operations(norm: nn.BatchNorm2d, x: Tensor, copies: int) -> Tensor:
+    """As `CountedNorm`, for torch.compile, which makes few passes of it and derives the gradients."""
+    values = x.float() if x.dtype == torch.bfloat16 else x
+    times = torch.ones_like(values[:, :1, :1, :1])
+    times[-1:] = copies
+    count = (len(x) - 1 + copies) * x[0, 0].numel()
+    mean = (times * values).sum((0, 2, 3)) / count
+    apart = values - mean[:, None, None]
+    var = (times * apart**2).sum((0, 2, 3)) / count
+    with torch.no_grad():
+        norm.num_batches_tracked.add_(1)
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(var * (count / (count - 1)), norm.momentum)
+    scale = norm.weight * torch.rsqrt(var + norm.eps)
+    return (apart * scale[:, None, None] + norm.bias[:, None, None]).to(x.dtype)
 
 
 def _statistics(norm: nn.BatchNorm2d, x: Tensor, copies: int) -> tuple[Tensor, Tensor, int]:

@@ -48,6 +48,7 @@ class RunOptions:
     tensorboard: bool = False
     wandb: bool = False
     cuda_graph: bool = False  # replay each whole step; on the CPU the same step runs without a graph
+    compile: bool = False  # the blocks of the network, by torch.compile
 
 
 @dataclass(frozen=True)

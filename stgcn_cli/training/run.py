@@ -121,7 +121,7 @@ def _describe(job: Job) -> None:
     recorded = {
         "gpus": config.gpus, "nodes": config.nodes, "device": config.device, "seed": options.seed,
         "diff_seed": options.diff_seed, "precision": options.precision, "deterministic": options.deterministic,
-        "cuda_graph": options.cuda_graph, "freeze": options.freeze, "validate": options.validate, "skip_nonfinite": options.skip_nonfinite,
+        "cuda_graph": options.cuda_graph, "compile": options.compile, "freeze": options.freeze, "validate": options.validate, "skip_nonfinite": options.skip_nonfinite,
         "data": [str(path.resolve()) for path in job.pickles],
     }  # fmt: skip
     with atomic_write(job.folder / "preset.toml", "w") as stream:

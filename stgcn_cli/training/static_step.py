@@ -1,14 +1,16 @@
-"""Training steps that a GPU replays as CUDA graphs, so that the host starts one thing a step (--cuda-graph).
+"""Two ways to take the host out of a training step: the step as a CUDA graph (--cuda-graph), compiled blocks (--compile).
 
-No GPU has confirmed it. Shapes: N clips of a batch, M persons.
+No GPU has confirmed either of them. Shapes: N clips of a batch, M persons.
 """
 
 import contextlib
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stgcn_cli.data.loader import Clips
 from stgcn_cli.errors import UsageError
@@ -23,11 +25,22 @@ Size = tuple[int, int, int]  # clips, bodies that are computed, frames
 
 
 def check_options(options: RunOptions) -> None:
-    """Raise UsageError for a graph of steps that cannot be one."""
+    """Raise UsageError for a graph of steps that cannot be one, and for --compile without a compiler."""
     if options.cuda_graph and options.launch.world > 1:
         raise UsageError("--cuda-graph works in one process only.", "Leave it out, or use one GPU.")
     if options.cuda_graph and options.skip_nonfinite:
         raise UsageError("--skip-nonfinite looks at each loss, which a graph does not show.", "Leave out one of them.")
+    compiler = os.environ.get("CXX", "g++")
+    if options.compile and shutil.which(compiler) is None:
+        raise UsageError(f"--compile needs a C++ compiler; {compiler} was not found.", "Leave out --compile.")
+
+
+def compile_blocks(model: nn.Module, backend: str = "inductor", most: int | None = None) -> None:
+    """Have torch compile each block of the backbone (at most the first so many) at its first use; the state dict stays as it is."""
+    for stages in model.backbone.children():  # type: ignore[union-attr, operator]
+        if isinstance(stages, nn.ModuleList):
+            for block in stages[:most]:
+                block.compile(backend=backend)
 
 
 class StaticSteps(EagerSteps):

@@ -30,7 +30,7 @@ from stgcn_cli.runtime.stop import StopRequest
 from stgcn_cli.training.collapse import CollapseWarning
 from stgcn_cli.training.optim import WeightAverage, build_loss, build_optimizer
 from stgcn_cli.training.options import Dataset, Job, Learner, State, TrainContext
-from stgcn_cli.training.static_step import StaticSteps
+from stgcn_cli.training.static_step import StaticSteps, compile_blocks
 from stgcn_cli.training.step import EagerSteps, batches_of_epoch, is_due, train_epoch
 from stgcn_cli.training.trackers import TensorBoardLog, WandbLog
 
@@ -51,6 +51,8 @@ def train(job: Job, world: World) -> dict[str, Any]:
     save = functools.partial(save_step, job, state, trained_on) if world.is_first else lambda: None
     last: dict[str, float] = {}
     collapsed = CollapseWarning(job.reporter.warn if world.is_first else lambda text: None)
+    if options.compile:
+        compile_blocks(state.model)
     with StopRequest(world.size > 1, note=world.is_first, watchdog=world.watchdog) as stop:
         context = TrainContext(
             job=job, learner=learner_of(job, world, state), data=training, log=log, save=save, stop=stop

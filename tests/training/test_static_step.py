@@ -1,5 +1,6 @@
 """Steps over tensors that stay where they are: on the CPU they are called where a GPU would replay a graph."""
 
+import functools
 import json
 from dataclasses import replace
 
@@ -33,16 +34,16 @@ def losses(folder) -> list[float]:
     return [found["loss"] for line in (folder / "log.jsonl").read_text().splitlines() if (found := json.loads(line))["mode"] == "train"]  # fmt: skip
 
 
-def after_steps(kind, split, preset, device=CPU, change=lambda model: None) -> list[torch.Tensor]:
+def after_steps(kind, split, preset, device=CPU, change=lambda model: None, dtype=torch.float32) -> list[torch.Tensor]:
     """Weights, momenta and outputs after steps of 4, 4, 4 and 2 clips with changing rates, of which two repeat a recording."""
     torch.manual_seed(0)
-    model = build_model(preset).to(device)
+    model = build_model(preset).to(device, dtype)
     change(model)
     state = State(model, build_optimizer(preset, model))
     learner = Learner(state=state, net=model.train(), loss=build_loss(preset.loss), world=World(0, 1, device))
-    clips, outputs = Clips.of(split, preset, device), []
+    clips, outputs = Clips.of(split, preset, device, dtype), []
     clips = replace(clips, labels=bench.labels_of(preset, 14, device))
-    steps = kind(RunOptions(preset=preset), learner, clips)
+    steps = kind(RunOptions(preset=preset, precision=str(dtype).removeprefix("torch.")), learner, clips)
     for number, index in enumerate(torch.arange(14).split(4)):
         steps.prepare(index, clips.placed(index), number)
         outputs += steps.take(0.1 / (1 + number))
@@ -78,14 +79,30 @@ def test_they_equal_ordinary_steps_bit_for_bit_and_so_does_a_resumed_run(stgcn, 
     assert len(losses(tmp_path / "eager")) > len(losses(tmp_path / "resumed")) > 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ntu60-xsub-3d", "ntu60-xsub-3d-agcn", "ntu60-xsub-3d-stgcnpp"])
+def test_what_torch_compiles_gives_the_same_numbers(name):
+    """Traced as for a compiler, and run as it is: it has no wait, and writes over nothing that is still needed."""
+    preset = presets.load(name, ["data.clip_len=8", "train.batch_size=4"])
+    split, ways = (
+        bench.split_of(preset, 14),
+        (lambda model: None, functools.partial(static_step.compile_blocks, backend="aot_eager", most=2)),
+    )
+    eager, traced = (after_steps(EagerSteps, split, preset, CPU, change, torch.float64) for change in ways)
+    for one, other in zip(eager, traced, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-6, atol=1e-7)
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
         ({"cuda_graph": True, "launch": LaunchConfig("cpu", gpus=2)}, "--cuda-graph works in one process only"),
         ({"cuda_graph": True, "skip_nonfinite": 1}, "--skip-nonfinite looks at each loss"),
+        ({"compile": True}, r"--compile needs a C\+\+ compiler; no-such-compiler was not found"),
     ],
 )
-def test_what_cannot_be_is_refused_in_words(changed, message):
+def test_what_cannot_be_is_refused_in_words(monkeypatch, changed, message):
+    monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(UsageError, match=message) as refused:
         static_step.check_options(RunOptions(preset=None, **changed))  # type: ignore[arg-type]
     assert refused.value.hint
