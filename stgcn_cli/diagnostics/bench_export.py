@@ -43,7 +43,7 @@ class Row:
 
 
 def measure(preset: Preset, frames: int, batch: int, rounds: int, reporter: Reporter) -> list[Row]:
-    """Torch, torch in bf16, ONNX and int8, measured in turns within each round after one that does not count.
+    """Torch, torch by plain operations, torch in bf16, ONNX and int8, measured in turns within each round after one that does not count.
 
     Raises UsageError where the packages for ONNX are missing.
     """
@@ -60,6 +60,7 @@ def measure(preset: Preset, frames: int, batch: int, rounds: int, reporter: Repo
     torch.save({"state_dict": network.state_dict()}, stream)
     ways: dict[str, tuple[Callable[..., object], int]] = {
         "torch": (_torch(program, "float32"), stream.tell()),
+        "torch plain": (_plain(program), stream.tell()),
         "torch bf16": (_torch(program, "bf16"), stream.tell()),
         "onnx": (of_onnx(whole, "model.onnx").run, len(whole)),
         "onnx int8": (of_onnx(small, "model.onnx").run, len(small)),
@@ -87,5 +88,14 @@ def _torch(program: export.Program, precision: str) -> Callable[..., object]:
     def run(*inputs: Tensor) -> object:
         with computing(precision, _CPU):
             return program(*inputs)
+
+    return run
+
+
+def _plain(program: export.Program) -> Callable[..., object]:
+    @torch.inference_mode()
+    def run(keypoints: Tensor, image_size: Tensor | None = None) -> object:
+        x = program.prepare(keypoints, image_size) if program.whole else keypoints
+        return program.network.plain(x.permute(0, 4, 2, 3, 1))
 
     return run
