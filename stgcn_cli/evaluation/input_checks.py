@@ -81,7 +81,7 @@ def _range(values: Sequence[float]) -> str:
 
 def _nobody(facts: Sequence[Facts], asked: _Asked) -> str:
     empty = [each for each in facts if not each.persons]
-    return f"{_clips(empty, 'has', 'have')} nobody in any frame; the answer means nothing." if empty else ""
+    return f"{_clips(empty, 'has', 'have')} no person in any frame; the answer means nothing." if empty else ""
 
 
 def _cut(facts: Sequence[Facts], asked: _Asked) -> str:
@@ -169,8 +169,8 @@ def _images(facts: Sequence[Facts], asked: _Asked) -> str:
         beyond = f"joints outside of an image of {width} x {height} pixels, which the model divides by"
         return f"{_clips(odd, 'has', 'have')} {beyond}. {say}"
     if assumed and not for_all:
-        told = f"not tell the size of the image: {width} x {height} pixels are assumed"
-        return f"{_clips(assumed, 'does', 'do')} {told}. {say}"
+        stated = f"not state the image size: {width} x {height} pixels are assumed"
+        return f"{_clips(assumed, 'does', 'do')} {stated}. {say}"
     return _other_images(facts, asked)
 
 

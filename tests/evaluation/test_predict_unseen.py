@@ -81,7 +81,7 @@ def scores(record):
         (longer, ["3 clips (clip000, …) are longer than 8 frames: only the first 8 are seen"]),
         (shorter, ["have 2 frames; the model was trained on clips of 9 to 13"]),
         (millimetres, ["Are these millimetres, and was the model trained on metres?"]),
-        (nobody, ["have nobody in any frame"]),
+        (nobody, ["have no person in any frame"]),
         (crowd, ["have more than one person; the others are dropped"]),
         (scores, ["have scores, which the model does not use"]),
     ],
@@ -124,7 +124,7 @@ def in_one_array(records):
     [
         (lambda records: records, []),
         (half, []),  # by its own size it is the same picture
-        (without_size, ["do not tell the size of the image: 1920 x 1080"]),
+        (without_size, ["do not state the image size: 1920 x 1080"]),
         (lambda records: without_size(records, 3.0), ["outside of an image of 1920 x 1080"]),
         (lambda records: without_size(records, 0.001), ["look divided by an image size already"]),
         (without_score, ["have no scores; they count as 1"]),
