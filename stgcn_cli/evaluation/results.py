@@ -30,7 +30,9 @@ def read(path: Path) -> EvalResult:
     """Return the result in a `.npz` of ours. Raises UsageError for another kind of file, DataError for a damaged one."""
     how = "Make one: stgcn eval CHECKPOINT --out result.npz"
     if path.is_file() and path.suffix != ".npz":
-        raise UsageError(f"{path}: expected a result with names, labels and preset (.npz) or a run folder.", how)
+        raise UsageError(
+            f"{path}: expected a result of stgcn eval with names, labels and preset (.npz) or a run folder.", how
+        )
     saved = read_saved(path)
     if saved.names is None or saved.labels is None or saved.preset is None:
         raise DataError(f"{path} holds scores alone; expected a result with names, labels and preset (.npz).", how)
