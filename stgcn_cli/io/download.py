@@ -180,9 +180,11 @@ def _refusal(url: str, response: "Response") -> Exception:
 
 def _cause(error: object) -> str:
     """The innermost reason of an error, in one line."""
-    while (inner := getattr(error, "reason", None) or next(iter(getattr(error, "args", ())), None)) and isinstance(
-        inner, Exception
-    ):
+    while True:
+        places = (getattr(error, "reason", None), *getattr(error, "args", ())[:1], getattr(error, "__cause__", None))
+        inner = next((each for each in places if isinstance(each, Exception)), None)
+        if inner is None:
+            break
         error = inner
     text = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error)
     return one_line(text or type(error).__name__)[:200].strip()

@@ -145,14 +145,15 @@ def exported(program: Program, preset: Preset) -> "torch.export.ExportedProgram"
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """torch's exporters talk about packages that are not needed."""
+    """Suppress warnings of torch's exporters, which name packages that are not needed. May be nested."""
+    before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)
 
 
 def pt2(program: Program, preset: Preset, about: Mapping[str, str]) -> bytes:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import logging
 import pickle
 import shutil
 import zipfile
@@ -244,3 +245,14 @@ def test_missing_packages_are_named_with_how_to_install_them(tmp_path, monkeypat
     with pytest.raises(UsageError) as refused:
         written(tmp_path)
     assert refused.value.hint == 'pip install "stgcn[onnx]"'
+
+
+def test_exporters_stay_silent_where_one_runs_in_another(caplog):
+    logger = logging.getLogger("an exporter")
+    with export._quiet():
+        with export._quiet():
+            pass
+        logger.warning("a package that is not needed")
+    assert not caplog.records
+    logger.warning("afterwards")
+    assert len(caplog.records) == 1

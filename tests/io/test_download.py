@@ -36,6 +36,16 @@ def test_no_server_at_all(target):
     assert "HTTPS_PROXY" in caught.value.hint and caught.value.exit_code == 5
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/x", "https://example.org/x"])
+def test_the_cause_is_the_innermost_one(target, monkeypatch, url):
+    """Also behind a proxy that does not answer, whose error wraps another one."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    with pytest.raises(NetworkError, match=r"\(Connection refused\)"):
+        fetch(Wanted(url, target, 1000), SILENT, (0.0,))
+
+
 def test_a_full_disk_is_reported_before_anything_is_written(mirror, target):
     mirror.files["/file.pth"] = Served(CONTENT, length=1 << 60)
     with pytest.raises(RunError, match="disk is full"):
