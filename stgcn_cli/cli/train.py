@@ -95,9 +95,9 @@ def train(
     node_rank: Annotated[int, Option(help="Index of this machine, from 0.", min=0)] = 0,
     rdzv_endpoint: Annotated[str, Option(metavar="HOST:PORT", help="Address of machine 0.")] = "",
     max_restarts: Annotated[int, Option(help="Restarts of dead workers, from last.pth.", min=0)] = 0,
-    cuda_graph: Annotated[bool, Option("--cuda-graph", help="Replay steps as CUDA graphs; not yet confirmed.")] = False,
+    cuda_graph: Annotated[bool, Option("--cuda-graph", help="Replay steps as CUDA graphs (experimental).")] = False,
     compile_blocks: Annotated[
-        bool, Option("--compile", help="Compile the blocks by torch; not yet confirmed.")
+        bool, Option("--compile", help="Compile blocks with torch.compile (experimental).")
     ] = False,
     report: Annotated[bool, Option(help="Write report.html into the run folder at the end.")] = True,
     tensorboard: Annotated[
