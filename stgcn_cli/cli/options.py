@@ -60,7 +60,7 @@ def metric_names(text: str | None) -> tuple[str, ...]:
     names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
     for name in names:
         if name not in METRICS:
-            raise UsageError(f"There is no metric {name!r}.{nearest(name, METRICS)}", f"Metrics: {', '.join(METRICS)}")
+            raise UsageError(f"Unknown metric {name!r}.{nearest(name, METRICS)}", f"Metrics: {', '.join(METRICS)}")
     return names
 
 

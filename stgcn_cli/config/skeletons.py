@@ -88,7 +88,7 @@ def find_layout(word: str) -> Layout:
     if word.endswith(".toml"):
         return read_layout(Path(word))
     raise UsageError(
-        f"There is no layout {word!r}.{nearest(word, list(LAYOUTS))}",
+        f"Unknown layout {word!r}.{nearest(word, list(LAYOUTS))}",
         f"Built in: {', '.join(LAYOUTS)}; or a TOML file.",
     )
 

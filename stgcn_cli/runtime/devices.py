@@ -20,7 +20,7 @@ def named_gpus(device: str) -> tuple[int, ...]:
         return ()
     words = device.removeprefix("cuda:").split(",")
     if not all(word.strip().isdecimal() for word in words):
-        raise UsageError(f"There is no device {device!r}.", _FORMS)
+        raise UsageError(f"Unknown device {device!r}.", _FORMS)
     indices = tuple(map(int, words))
     if len(set(indices)) < len(indices):
         raise UsageError(f"--device {device} names a GPU twice.", _FORMS)

@@ -13,7 +13,7 @@ from stgcn_cli.runtime import PRECISIONS
 def resolve_precision(precision: str, device: str, *, training: bool) -> str:
     """One of PRECISIONS but "auto". Raises UsageError for a name that is none."""
     if precision not in PRECISIONS:
-        raise UsageError(f"There is no precision {precision!r}.", f"Use one of {', '.join(PRECISIONS)}.")
+        raise UsageError(f"Unknown precision {precision!r}.", f"Use one of {', '.join(PRECISIONS)}.")
     if precision != "auto":
         return precision
     native = device == "cuda" and torch.cuda.get_device_capability()[0] >= 8

@@ -77,4 +77,4 @@ def test_the_nearest_word_is_suggested(told, typed, meant):
 
 def test_nothing_is_guessed_where_nothing_is_alike(told):
     code, said = told("data inspect quite-another.npz")
-    assert code == 3 and "There is no quite-another.npz." in said and "Did you mean" not in said
+    assert code == 3 and "quite-another.npz not found." in said and "Did you mean" not in said

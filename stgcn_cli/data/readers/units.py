@@ -59,9 +59,7 @@ def list_units(words: Sequence[str], options: Options) -> list[Unit]:
     """What there is to read, in the order of the words, within a folder by path. Raises DataError, UsageError."""
     format = options.format
     if format is not None and format not in FORMATS:
-        raise UsageError(
-            f"There is no format {format!r}.{nearest(format, list(FORMATS))}", f"Known: {', '.join(FORMATS)}"
-        )
+        raise UsageError(f"Unknown format {format!r}.{nearest(format, list(FORMATS))}", f"Known: {', '.join(FORMATS)}")
     paths = list(dict.fromkeys(path for word in words for path in _paths(word)))
     pictures = _by_folder([path for path in paths if path.is_file()], format) if len(paths) > 1 else {}
     taken = {path: files for files in pictures.values() if len(files) > 1 for path in files}
@@ -104,7 +102,7 @@ def _paths(word: str) -> list[Path]:
         if found := sorted(glob.glob(word, recursive=True)):
             return [Path(name) for name in found]
         raise DataError(f"Nothing fits {word}.")
-    raise DataError(f"There is no {word}.{nearest_file(path)}")
+    raise DataError(f"{word} not found.{nearest_file(path)}")
 
 
 def _units_of(path: Path, options: Options) -> list[Unit]:
