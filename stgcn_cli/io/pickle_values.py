@@ -11,7 +11,7 @@ import pathlib
 import pickle
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
@@ -19,7 +19,7 @@ import numpy as np
 from stgcn_cli.io.text import shown
 
 _ARRAY_KINDS = re.compile(r"[<>=|]?(?:[biufc?]\d{0,2}|[SU][1-9]\d{0,8}|O8?)")
-_KEYS = (str, int, float, bytes, bool, complex, type(None), np.generic)  # types of keys of a dict and items of a set
+_KEYS = frozenset((str, int, float, bytes, bool, complex, type(None)))  # types of keys of a dict and items of a set
 
 
 class Refused(pickle.UnpicklingError):
@@ -33,10 +33,6 @@ class Maker:
 
     def __init__(self, name: str, make: Callable[..., Any]) -> None:
         self.name, self.make = name, make
-
-    def __call__(self, *args: Any) -> Any:
-        """Return the value made from arguments that the pickle chose."""
-        return self.make(*args)
 
 
 def _dtype(*args: Any) -> np.dtype:
@@ -67,7 +63,7 @@ class UnfilledArray:
         self.places: list[int] = []
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Place:
     """Stands for bytes of an array that stay in the file, where they may be stored as text with a character for each."""
 
@@ -76,7 +72,7 @@ class Place:
     is_text: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HeldArray:
     """An array whose values stay in the file, where they are of the type `stored`."""
 
@@ -98,19 +94,18 @@ class HeldArray:
         if stream.readinto(raw) < len(raw):  # type: ignore[attr-defined]
             raise ValueError("the file ends before its values: it was changed while it was read")
         values = bytearray(raw.decode("utf-8").encode("latin1")) if self.place.is_text else raw
-        return _array(self.stored, self.shape, self.order, values).astype(self.dtype, copy=False)
+        return _array(self.stored, self.shape, self.order, values, self.dtype)
 
 
 def filled(state: Any) -> np.ndarray | HeldArray:
     """Return the array that numpy's state describes, in native byte order."""
     match state:
         case (int(), tuple(shape), np.dtype() as dtype, bool() | int() as columns, values):
-            array, native = _array(dtype, shape, "F" if columns else "C", values), dtype.newbyteorder("=")
-            return replace(array, dtype=native) if isinstance(array, HeldArray) else array.astype(native, copy=False)
+            return _array(dtype, shape, "F" if columns else "C", values, dtype.newbyteorder("="))
     raise ValueError("it contains an inconsistent array")
 
 
-def _array(dtype: np.dtype, shape: tuple[Any, ...], order: Any, values: Any) -> Any:
+def _array(dtype: np.dtype, shape: tuple[Any, ...], order: Any, values: Any, becomes: np.dtype | None = None) -> Any:
     """Return an array of these values (bytes, text of Python 2, a list of objects, a place). Raises ValueError."""
     count = _count(dtype, shape)
     if dtype.hasobject:
@@ -121,9 +116,10 @@ def _array(dtype: np.dtype, shape: tuple[Any, ...], order: Any, values: Any) -> 
             objects[index] = value
         return objects.reshape(shape, order=order)
     if isinstance(values, Place) and (values.is_text or values.size == count * dtype.itemsize):
-        return HeldArray(dtype, dtype, shape, order, values)
+        return HeldArray(becomes or dtype, dtype, shape, order, values)
     raw = _raw(dtype, shape, count, values)
-    return np.ndarray(shape, dtype, bytearray(raw) if isinstance(raw, bytes) else raw, order=order)
+    array = np.ndarray(shape, dtype, bytearray(raw) if isinstance(raw, bytes) else raw, order=order)
+    return array.astype(becomes or dtype, copy=False)
 
 
 def _count(dtype: np.dtype, shape: tuple[Any, ...]) -> int:
@@ -168,7 +164,7 @@ def plain_keys(values: Any) -> Any:
     """Return `values`, which are to become keys or items of a set. Raises ValueError unless all are plain."""
     if not isinstance(values, list | tuple | set | frozenset):
         raise ValueError(f"it makes a set or a dict from {shown(values)}")
-    if not all(issubclass(kind, _KEYS) for kind in {*map(type, values)}):
+    if not all(issubclass(kind, np.generic) for kind in {*map(type, values)} - _KEYS):
         raise ValueError("it contains a dict or set with keys that are not plain values")
     return values
 

@@ -16,7 +16,7 @@ from typing import IO, Any, ClassVar
 import numpy as np
 
 from stgcn_cli.io import pickle_values
-from stgcn_cli.io.pickle_values import NAMES, Maker, Place, Refused, UnfilledArray
+from stgcn_cli.io.pickle_values import NAMES, HeldArray, Maker, Place, Refused, UnfilledArray
 from stgcn_cli.io.text import printable, shown, shown_name
 
 MAX_DEPTH = 100  # containers inside each other
@@ -26,6 +26,8 @@ _MOST_LONG = 512  # bytes of an integer: hashing and writing out longer ones tak
 _WORK, _WORK_A_BYTE = 1 << 20, 4  # values that calls may be given: constant, and per byte of the file
 _LARGE = 256  # bytes of an array from which it may stay in the file
 _SIZED = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
+_SINGLE = frozenset((str, int, float, bool, bytes, type(None), HeldArray))  # types of most values, of weight 1
+_CONTAINERS = (list, dict, tuple)
 _LIMITED = threading.Lock()  # the limit belongs to the process: threads that read take turns
 
 
@@ -99,11 +101,11 @@ class DataUnpickler(pickle._Unpickler):
         """Return the value. Raises Refused, ValueError for containers that never end, and what Python raises."""
         self.metastack, self.stack = [], []
         self.append = self.stack.append
-        read = self.read
+        read, steps = self.read, self.steps
         while (code := read(1)) != pickle.STOP:
             if not code:
                 raise EOFError
-            self.steps[code](self)
+            steps[code](self)
         value = self.stack.pop()
         _weigh(value, 0, {})
         return value
@@ -124,11 +126,13 @@ class DataUnpickler(pickle._Unpickler):
         if not isinstance(maker, Maker) or not isinstance(args, tuple):
             raise Refused(f"a call of {shown(maker)}")
         self._account(*args)
-        self.stack[-1] = maker(*args)
+        self.stack[-1] = maker.make(*args)
 
     def _account(self, *values: Any) -> None:
         """Take the sizes of what a function is given from the work that is left. Raises ValueError when it is used up."""
-        self.work -= sum(len(value) for value in values if isinstance(value, _SIZED))
+        for value in values:
+            if isinstance(value, _SIZED):
+                self.work -= len(value)
         if self.work < 0:
             raise ValueError("it passes the same values to functions again and again")
 
@@ -198,7 +202,8 @@ class DataUnpickler(pickle._Unpickler):
         is_array = self._is_array(size, 5) and self.stack and self.stack[-1] is NAMES["_codecs.encode"]
         self.append(self._values(size, True) if is_array else self.read(size).decode("utf-8", "surrogatepass"))
 
-    def _put(self, place: int) -> None:
+    def _put(self, place: int | None = None) -> None:
+        place = len(self.memo) if place is None else place
         value = self.memo[place] = self.stack[-1]
         if type(value) is UnfilledArray:
             value.places.append(place)
@@ -221,10 +226,11 @@ class DataUnpickler(pickle._Unpickler):
         pickle.BINUNICODE: _text,
         pickle.BYTEARRAY8: lambda self: self._bytes(8, bytearray),
         pickle.FRAME: lambda self: self.read(8),  # its length is not needed: a stream is buffered
-        pickle.MEMOIZE: lambda self: self._put(len(self.memo)),
+        pickle.MEMOIZE: _put,
         pickle.PUT: lambda self: self._put(int(self.readline())),
         pickle.BINPUT: lambda self: self._put(self.read(1)[0]),
         pickle.LONG_BINPUT: lambda self: self._put(int.from_bytes(self.read(4), "little")),
+        pickle.LONG_BINGET: lambda self: self.append(self.memo[int.from_bytes(self.read(4), "little")]),
     }
 
 
@@ -233,11 +239,13 @@ def _weigh(value: Any, depth: int, known: dict[int, int]) -> int:
 
     Raises ValueError for containers that contain themselves and for more than MAX_VALUES, Refused for a maker itself.
     """
+    if type(value) in _SINGLE:
+        return 1
     if isinstance(value, Maker):
         raise Refused(f"{value.name} itself")
-    if isinstance(value, UnfilledArray | Place):
+    if isinstance(value, (UnfilledArray, Place)):
         raise ValueError("it contains an inconsistent array, or one that contains itself")
-    if not (isinstance(value, list | dict | tuple) or (isinstance(value, np.ndarray) and value.dtype.hasobject)):
+    if not (isinstance(value, _CONTAINERS) or (isinstance(value, np.ndarray) and value.dtype.hasobject)):
         return 1
     place = id(value)
     if place in known:

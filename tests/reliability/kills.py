@@ -31,7 +31,8 @@ WORDS = (
 )  # fmt: skip
 WAYS = ("worker", "rank 0", "launcher", "terminate", "interrupt")
 _AT_THE_START = 0.25  # of the kills come before the first line of the log, perhaps
-_LONGEST = 600.0  # seconds a run may take
+_LONGEST = 600.0  # seconds a start may take, or as many times what an undisturbed run took as the next line says
+_TIMES = 20
 CPU, CUDA = ("--device", "cpu"), ("--device", "cuda", "--deterministic")
 
 
@@ -64,9 +65,18 @@ def strike(running: subprocess.Popen, way: str) -> None:
         pass
 
 
-def finish(running: subprocess.Popen) -> tuple[int, str]:
-    """Exit code and what was said on stderr; a worker that outlives its launcher is waited for."""
-    _, err = running.communicate(timeout=_LONGEST)
+def finish(running: subprocess.Popen, seconds: float = 0) -> tuple[int, str]:
+    """Exit code and what was said on stderr; a worker that outlives its launcher is waited for.
+
+    `seconds`: of an undisturbed run. What is still alive after the limit is listed in the error.
+    """
+    limit = max(_LONGEST, _TIMES * seconds)
+    try:
+        _, err = running.communicate(timeout=limit)
+    except subprocess.TimeoutExpired as error:
+        listed = ["ps", "-ww", "-o", "pid=,ppid=,stat=,etime=,time=,wchan=,args=", "-g", str(running.pid)]
+        alive = subprocess.run(listed, capture_output=True, text=True, check=False).stdout
+        raise AssertionError(f"not done after {limit:.0f} s; alive:\n{alive}") from error
     deadline = time.monotonic() + 30
     while (
         time.monotonic() < deadline
@@ -108,13 +118,13 @@ def shaken(
             wait(running, chance.uniform(0, 0.3), lambda: False)
         if running.poll() is None:
             strike(running, way)
-        code, err = finish(running)
+        code, err = finish(running, seconds)
         if code == 0:
             break  # it was done before
         struck[way] += 1
         early = -signal.SIGTERM  # while it is imported: a shell calls that 143, too
         assert code in (6, 130, 143, -signal.SIGKILL, early), (way, code, err)
-    code, err = finish(start(folder, name, gpus, device))
+    code, err = finish(start(folder, name, gpus, device), seconds)
     assert code == 0, err
     return struck
 
