@@ -10,15 +10,15 @@ import os
 import subprocess
 import sys
 import tempfile
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -63,10 +63,11 @@ class Op:
 
 @dataclass
 class Recording:
-    """Ops that start a kernel, and the waits of the host."""
+    """Ops that start a kernel, the waits of the host, and the bodies that were computed."""
 
     ops: list[Op] = field(default_factory=list)
     waits: list[str] = field(default_factory=list)
+    bodies: int = 0
 
     @property
     def gigabytes(self) -> float:
@@ -75,9 +76,12 @@ class Recording:
 
 
 def _place() -> str:
-    for frame in reversed(traceback.extract_stack()):
-        if f"/{_PACKAGE}/" in frame.filename:
-            return f"{frame.filename.split(f'/{_PACKAGE}/')[1]}:{frame.lineno}"
+    """File and line of the program that asks for an op."""
+    frame = sys._getframe()
+    while frame is not None:
+        if f"/{_PACKAGE}/" in frame.f_code.co_filename:
+            return f"{frame.f_code.co_filename.split(f'/{_PACKAGE}/')[1]}:{frame.f_lineno}"
+        frame = frame.f_back
     return "autograd"
 
 
@@ -122,7 +126,7 @@ class Recorder(TorchDispatchMode):
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
                 return parts
-        out = _answered(func, name, args, kwargs)
+        out = _on_host(func, args, kwargs) if _is_of_host(given, args, kwargs) else _answered(func, name, args, kwargs)
         made = [each for each in tree_leaves(out) if isinstance(each, Tensor)]
         self._record(name, given, made, kwargs)
         return out
@@ -145,6 +149,18 @@ class Recorder(TorchDispatchMode):
         self.recording.ops.append(Op(short, _place(), _bytes(given) + _bytes(results) + _bytes(in_place)))
 
 
+def _is_of_host(given: list[Tensor], args: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether an op concerns nothing but numbers that the host has."""
+    devices = [each for each in tree_leaves((args, kwargs)) if isinstance(each, torch.device)]
+    return all(each.type == "cpu" for each in devices) and not any(isinstance(each, FakeTensor) for each in given)
+
+
+def _on_host(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """The true result: else the host would count absent persons in memory that nothing was written to."""
+    with unset_fake_temporarily():
+        return func(*args, **kwargs)
+
+
 def _answered(func: Any, name: str, args: Any, kwargs: Any) -> Any:
     """The result of an op, for those that know no fake tensors too."""
     if name.startswith("aten.batch_norm_"):
@@ -160,11 +176,17 @@ def _answered(func: Any, name: str, args: Any, kwargs: Any) -> Any:
     return func(*args, **kwargs)
 
 
+def _numpy(tensor: Tensor, of_torch: Any = Tensor.numpy) -> Any:
+    """The numbers of a tensor of the host; those of a fake one would be whatever its memory holds."""
+    assert not isinstance(tensor, FakeTensor), f"numbers that are not there, at {_place()}"
+    return of_torch(tensor)
+
+
 @contextlib.contextmanager
 def fake_cuda() -> Iterator[FakeTensorMode]:
     """A block in which the device "cuda:0" exists and computes nothing."""
     torch.ops.load_library(str(library()))
-    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+    with mock.patch.object(Tensor, "numpy", _numpy), FakeTensorMode(allow_non_fake_inputs=True) as mode:
         yield mode
 
 

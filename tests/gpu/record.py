@@ -1,6 +1,6 @@
 """Record a training step and an evaluated batch on a CUDA device that computes nothing: kernels, bytes, waits.
 
-    python -m tests.gpu.record [--preset ntu60-xsub-3d] [--loss cb-focal] [--work train static host eval] [--batch 32] [--precision bf16] [--parts]
+    python -m tests.gpu.record [--preset ntu60-xsub-3d | all] [--set KEY=VALUE] [--work train static host eval] [--batch 32] [--parts]
 
 The process restarts itself with the stub preloaded, since torch looks for its hooks when it is imported.
 """
@@ -11,23 +11,28 @@ import json
 import os
 import subprocess
 import sys
-from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from stgcn_cli.config import presets
 from tests.gpu import fake
 
 WORKS = ("train", "static", "host", "eval")
+PARTS = {
+    "BatchNorm": ("batch_norm",),
+    "convolutions over frames": ("convolution",),
+    "ReLU, residuals and sums of gradients": ("relu", "threshold_backward", "add"),
+}  # names of ops
 
 
 def record(name: str, batch: int, precision: str, settings: list[str], wanted: list[str]) -> dict[str, fake.Recording]:
     """Recordings of "train" (a whole step, with gather and sums), of it with tensors that stay where they are ("static"), of it with
-    frames on the host ("host"), and of "eval" (the second batch).
+    frames on the host ("host"), and of "eval" (the second batch; of `batch` samples, where a clip has several).
     """
     import torch
 
-    from stgcn_cli.config import presets
     from stgcn_cli.data.loader import Clips
     from stgcn_cli.diagnostics.bench import split_of, with_counts
     from stgcn_cli.evaluation import score
@@ -45,15 +50,21 @@ def record(name: str, batch: int, precision: str, settings: list[str], wanted: l
     split = split_of(preset, batch)
     world = World(0, 1, device)
     index = torch.arange(batch)  # a real one: the host looks into it
-    score._batches = lambda *_, **__: [index]
+    score._batches = lambda *_, **__: [index[: max(1, batch // preset.eval.clips)]]
+    on_host = Clips.of(split, preset, torch.device("cpu"))
+    shown = Clips.of(split, preset, torch.device("cpu"), samples=preset.eval.clips)
+    network = build_model(preset)
     with fake.fake_cuda() as mode:
-        on_host = Clips.of(split, preset, torch.device("cpu"))
-        clips = _on_fake(on_host, mode, device)
-        model = fake.to_fake(build_model(preset), device)
-        state = options.State(model, optim.build_optimizer(preset, model))
+        clips, evaluated = (_on_fake(each, mode, device) for each in (on_host, shown))
+        model = fake.to_fake(network, device)
+        computed: list[int] = []
+        model.backbone.blocks = _counting(model.backbone.blocks, computed)
+        average = optim.WeightAverage(model, preset.optim.ema_decay) if preset.optim.ema_decay else None
+        state = options.State(model, optim.build_optimizer(preset, model), average=average)
         learner = options.Learner(
-            state=state, net=model, loss=optim.build_loss(preset.loss), world=world, precision=precision
-        )
+            state=state, net=model, loss=optim.build_loss(preset.loss), world=world, precision=precision,
+            clip_norm=preset.optim.clip_norm,
+        )  # fmt: skip
         run_options = options.RunOptions(preset=preset)
         job, data = options.Job(run_options, (), Path()), options.Dataset(split, clips)
         monitor = Monitor(options.TrainContext(job=job, learner=learner, data=data, log=None), 0, lambda *_: [])
@@ -64,11 +75,15 @@ def record(name: str, batch: int, precision: str, settings: list[str], wanted: l
             def train() -> None:
                 steps.prepare(index, clips.placed(index), 0)
                 monitor.add(0, *steps.take(0.1), steps.fetch_s)
+                if state.average:
+                    state.average.update(model, 0)
 
             return train
 
         def evaluate() -> None:
-            score.score_clips(model, clips, world=world, precision=precision, batch_size=batch, advance=lambda n: None)
+            score.score_clips(
+                model, evaluated, world=world, precision=precision, batch_size=batch, advance=lambda n: None
+            )
 
         host_frames = replace(on_host, device=device, sides=clips.sides, parents=clips.parents)
         works = {
@@ -86,8 +101,18 @@ def record(name: str, batch: int, precision: str, settings: list[str], wanted: l
             del warm
             with fake.Recorder() as recorder:
                 work()
-            recordings[title] = recorder.recording
+            recordings[title] = replace(recorder.recording, bodies=computed[-1])
     return recordings
+
+
+def _counting(blocks: Any, computed: list[int]) -> Any:
+    """`blocks` of a backbone, with the number of bodies that are computed added to `computed`."""
+
+    def counted(x: Any, copies: int) -> Any:
+        computed.append(len(x))
+        return blocks(x, copies)
+
+    return counted
 
 
 class _NoGraph:
@@ -138,15 +163,30 @@ def _environment() -> dict[str, str]:
     return os.environ | {"LD_PRELOAD": str(fake.library()), "LD_LIBRARY_PATH": libraries, "STGCN_FAKE_CUDA": "1"}
 
 
+def part_of(op: fake.Op) -> str:
+    """The part of a step that an op belongs to."""
+    if op.where.startswith("models/graph_conv"):
+        return "graph convolutions"
+    return next((part for part, names in PARTS.items() if any(name in op.name for name in names)), "the rest")
+
+
+def grouped(ops: list[fake.Op], key_of: Callable[[fake.Op], str]) -> list[tuple[str, list[fake.Op]]]:
+    """Ops by a key; what moves most comes first."""
+    groups: dict[str, list[fake.Op]] = {}
+    for op in ops:
+        groups.setdefault(key_of(op), []).append(op)
+    return sorted(groups.items(), key=lambda pair: -sum(op.bytes for op in pair[1]))
+
+
 def main() -> None:
     """Print a table, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--preset", nargs="*", default=["ntu60-xsub-3d"])
+    parser.add_argument("--preset", nargs="*", default=["ntu60-xsub-3d"], help="names, or all")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in train")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--work", nargs="*", choices=WORKS, default=("train", "eval"))
-    parser.add_argument("--loss", choices=("cross-entropy", "cb-focal"), help="instead of the preset's")
     parser.add_argument("--precision", default="bf16")
-    parser.add_argument("--parts", action="store_true", help="the ops that move most")
+    parser.add_argument("--parts", action="store_true", help="by part of a step, and by operation")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if "STGCN_FAKE_CUDA" not in os.environ:
@@ -154,24 +194,19 @@ def main() -> None:
             sys.exit("The stub cannot be built: it needs g++ and a CPU build of torch on Linux.")
         os.execve(sys.executable, [sys.executable, "-m", "tests.gpu.record", *sys.argv[1:]], _environment())
     figures: dict[str, Any] = {}
-    settings = [f"loss.name={options.loss}", "loss.class_counts=data"] if options.loss == "cb-focal" else []
-    settings += ["loss.name=cross-entropy"] if options.loss == "cross-entropy" else []
-    for name in options.preset:
-        for title, found in record(name, options.batch, options.precision, settings, options.work).items():
+    for name in presets.names() if options.preset == ["all"] else options.preset:
+        for title, found in record(name, options.batch, options.precision, options.set, options.work).items():
             figures[f"{name} {title}"] = {
-                "kernels": len(found.ops), "gigabytes": round(found.gigabytes, 2), "waits": found.waits,
+                "kernels": len(found.ops), "gigabytes": round(found.gigabytes, 2), "bodies": found.bodies, "waits": found.waits,
             }  # fmt: skip
             if not options.json:
-                print(
-                    f"{name} {title}: {len(found.ops)} kernels, {found.gigabytes:.1f} GB, waits: {found.waits or 'none'}"
-                )
+                figure = f"{found.bodies} bodies, {len(found.ops)} kernels, {found.gigabytes:.1f} GB"
+                print(f"{name} {title}: {figure}, waits: {found.waits or 'none'}")
             if options.parts:
-                count, size = Counter(), Counter()
-                for op in found.ops:
-                    count[op.name, op.where] += 1
-                    size[op.name, op.where] += op.bytes
-                for key, moved in size.most_common(40):
-                    print(f"  {moved / 1e9:8.3f} GB {count[key]:4}  {key[0]:40} {key[1]}")
+                for title, key_of in (("part", part_of), ("operation", lambda op: f"{op.name:40} {op.where}")):
+                    print(f"  by {title}")
+                    for key, ops in grouped(found.ops, key_of)[:40]:
+                        print(f"  {sum(op.bytes for op in ops) / 1e9:8.3f} GB {len(ops):4}  {key}")
     if options.json:
         print(json.dumps(figures))
 
