@@ -10,7 +10,7 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
-        print("Error: Interrupted. What was complete is kept.", file=sys.stderr)
+        print("Error: Interrupted. Everything completed is kept.", file=sys.stderr)
         sys.exit(130)
 
 

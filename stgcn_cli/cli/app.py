@@ -39,7 +39,7 @@ console.open_streams()
 app = typer.Typer(
     name="stgcn",
     cls=Group,
-    help="Skeleton action recognition with spatial-temporal graph convolution: prepare, train, evaluate, export.\n\nExample: stgcn train --preset ntu60-xsub-3d",
+    help="Skeleton action recognition with spatial-temporal graph convolution: prepare, train, evaluate, export.\n\nExample: stgcn train ntu60-xsub-3d",
     epilog="Start with: stgcn demo",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -109,11 +109,11 @@ def main() -> None:
             console.fail(error.message, error.hint)
         sys.exit(error.exit_code)
     except Terminated:
-        console.fail("Terminated. What was complete is kept.")
+        console.fail("Terminated. Everything completed is kept.")
         sys.exit(TERMINATED)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
-            console.fail("Interrupted. What was complete is kept.")
+            console.fail("Interrupted. Everything completed is kept.")
         if isinstance(stop.__context__, BrokenPipeError):  # who reads our output has seen enough, as `| head` does
             console.discard_stream(sys.stdout)
             sys.exit(DONE)

@@ -28,7 +28,7 @@ class Form(enum.StrEnum):
 
 @checkpoint.command("inspect", cls=Command)
 def inspect(file: _File, as_json: options.Json = False, quiet: options.Quiet = False) -> None:
-    """Show what is inside a checkpoint.
+    """Show what a checkpoint contains.
 
     Example: stgcn checkpoint inspect best.pth
     """
@@ -59,7 +59,7 @@ def convert(
     force: options.Force = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write a checkpoint as another program reads it.
+    """Write a checkpoint in the form of another program.
 
     Example: stgcn checkpoint convert best.pth mine.pth
     """

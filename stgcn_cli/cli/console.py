@@ -17,6 +17,7 @@ _UNBROKEN = 30  # characters of a first column that is kept in one line, so that
 _LOG_SECONDS, _LINE_SECONDS = 2.0, 30.0  # between lines of progress without a terminal: at log points, elsewhere
 _quiet = False
 _aside = False  # an output file goes to stdout, so tables and the like go to stderr
+_live: Any = None  # the console of the bar that is shown: its lines go above the bar
 _UNUSED = {  # options of the reference that are accepted, and why they do nothing
     "--launcher": "is not needed: the launcher (torchrun, SLURM or our own) is recognised.",
     "--gpu-ids": "does nothing here: choose GPUs with --device 0,2.",
@@ -89,7 +90,7 @@ def _say(text: str, style: str) -> None:
             return
         from rich.text import Text
 
-        _stderr().print(Text(printable(text), style=style))
+        (_live or _stderr()).print(Text(printable(text), style=style))
     except OSError:  # a full disk behind 2>, a terminal that was closed: no reason to stop working
         discard_stream(sys.stderr)
 
@@ -166,14 +167,14 @@ def _draw_table(title: str, columns: Sequence[str], rows: list[list[str]], optio
 
     console, left_out = Console(file=_results(), highlight=False, color_system=_colours()), 0
     widths = dict(zip(columns, (max(map(len, column)) for column in zip(columns, *rows, strict=True)), strict=False))
-    while left_out < len(optional) and sum(width + 2 for width in widths.values()) + 2 > console.width:
+    while left_out < len(optional) and sum(width + 3 for width in widths.values()) > console.width:
         del widths[optional[left_out]]
         left_out += 1
     if left_out:
         kept = [index for index, column in enumerate(columns) if column in widths]
         columns, rows = [columns[i] for i in kept], [[row[i] for i in kept] for row in rows]
     named = any(columns)  # without, no line for names that are not there
-    drawn = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", show_header=named)
+    drawn = Table(box=box.SIMPLE_HEAD, show_header=named)
     for index, column in enumerate(columns):
         numeric = bool(rows) and all(_is_number(row[index]) for row in rows)
         short = index == 0 and max((len(row[0]) for row in rows), default=0) <= _UNBROKEN
@@ -181,6 +182,7 @@ def _draw_table(title: str, columns: Sequence[str], rows: list[list[str]], optio
         drawn.add_column(Text(column), justify=justify, overflow="fold", no_wrap=short)
     for row in rows:
         drawn.add_row(*map(Text, row))
+    console.print(Text(title, style="italic"))  # a title of the table would be broken to its width
     console.print(drawn)
     if left_out:
         note(
@@ -216,6 +218,18 @@ def _progress_lines(description: str, total: int | None) -> Advance:
 
 
 @contextlib.contextmanager
+def _live_bar(bar: Any) -> Iterator[Any]:
+    """Show a bar, and other lines above it: printed past it they would stand behind it in its line."""
+    global _live
+    before, _live = _live, bar.console
+    try:
+        with bar:
+            yield bar
+    finally:
+        _live = before
+
+
+@contextlib.contextmanager
 def progress(description: str, total: int | None, shown: bool = True) -> Iterator[Advance]:
     """Show how far a task of `total` steps is. Yields advance(n=1, is_log_point=False, **words); words stand to the right.
 
@@ -233,7 +247,7 @@ def progress(description: str, total: int | None, shown: bool = True) -> Iterato
     columns = [TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn()]
     columns += [TextColumn("{task.fields[words]}", markup=False)]
     columns += [TimeRemainingColumn(), TextColumn("left")] if total is not None else []
-    with Progress(*columns, console=_stderr(), transient=True) as bar:
+    with _live_bar(Progress(*columns, console=_stderr(), transient=True)) as bar:
         task = bar.add_task(printable(description), total=total, words="")
 
         def advance(n: int = 1, is_log_point: bool = False, **words: object) -> None:

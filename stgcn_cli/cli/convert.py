@@ -27,7 +27,7 @@ _Format = Annotated[
     ),
 ]  # fmt: skip
 _NoPreset = Annotated[bool, Option("--no-preset", help="Write no preset.")]
-_Force = Annotated[bool, Option("--force", help="Write over files that are there.")]
+_Force = Annotated[bool, Option("--force", help="Overwrite existing files.")]
 
 
 def convert(
@@ -42,31 +42,39 @@ def convert(
     source_format: options.FromOption = None,
     format: _Format = "single",
     classes: Annotated[
-        str | None, Option(help="Class names, one a line; or folders: INPUT/CLASS/... is of that class.")
+        str | None,
+        Option(
+            metavar="PATH|folders",
+            help="File of class names, one per line; or folders: INPUT/CLASS/... holds the clips of a class.",
+        ),
     ] = None,
     labels: Annotated[Path | None, Option(help="CSV with the header name,label[,subject].")] = None,
-    val_subjects: Annotated[str | None, Option(help="Subjects that validate: 6,7,8")] = None,
-    val_list: Annotated[Path | None, Option(help="Names of the clips that validate, one a line.")] = None,
-    val_fraction: Annotated[
-        float | None, Option(help="Share that validates, whole subjects where known. Default: 0.2", min=0, max=1)
+    val_subjects: Annotated[str | None, Option(help="Subjects of the validation split: 6,7,8")] = None,
+    val_list: Annotated[
+        Path | None, Option(help="File with the clips of the validation split, one name per line.")
     ] = None,
-    seed: Annotated[int, Option(help="Of the draw for --val-fraction.", min=0)] = 0,
+    val_fraction: Annotated[
+        float | None,
+        Option(help="Share of the validation split, whole subjects where known. Default: 0.2", min=0, max=1),
+    ] = None,
+    seed: Annotated[int, Option(help="Seed of the random split for --val-fraction.", min=0)] = 0,
     split: Annotated[str | None, Option(help="Put all clips into one split of this name.")] = None,
     layout: options.LayoutOption = None,
     max_persons: options.MaxPersonsOption = None,
     image_size: options.ImageSizeOption = None,
     pre_normalize: Annotated[
-        options.PreNormalize, Option(help="ntu: centre and turn 25 Kinect joints; none; auto: ntu for raw ones.")
+        options.PreNormalize,
+        Option(help="ntu: centre and rotate 25 Kinect joints; none: leave as they are; auto: ntu for raw ones."),
     ] = options.PreNormalize.auto,
     axes: options.AxesOption = None,
     score_last: options.ScoreLastOption = None,
-    skip_bad: Annotated[bool, Option("--skip-bad", help="Leave out what cannot be used, and say so.")] = False,
+    skip_bad: Annotated[bool, Option("--skip-bad", help="Skip unusable clips with a warning.")] = False,
     no_preset: _NoPreset = False,
     force: _Force = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Make an annotation pickle of your own clips.
+    """Write an annotation pickle of your own clips.
 
     Example: stgcn data convert clips/ --classes folders --out own.pkl
 
@@ -110,7 +118,7 @@ def merge(
     out: _Out,
     format: _Format = "single",
     classes: Annotated[
-        list[Path] | None, Option(help="Class names of each FILE, in order; repeat. Default: those in FILE.toml.")
+        list[Path] | None, Option(help="Class names of each FILE, in order; repeatable. Default: those in FILE.toml.")
     ] = None,
     layout: options.LayoutOption = None,
     no_preset: _NoPreset = False,
@@ -118,7 +126,7 @@ def merge(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Put annotation pickles together.
+    """Merge annotation pickles into one.
 
     Example: stgcn data merge a.pkl b.pkl --out c.pkl
 

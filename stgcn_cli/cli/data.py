@@ -20,7 +20,9 @@ _WIDTH, _LISTED, _SPLITS = 40, 10, 4  # characters of a bar; unusable records sh
 
 def inspect(
     inputs: Annotated[list[str], Argument(metavar="FILE", help="Annotation pickles, or files to convert.")],
-    classes: Annotated[Path | None, Option(help="Class names, one a line. Default: those in FILE.toml.")] = None,
+    classes: Annotated[
+        Path | None, Option(help="File of class names, one per line. Default: those in FILE.toml.")
+    ] = None,
     axes: options.AxesOption = None,
     score_last: options.ScoreLastOption = None,
     image_size: options.ImageSizeOption = None,
@@ -30,7 +32,7 @@ def inspect(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Show what is in a file: clips, classes, lengths, gaps.
+    """Show what a file contains: clips, classes, lengths, gaps.
 
     Example: stgcn data inspect own.pkl
     """
@@ -185,7 +187,9 @@ def validate(
         Option("--preset", "-p", help="Also check that this preset can use it.", autocompletion=options.presets),
     ] = None,
     settings: options.Settings = None,
-    classes: Annotated[Path | None, Option(help="Class names, one a line. Default: those in FILE.toml.")] = None,
+    classes: Annotated[
+        Path | None, Option(help="File of class names, one per line. Default: those in FILE.toml.")
+    ] = None,
     verify: Annotated[
         bool, Option("--verify", help="Also check every byte of its working copy; a damaged one is rebuilt.")
     ] = False,
@@ -225,7 +229,7 @@ def validate(
 
 
 data = typer.Typer(
-    help="Your own skeletons: inspect, check, convert, merge.\n\nExample: stgcn data convert clips/ --classes folders --out own.pkl",
+    help="Inspect, validate, convert and merge your own skeletons.\n\nExample: stgcn data convert clips/ --classes folders --out own.pkl",
     no_args_is_help=True,
 )
 data.command("inspect", cls=Command)(inspect)

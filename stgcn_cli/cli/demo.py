@@ -1,4 +1,4 @@
-"""`stgcn demo`: the main job on clips the program makes itself."""
+"""`stgcn demo`: the whole pipeline on synthetic clips."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def doctor(
     as_json: options.Json = False,
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Only what needs a look.")] = False,
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Only problems.")] = False,
 ) -> None:
     """Check this installation and machine, for a bug report.
 
@@ -29,7 +29,7 @@ def doctor(
         return
     if not quiet:
         console.gap()
-    console.say("Nothing looks wrong." if not warnings else f"{_count(len(warnings))} to look at:")
+    console.say("No problems found." if not warnings else f"{_count(len(warnings))}:")
     for finding in warnings:
         console.say(f"  {finding.name}: {finding.advice}")
 
@@ -45,7 +45,7 @@ def _shown(sections):
 
 
 def _count(things: int) -> str:
-    return "One thing" if things == 1 else f"{things} things"
+    return "1 problem" if things == 1 else f"{things} problems"
 
 
 def _as_dict(finding: "Finding") -> dict[str, str]:

@@ -31,7 +31,8 @@ def download_command(
     annotations: Annotated[bool, Option("--annotations", help="Also the 2-D annotations (gigabytes).")] = False,
     verify: Annotated[bool, Option("--verify", help="Verify the files in the cache; download nothing.")] = False,
     cache_dir: Annotated[
-        Path | None, Option("--cache-dir", help="Default: $STGCN_CACHE, else where your system keeps caches.")
+        Path | None,
+        Option("--cache-dir", help="Cache folder. Default: $STGCN_CACHE, else the cache folder of your system."),
     ] = None,
     base_url: Annotated[
         str | None,
@@ -40,7 +41,7 @@ def download_command(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Fetch published weights.
+    """Download published weights.
 
     Example: stgcn download babel60-wfl
     """
@@ -56,7 +57,7 @@ def download_command(
     elif items:
         _fetch(items, cache, base_url, as_json)
     else:
-        raise UsageError("Nothing to download.", "Give a name; all names: stgcn download --list")
+        raise UsageError("Nothing to download.", "Give a name. List them: stgcn download --list")
 
 
 def _fetch(items: list["Item"], cache: Path, base_url: str | None, as_json: bool) -> None:
@@ -81,7 +82,7 @@ def _verify(items: list["Item"], cache: Path, as_json: bool) -> None:
     if as_json:
         console.print_json(there)
     else:
-        rows = [[e["name"], e["kind"], "right" if e["right"] else "DAMAGED", e["verdict"], e["path"]] for e in there]
+        rows = [[e["name"], e["kind"], "ok" if e["right"] else "DAMAGED", e["verdict"], e["path"]] for e in there]
         console.table(f"In the cache {cache}", ["name", "kind", "", "check", "file"], rows)
     damaged = [entry for entry in there if not entry["right"]]
     if damaged:
@@ -106,7 +107,7 @@ def _render_list(items: list["Item"], cache: Path, as_json: bool) -> None:
     console.table("Published files", ["name", "kind", "top-1", "mean class", "size", "in cache"], rows,
                   optional=["mean class", "top-1"])  # fmt: skip
     console.note(
-        f"The cache is {cache}. Annotations are gigabytes; stgcn download NAME --annotations shows how far it is."
+        f"The cache is {cache}. Annotations are gigabytes; stgcn download NAME --annotations shows the progress."
     )
 
 

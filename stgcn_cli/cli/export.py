@@ -20,9 +20,11 @@ def export(
     int8: Annotated[bool, Option("--int8", help="Weights in 8 bits, by dynamic quantisation (.onnx).")] = False,
     data: Annotated[
         list[Path] | None,
-        Option("--data", help="Compare on these clips, too, and measure the accuracy lost."),
+        Option("--data", help="Also compare on these clips, and measure the loss of accuracy."),
     ] = None,
-    split: Annotated[str | None, Option(help="The split compared. Default: the preset's validation split.")] = None,
+    split: Annotated[
+        str | None, Option(help="Split to compare on. Default: the validation split of the preset.")
+    ] = None,
     preset: options.Preset = None,
     settings: options.Settings = None,
     base_url: options.BaseUrl = None,

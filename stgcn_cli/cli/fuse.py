@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 def fuse(
     results: Annotated[list[Path], Argument(help="Result files (.pkl, .npz, .json, .csv) or run folders.")],
     weights: Annotated[
-        str | None, Option(metavar="W:W", help="One number each, for example 2:2:1:1. Default: equal.")
+        str | None, Option(metavar="W:W", help="One number per result, for example 2:2:1:1. Default: equal.")
     ] = None,
     softmax: Annotated[bool, Option("--softmax", help="Turn logits into probabilities first.")] = False,
     search: Annotated[
         bool, Option("--search", help="Find the weights on one half of the clips; evaluate the other half.")
     ] = False,
     data: Annotated[list[Path] | None, Option("--data", help="Annotations with the labels; repeatable.")] = None,
-    split: Annotated[str | None, Option(help="Split of the annotations. Default: that of the results.")] = None,
+    split: Annotated[str | None, Option(help="Split of the annotations. Default: the split of the results.")] = None,
     metrics: options.Metrics = None,
     preset: Annotated[
         str | None,

@@ -120,7 +120,7 @@ Data = Annotated[
 ]
 Preset = Annotated[
     str | None,
-    Option("--preset", "-p", help="When the checkpoint does not say, or against it.", autocompletion=presets),
+    Option("--preset", "-p", help="Preset, when the checkpoint names none, or to replace it.", autocompletion=presets),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -130,10 +130,10 @@ Metrics = Annotated[
     str | None,
     Option("--metrics", "--eval", help=f"One or several of {', '.join(METRICS)}.", autocompletion=one_of(*METRICS)),
 ]
-BatchSize = Annotated[int | None, Option(help="Clips computed at a time; changes speed only.", min=1)]
-Device = Annotated[str, Option(help="auto, cpu, cuda, or a GPU: cuda:1.", autocompletion=one_of(*DEVICES))]
+BatchSize = Annotated[int | None, Option(help="Clips computed at a time; affects speed and memory only.", min=1)]
+Device = Annotated[str, Option(help="auto, cpu, cuda, or one GPU (cuda:1).", autocompletion=one_of(*DEVICES))]
 Devices = Annotated[
-    str, Option(help="auto, cpu, cuda, or a GPU: cuda:1, or several: 0,2.", autocompletion=one_of(*DEVICES))
+    str, Option(help="auto, cpu, cuda, one GPU (cuda:1) or several (0,2).", autocompletion=one_of(*DEVICES))
 ]
 PrecisionName = Literal["auto", "float32", "tf32", "bf16", "float64"]
 Precision = Annotated[PrecisionName, Option(help="Arithmetic; auto is float32.")]
@@ -142,7 +142,7 @@ Window = Annotated[int | None, Option(help="Timeline: the class of each window o
 Stride = Annotated[
     int | None, Option(help="Frames from one window to the next.", min=1, show_default="a quarter of --window")
 ]
-Force = Annotated[bool, Option("--force", help="Write over files that this command did not make.")]
+Force = Annotated[bool, Option("--force", help="Overwrite files that this command did not write.")]
 Json = Annotated[bool, Option("--json", help="Print JSON for scripts.")]
 Quiet = Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")]
 STREAMS = ("joint", "bone", "joint-motion", "bone-motion")
@@ -205,14 +205,14 @@ AxesOption = Annotated[
         help="Order of the axes of arrays: N clips, M persons, T frames, V joints, C values; CTVM, or T(VC) for rows.",
     ),
 ]  # fmt: skip
-_SCORE_LAST = "The last value of a joint is its score, or is not. Default: as the values look."
+_SCORE_LAST = "Whether the last value of a joint is its score. Default: recognised from the values."
 ScoreLastOption = Annotated[bool | None, Option("--score-last/--no-score-last", help=_SCORE_LAST)]
 ImageSizeOption = Annotated[
-    str | None, Option(metavar="WIDTHxHEIGHT", help="Size in pixels of images that do not say theirs.")
+    str | None, Option(metavar="WIDTHxHEIGHT", help="Image size in pixels, for files that do not state it.")
 ]
 LayoutOption = Annotated[
     str | None,
-    Option("--layout", help="The skeleton, a built-in one (see docs/own-data.md) or my.toml.", autocompletion=layouts),
+    Option("--layout", help="The skeleton: a built-in one (docs/own-data.md) or a TOML file.", autocompletion=layouts),
 ]
 FromOption = Annotated[
     str | None,
@@ -225,7 +225,9 @@ FromOption = Annotated[
 MaxPersonsOption = Annotated[
     int | None,
     Option(
-        help="Persons kept of a clip, those seen most. Default: 2; of pickles and .skeleton texts all.", min=1, max=64
+        help="Persons kept per clip, the longest visible first. Default: 2; all for pickles and .skeleton files.",
+        min=1,
+        max=64,
     ),
 ]
 

@@ -33,18 +33,18 @@ def predict(
     ] = None,
     features: Annotated[
         Path | None,
-        Option(help="Also write what the head sees of each clip: .npz of features (N, 256), logits, names."),
+        Option(help="Also write the features before the head: .npz of features (N, 256), logits, names."),
     ] = None,
     window: options.Window = None,
     stride: options.Stride = None,
-    smooth: Annotated[int, Option(help="Average over so many windows, an odd number.", min=1)] = 1,
+    smooth: Annotated[int, Option(help="Average over N windows; an odd number.", min=1)] = 1,
     min_score: Annotated[float, Option(help="Frames with a lower probability get no class.", min=0, max=1)] = 0.0,
     fps: Annotated[float, Option(help="Frames per second, for the times of --window.", min=0.1, max=1000)] = 30.0,
     stream: Annotated[
-        bool, Option("--stream", help="Read a frame a line (JSON) from stdin and answer in JSON lines.")
+        bool, Option("--stream", help="Read one JSON frame per line from stdin and write JSON lines.")
     ] = False,
     every: Annotated[
-        int, Option(help="With --stream: answer every N frames, too.", min=0, show_default="changes only")
+        int, Option(help="With --stream: also answer every N frames.", min=0, show_default="changes only")
     ] = 0,
     preset: options.Preset = None,
     settings: options.Settings = None,
@@ -60,7 +60,7 @@ def predict(
     base_url: options.BaseUrl = None,
     force: options.Force = False,
     as_json: options.Json = False,
-    as_csv: Annotated[bool, Option("--csv", help="One line a clip, for tables.")] = False,
+    as_csv: Annotated[bool, Option("--csv", help="Print CSV: one line per clip.")] = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Predict the action in skeleton files.
@@ -181,7 +181,7 @@ def _windows(
              row["name"], f"{100 * float(str(row['score'])):.1f} %"]
             for row in windows.rows(found)
         ]  # fmt: skip
-        console.table("What happens when", ["clip", "person", "frames", "time", "class", "probability"], rows)
+        console.table("Timeline", ["clip", "person", "frames", "time", "class", "probability"], rows)
 
 
 def _stream(wishes: "EvalOptions", given: _Windowed, every: int, read_as: "Reading") -> None:
@@ -230,7 +230,7 @@ def _table(said: "Predictions", topk: int) -> None:
     shown = [[(said.classes[index], f"{100 * share:.1f} %") for index, share in best] for best in said.top(topk)]
     if len(shown) == 1:
         facts, persons = said.facts[0], "person" if said.facts[0].persons == 1 else "persons"
-        console.note(f"{facts.frames} frames, {facts.persons} {persons}, asked of {said.preset.name}")
+        console.note(f"{facts.frames} frames, {facts.persons} {persons}; model {said.preset.name}")
         console.table(facts.name, ["class", "probability"], shown[0])
         return
     columns = ["clip", *(f"{place}." for place in range(1, len(shown[0]) + 1))]
@@ -238,4 +238,4 @@ def _table(said: "Predictions", topk: int) -> None:
         [facts.name, *(f"{share:>7} {name}" for name, share in best)]
         for facts, best in zip(said.facts, shown, strict=True)
     ]
-    console.table(f"{said.preset.name}: the likeliest classes", columns, rows)
+    console.table(f"{said.preset.name}: the most likely classes", columns, rows)

@@ -50,8 +50,8 @@ def prepare(
         Path | None, Option(help="File to write (a folder for --format list). Default: <data>/<dataset>.pkl")
     ] = None,
     data: Annotated[Path, Option(envvar="STGCN_DATA", help="Data folder.")] = Path("data"),
-    workers: Annotated[int | None, Option(help="Processes. Default: one for each CPU core.", min=1)] = None,
-    splits: Annotated[str | None, Option(help="Benchmarks or splits, for instance xsub,xview. Default: all.")] = None,
+    workers: Annotated[int | None, Option(help="Number of processes. Default: one per CPU core.", min=1)] = None,
+    splits: Annotated[str | None, Option(help="Benchmarks or splits, for example xsub,xview. Default: all.")] = None,
     format: Annotated[
         str,
         Option(
@@ -71,7 +71,7 @@ def prepare(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Make the annotation file of a published data set.
+    """Write the annotation pickle of a published data set.
 
     Example: stgcn prepare ntu60
     """

@@ -56,7 +56,7 @@ def show(
     settings: options.Settings = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Print a preset with everything resolved.
+    """Print a preset with all its keys.
 
     Example: stgcn presets show ntu60-xsub-3d
     """

@@ -40,7 +40,7 @@ def runs(
     if not rows:
         console.note(f"No runs in {', '.join(map(str, roots))}. Start one: stgcn train PRESET")
         return
-    console.table("Runs, the newest first", _COLUMNS, [_cells(row) for row in rows], optional=_OPTIONAL)
+    console.table("Runs, newest first", _COLUMNS, [_cells(row) for row in rows], optional=_OPTIONAL)
     stopped = next((row for row in rows if row.state == "stopped"), None)
     if stopped:
         console.note(f"Resume: stgcn train --resume {stopped.folder}")

@@ -26,7 +26,7 @@ def train(
         ),
     ] = None,
     preset: Annotated[
-        str | None, Option("--preset", "-p", help="The same as an option.", autocompletion=options.presets)
+        str | None, Option("--preset", "-p", help="PRESET, as an option.", autocompletion=options.presets)
     ] = None,
     data: options.Data = None,
     work_dir: Annotated[
@@ -36,15 +36,15 @@ def train(
     epochs: Annotated[int | None, Option(help="Short for --set train.epochs=N", min=1)] = None,
     lr: Annotated[float | None, Option("--lr", help="Short for --set optim.lr=X")] = None,
     batch_size: Annotated[
-        int | None, Option(help="Short for --set train.batch_size=N: clips of a step, over all processes.", min=1)
+        int | None, Option(help="Short for --set train.batch_size=N: clips per step, over all processes.", min=1)
     ] = None,
     stream: options.Stream = None,
     streams: Annotated[
         str | None,
-        Option(metavar="A,B,C", help="Train a run for each stream, and fuse them: joint,bone,joint-motion,bone-motion"),
+        Option(metavar="A,B,C", help="Train one run per stream and fuse them: joint,bone,joint-motion,bone-motion"),
     ] = None,
     patience: Annotated[
-        int | None, Option(help="Short for --set train.patience=N: stop after N epochs without a better one.", min=1)
+        int | None, Option(help="Short for --set train.patience=N: stop after N epochs without improvement.", min=1)
     ] = None,
     validate: Annotated[
         bool | None, Option(help="Evaluate the validation split during training.", show_default="validate")
@@ -56,7 +56,7 @@ def train(
         bool | None, Option("--diff-seed", help="Different randomness (dropout) in each process.")
     ] = None,
     deterministic: Annotated[
-        bool | None, Option("--deterministic", help="Bit-equal results in every run; slower on CUDA.")
+        bool | None, Option("--deterministic", help="Bit-identical results in every run; slower on CUDA.")
     ] = None,
     resume: Annotated[
         str | None,
@@ -76,13 +76,14 @@ def train(
         Path | None, Option(help="Fine-tune these weights; a head for other classes is re-initialised.")
     ] = None,
     freeze: Annotated[
-        Literal["backbone"] | None, Option(help="Part to keep as it is: backbone trains the head alone.")
+        Literal["backbone"] | None, Option(help="Part of the network to freeze: backbone trains the head alone.")
     ] = None,
     skip_nonfinite: Annotated[
-        int | None, Option(help="Skip up to N steps with a NaN or infinite loss; costs a wait at each step.", min=0)
+        int | None,
+        Option(help="Skip up to N steps with a NaN or infinite loss; each step then waits for the device.", min=0),
     ] = None,
     checkpoint_minutes: Annotated[
-        float, Option(help="Write last.pth within an epoch after so many minutes.", min=0)
+        float, Option(help="Minutes between writes of last.pth within an epoch.", min=0)
     ] = 10.0,
     test_best: Annotated[bool, Option("--test-best", help="Evaluate the best checkpoint at the end.")] = False,
     test_last: Annotated[bool, Option("--test-last", help="Evaluate the last checkpoint at the end.")] = False,
@@ -94,7 +95,7 @@ def train(
     nnodes: Annotated[int, Option(help="Number of machines; run the same command on each.", min=1)] = 1,
     node_rank: Annotated[int, Option(help="Index of this machine, from 0.", min=0)] = 0,
     rdzv_endpoint: Annotated[str, Option(metavar="HOST:PORT", help="Address of machine 0.")] = "",
-    max_restarts: Annotated[int, Option(help="Restarts of dead workers, from last.pth.", min=0)] = 0,
+    max_restarts: Annotated[int, Option(help="Restarts after a worker died, from last.pth.", min=0)] = 0,
     cuda_graph: Annotated[bool, Option("--cuda-graph", help="Replay steps as CUDA graphs (experimental).")] = False,
     compile_blocks: Annotated[
         bool, Option("--compile", help="Compile blocks with torch.compile (experimental).")
@@ -116,7 +117,7 @@ def train(
 ) -> None:
     """Train a preset in a run folder.
 
-    Example: stgcn train --preset ntu60-xsub-3d --gpus 1
+    Example: stgcn train ntu60-xsub-3d --gpus 1
     """
     console.set_quiet(quiet)
     console.note_unused({"--launcher": launcher, "--gpu-ids": gpu_ids})
@@ -239,8 +240,7 @@ def _train(options: "RunOptions", as_json: bool) -> None:
         console.note(f"The run in {result.folder} has all its {result.summary['epochs']} epochs: nothing to do.")
     console.table(f"Trained {result.preset.name}", ["", ""], _rows(result))
     weights = "best" if result.summary["best"] else "last"
-    data = "".join(f" --data {shlex.quote(str(path))}" for path in options.data)
-    console.note(f"Next: stgcn eval {shlex.quote(f'{result.folder / weights}.pth')}{data} --out result.pkl")
+    console.note(f"Next: stgcn eval {shlex.quote(f'{result.folder / weights}.pth')} --out result.pkl")
 
 
 def _train_streams(options: "RunOptions", streams: tuple[str, ...], as_json: bool) -> None:

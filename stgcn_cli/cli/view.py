@@ -15,7 +15,7 @@ def view(
     ] = None,
     clip: Annotated[str | None, Option(metavar="NAME|INDEX", help="The clip to draw. Default: the first.")] = None,
     out: Annotated[
-        Path | None, Option(help="A page to turn, scrub and play (.html), an animated .gif, a contact sheet (.png).")
+        Path | None, Option(help="An interactive page (.html), an animated .gif, or a contact sheet (.png).")
     ] = None,
     checkpoint: Annotated[
         str | None,
@@ -42,7 +42,9 @@ def view(
         str | None,
         Option(help="Draw the edge importance of this model over the layout.", autocompletion=options.checkpoints),
     ] = None,
-    block: Annotated[int | None, Option(help="Only of this block, from 0. Default: the mean of all.", min=0)] = None,
+    block: Annotated[
+        int | None, Option(help="Block of --edge-importance, from 0. Default: the mean of all.", min=0)
+    ] = None,
     frames: Annotated[int | None, Option(help="Frames drawn in a .gif (120) or .png (12).", min=1)] = None,
     fps: Annotated[float, Option(help="Frames per second of the clip.", min=0.1, max=1000)] = 30.0,
     window: options.Window = None,

@@ -99,7 +99,7 @@ def _advice(long: Sequence[Facts], asked: _Asked) -> str:
     if not most or max(each.frames for each in long) <= _LONG * most:
         return ""
     window = min(int(known[len(known) // 2]) if known else most, length or most)
-    return f" What happens when in a recording: --window {window} --stride {max(1, window // 4)}"
+    return f" For a timeline of the recording: --window {window} --stride {max(1, window // 4)}"
 
 
 def _lengths(facts: Sequence[Facts], asked: _Asked) -> str:

@@ -111,7 +111,7 @@ def duration(seconds: float) -> str:
         if seconds >= unit:
             smaller, small = [*_TIMES, (1, "s")][length + 1]
             return f"{seconds // unit:.0f} {name} {seconds % unit // smaller:.0f} {small}"
-    return f"{seconds:.0f} s" if seconds >= 1 else "less than a second"
+    return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.1f} s"
 
 
 def size(count: float) -> str:

@@ -15,7 +15,7 @@ from stgcn_cli.errors import Terminated
 from stgcn_cli.runtime.watchdog import GRACE, LONGEST, Watchdog
 
 _STEPS = 5.0  # that a signal waits for, before a rank is taken to wait for one that never comes
-_NOTE = b"\nStopping after this step; once more to stop at once.\n"
+_NOTE = b"\nStopping after this step. Press Ctrl-C again to stop at once.\n"
 
 
 def stopping_signals() -> list[int]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from stgcn_cli.errors import INTERRUPTED, TERMINATED
 
 GRACE, LONGEST = 5.0, 25.0  # seconds from the signal to the end; torch's launcher and srun kill after 30
-_NOTE = b"\nStopped while waiting for another process. What was complete is kept.\n"
+_NOTE = b"\nStopped while waiting for another process. Everything completed is kept.\n"
 
 
 @contextlib.contextmanager

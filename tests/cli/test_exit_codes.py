@@ -57,7 +57,7 @@ def test_a_signal_ends_with_its_code_and_the_last_checkpoint_stays(place, code, 
         time.sleep(0.01)
     os.kill(started[0], sent)
     said = place.end(started)
-    assert said.code == code and said.err.count("What was complete is kept.") == 1, said
+    assert said.code == code and said.err.count("Everything completed is kept.") == 1, said
     assert re.search(rf"Saved epoch \d+, step \d+\. Resume: stgcn train --resume run{code}", said.err), said
     assert torch.load(folder / "last.pth", weights_only=True)["meta"]["epoch"] >= 1
     assert not list(folder.glob("*.part"))

@@ -80,6 +80,16 @@ def test_a_bar_shows_the_time_left_where_it_is_known(total, shown):
     assert shown in said and ("left" in said) == (total is not None)
 
 
+def test_a_line_printed_beside_a_bar_stands_in_a_line_of_its_own(tmp_path):
+    code = "from stgcn_cli.cli import console\nwith console.progress('read', 3) as advance:\n advance(1); console.note('noted')"
+    assert re.search(r"[\n\r]\S*noted\r\n", ESCAPE.sub("", terminal(ROOT, code, program=("-c",))))
+
+
+def test_a_long_title_is_not_broken_to_the_width_of_its_table(tmp_path):
+    code = "from stgcn_cli.cli import console; console.table('clips of the validation split', ['a', 'b'], [['c', 1]])"
+    assert "clips of the validation split" in lines(terminal(ROOT, code, program=("-c",)))
+
+
 def test_without_colour_nothing_is_bold_either(tmp_path):
     bold = re.compile(r"\x1b\[[\d;]*m")
     assert bold.search(terminal(tmp_path, "train", "nix")) and bold.search(terminal(tmp_path, "runs", "nix"))

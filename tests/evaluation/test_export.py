@@ -105,6 +105,12 @@ def test_the_api_the_command_onnx_and_pt2_agree(shared, tmp_path, stgcn, name, s
         np.testing.assert_allclose(np.load(tmp_path / "result.npz")["scores"], wanted, atol=1e-4)
 
 
+def test_large_logits_are_compared_by_their_own_size():
+    small, large = np.float32([0.5, -0.9]), np.float32([0.5, -250])  # float32 has seven digits
+    for ours, change, fits in ((small, 2e-4, False), (large, 2e-4, True), (large, 0.5, False)):
+        assert (exporting._relative(ours, ours + np.float32(change)) <= exporting.LIMIT) == fits
+
+
 class Evil:
     """Leaves a file behind where it is unpickled."""
 
