@@ -8,7 +8,7 @@ class StgcnError(Exception):
     """`message`: what happened and where; `hint`: what to do about it, may be empty."""
 
     exit_code = 1
-    is_told = False  # by another process of the same run
+    is_reported = False  # by another process of the same run
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
@@ -22,6 +22,13 @@ class UsageError(StgcnError):
     """A flag, a preset or a combination of them that cannot work."""
 
     exit_code = FAILED_USAGE
+
+
+def refuse_first(*rules: tuple[object, str, str]) -> None:
+    """Raise UsageError (message, hint) for the first of (is_broken, message, hint) that is broken."""
+    for is_broken, message, hint in rules:
+        if is_broken:
+            raise UsageError(message, hint)
 
 
 class DataError(StgcnError):

@@ -105,7 +105,7 @@ def main() -> None:
         _require_working_directory()
         app(join_values(sys.argv[1:]), prog_name="stgcn")
     except StgcnError as error:
-        if not error.is_told:
+        if not error.is_reported:
             console.fail(error.message, error.hint)
         sys.exit(error.exit_code)
     except Terminated:

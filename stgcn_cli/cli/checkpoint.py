@@ -1,8 +1,7 @@
 """`stgcn checkpoint`: what is inside a checkpoint, and the same for MMAction2."""
 
-import enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -17,13 +16,6 @@ checkpoint = typer.Typer(
 _File = Annotated[
     Path, typer.Argument(help="A checkpoint of stgcn, MMAction2, PYSKL or the original ST-GCN code, or bare weights.")
 ]
-
-
-class Form(enum.StrEnum):
-    """Programs that `convert` writes for."""
-
-    mmaction2 = "mmaction2"
-    authors = "2s-agcn"
 
 
 @checkpoint.command("inspect", cls=Command)
@@ -54,8 +46,9 @@ def convert(
         bool, typer.Option("--publish", help="Put the sha256 prefix into the name, as published names have it.")
     ] = False,
     form: Annotated[
-        Form, typer.Option(help="mmaction2 (0.x), or 2s-agcn: the code of AGCN's authors, and BABEL's.")
-    ] = Form.mmaction2,
+        Literal["mmaction2", "2s-agcn"],
+        typer.Option(help="mmaction2 (0.x), or 2s-agcn: the code of AGCN's authors, and BABEL's."),
+    ] = "mmaction2",
     force: options.Force = False,
     quiet: options.Quiet = False,
 ) -> None:

@@ -1,14 +1,11 @@
 """`stgcn doctor`: report about installation and machine."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from typer import Option
 
 from stgcn_cli.cli import console, options
-
-if TYPE_CHECKING:
-    from stgcn_cli.diagnostics import Finding
 
 
 def doctor(
@@ -24,12 +21,15 @@ def doctor(
     found = dict(examine() if as_json or quiet else _shown(examine()))
     warnings = [finding for findings in found.values() for finding in findings if finding.advice]
     if as_json:
-        report = {title: [_as_dict(finding) for finding in findings] for title, findings in found.items()}
+        report = {
+            title: [dataclasses.asdict(each) | {"state": each.state} for each in findings]
+            for title, findings in found.items()
+        }
         console.print_json({"warnings": len(warnings)} | report)
         return
     if not quiet:
         console.gap()
-    console.say("No problems found." if not warnings else f"{_count(len(warnings))}:")
+    console.say("No problems found." if not warnings else f"{len(warnings)} problem{'s' * (len(warnings) > 1)}:")
     for finding in warnings:
         console.say(f"  {finding.name}: {finding.advice}")
 
@@ -42,11 +42,3 @@ def _shown(sections):
         for finding in findings:
             console.say(f"  {finding.state:4}  {finding.name.ljust(width)}  {finding.value}")
         yield title, findings
-
-
-def _count(things: int) -> str:
-    return "1 problem" if things == 1 else f"{things} problems"
-
-
-def _as_dict(finding: "Finding") -> dict[str, str]:
-    return dataclasses.asdict(finding) | {"state": finding.state}

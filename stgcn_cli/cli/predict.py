@@ -1,13 +1,14 @@
 """`stgcn predict`: what a model says of skeletons in any file."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
 from stgcn_cli.cli import console, options
-from stgcn_cli.errors import UsageError
+from stgcn_cli.errors import refuse_first
 from stgcn_cli.io.outputs import OutputRule, expect_suffix
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def predict(
     console.set_quiet(quiet)
     is_file, in_windows = out is not None or as_json or as_csv, stream or window
     like = "For example: --window 64 --stride 16"
-    _refuse_first(
+    later = next((word for word in inputs or () if word.endswith((".pth", ".onnx", ".pt2"))), None)
+    refuse_first(
         (as_json + as_csv + (out is not None) > 1, "--json, --csv and --out exclude each other.",
          "--out FILE.json and --out FILE.csv write files."),
         (stream and inputs, "--stream reads stdin; it takes no INPUT.",
@@ -84,11 +86,12 @@ def predict(
         (smooth > 1 and not in_windows, "--smooth needs --window or --stream.", like),
         (min_score and not in_windows, "--min-score needs --window or --stream.", like),
         (every and not stream, "--every needs --stream.", ""),
+        (later and not checkpoint.endswith((".pth", ".pt", ".onnx", ".pt2")), "The checkpoint comes before the clips.",
+         f"Type: stgcn predict {later} {checkpoint}"),
     )  # fmt: skip
     from stgcn_cli.data.readers.units import expand
     from stgcn_cli.runs.resolve import EvalOptions, require
 
-    _check_order(checkpoint, inputs or [])
     read_as = options.reading(
         axes=axes, score_last=score_last, image_size=image_size, layout=layout, max_persons=max_persons,
         format=source_format,
@@ -109,12 +112,14 @@ def predict(
         checkpoint=checkpoint, preset=preset, settings=tuple(settings or ()), batch_size=batch_size, device=device,
         precision=precision, base_url=base_url,
     )  # fmt: skip
-    windowed = (window, stride, smooth, min_score, fps)
+    from stgcn_cli.evaluation.timeline import WindowOptions
+
+    windows = partial(WindowOptions, stride=stride or 0, smooth=smooth, min_score=min_score, fps=fps)
     if stream:
-        _stream(wishes, windowed, every, read_as)
+        _stream(wishes, window, windows, every, read_as)
         return
     if window:
-        _windows(inputs or [], wishes, windowed, read_as, (out, as_json, as_csv))
+        _windows(inputs or [], wishes, windows(window=window), read_as, (out, as_json, as_csv))
         return
     from stgcn_cli.evaluation.predict import predict
 
@@ -133,39 +138,16 @@ def _tell(found: "Predictions | Timelines") -> None:
         console.warn(warning)
 
 
-def _refuse_first(*rules: tuple[object, str, str]) -> None:
-    """Raise UsageError (message, hint) for the first rule that is broken."""
-    for is_broken, message, hint in rules:
-        if is_broken:
-            raise UsageError(message, hint)
-
-
-def _check_order(checkpoint: str, inputs: list[str]) -> None:
-    """Raise UsageError when the checkpoint stands after the clips."""
-    later = next((word for word in inputs if word.endswith((".pth", ".onnx", ".pt2"))), None)
-    if later and not checkpoint.endswith((".pth", ".pt", ".onnx", ".pt2")):
-        raise UsageError("The checkpoint comes before the clips.", f"Type: stgcn predict {later} {checkpoint}")
-
-
-_Windowed = tuple[int | None, int | None, int, float, float]  # --window, --stride, --smooth, --min-score, --fps
-
-
-def _window_options(given: _Windowed, clip_len: int | None = None) -> "WindowOptions":
-    from stgcn_cli.evaluation.timeline import WindowOptions
-
-    window, stride, smooth, min_score, fps = given
-    window = window or clip_len or 64
-    return WindowOptions(
-        window=window, stride=stride or max(1, window // 4), smooth=smooth, min_score=min_score, fps=fps
-    )
-
-
 def _windows(
-    inputs: list[str], wishes: "EvalOptions", given: _Windowed, read_as: "Reading", to: tuple[Path | None, bool, bool]
+    inputs: list[str],
+    wishes: "EvalOptions",
+    given: "WindowOptions",
+    read_as: "Reading",
+    to: tuple[Path | None, bool, bool],
 ) -> None:
     from stgcn_cli.evaluation import windows
 
-    found = windows.predict_windows(inputs, wishes, _window_options(given), console.reporter(), read_as)
+    found = windows.predict_windows(inputs, wishes, given, console.reporter(), read_as)
     _tell(found)
     out, as_json, as_csv = to
     if out:
@@ -184,7 +166,9 @@ def _windows(
         console.table("Timeline", ["clip", "person", "frames", "time", "class", "probability"], rows)
 
 
-def _stream(wishes: "EvalOptions", given: _Windowed, every: int, read_as: "Reading") -> None:
+def _stream(
+    wishes: "EvalOptions", window: int | None, options: "partial[WindowOptions]", every: int, read_as: "Reading"
+) -> None:
     import json
     import sys
 
@@ -193,7 +177,7 @@ def _stream(wishes: "EvalOptions", given: _Windowed, every: int, read_as: "Readi
 
     reporter = console.reporter()
     predictor = load(dataclasses.replace(wishes, image_size=read_as.image_size), reporter)
-    windows = _window_options(given, predictor.preset.data.clip_len)
+    windows = options(window=window or predictor.preset.data.clip_len or 64)
     state = live.Live(predictor, live.LiveOptions(windows=windows, every=every, reading=read_as))
     console.note(f"Reading frames from stdin: windows of {windows.window} frames, every {windows.stride}.")
     lines = (line.decode("utf-8", "replace") for line in iter(lambda: sys.stdin.buffer.readline(live.LONGEST + 1), b""))

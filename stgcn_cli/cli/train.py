@@ -1,19 +1,18 @@
 """`stgcn train`: train a preset, in one process or many."""
 
 import os
-import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Argument, Option
 
 from stgcn_cli.cli import console, options
-from stgcn_cli.errors import UsageError
+from stgcn_cli.errors import UsageError, refuse_first
 
 if TYPE_CHECKING:
     from stgcn_cli.config.schema import Preset
     from stgcn_cli.training.options import RunOptions
-    from stgcn_cli.training.run import RunResult
 
 
 def train(
@@ -123,14 +122,17 @@ def train(
     console.note_unused({"--launcher": launcher, "--gpu-ids": gpu_ids})
 
     resumes = resume is not None or resume_or_start
-    _check_exclusive({"--resume": resumes, "--resume-from": resume_from, "--load-from": load_from})
-    if name and preset and name != preset:
-        raise UsageError(f"Two presets: {name} and --preset {preset}.", "Give one of them.")
+    begun = {"--resume": resumes, "--resume-from": resume_from, "--load-from": load_from}
+    refuse_first(
+        (sum(map(bool, begun.values())) > 1, f"{' and '.join(name for name, given in begun.items() if given)} exclude each other.",
+         "--resume continues a run; --load-from starts a new one."),
+        (name and preset and name != preset, f"Two presets: {name} and --preset {preset}.", "Give one of them."),
+        (nnodes > 1 and not rdzv_endpoint, "--nnodes needs --rdzv-endpoint HOST:PORT, the address of machine 0.",
+         "For example: --rdzv-endpoint node0:29500"),
+        (test_best and validate is False, "--test-best needs a best checkpoint, which --no-validate never writes.",
+         "Use --test-last."),
+    )  # fmt: skip
     preset = name or preset
-    if nnodes > 1 and not rdzv_endpoint:
-        raise UsageError("--nnodes needs --rdzv-endpoint HOST:PORT, the address of machine 0.")
-    if test_best and validate is False:
-        raise UsageError("--test-best needs a best checkpoint, which --no-validate never makes.", "Use --test-last.")
     from stgcn_cli.config import presets
     from stgcn_cli.runs import settings as run_settings
 
@@ -168,18 +170,8 @@ def train(
         save_minutes=checkpoint_minutes, report=report, tensorboard=tensorboard, wandb=wandb,
         cuda_graph=cuda_graph, compile=compile_blocks, **chosen,
     )  # fmt: skip
-    if wanted:
-        _train_streams(run_options, wanted, as_json)
-    else:
-        (_plan if dry_run else _train)(run_options, as_json)
-
-
-def _check_exclusive(options: dict[str, object]) -> None:
-    given = [name for name, value in options.items() if value]
-    if len(given) > 1:
-        raise UsageError(
-            f"{' and '.join(given)} exclude each other.", "--resume continues a run; --load-from starts a new one."
-        )
+    run_it = partial(_train_streams, streams=wanted) if wanted else _plan if dry_run else _train
+    run_it(run_options, as_json=as_json)
 
 
 def _run_to_resume(word: str | None, or_start: bool, work_dir: Path | None, preset: str | None) -> Path | None:
@@ -216,58 +208,25 @@ def _refuse_missing_data(recipe: "Preset", data: tuple[Path, ...]) -> None:
 
 
 def _plan(options: "RunOptions", as_json: bool) -> None:
-    from stgcn_cli.cli import dry_run
+    from stgcn_cli.cli import train_output
     from stgcn_cli.training.dry_run import plan_run
 
     if plan := plan_run(options, console.reporter()):
-        dry_run.show(plan, as_json)
+        train_output.show_plan(plan, as_json)
 
 
 def _train(options: "RunOptions", as_json: bool) -> None:
+    from stgcn_cli.cli import train_output
     from stgcn_cli.training.run import run
 
-    result = run(options, console.reporter())
-    if result is None:  # another rank prints
-        return
-    if as_json:
-        tests = {name: test.metrics for name, test in result.tests.items()}
-        console.print_json(
-            {"folder": result.folder, "seconds": round(result.seconds, 1), "finished_before": result.was_finished}
-            | result.summary | {"tests": tests}
-        )  # fmt: skip
-        return
-    if result.was_finished:
-        console.note(f"The run in {result.folder} has all its {result.summary['epochs']} epochs: nothing to do.")
-    console.table(f"Trained {result.preset.name}", ["", ""], _rows(result))
-    weights = "best" if result.summary["best"] else "last"
-    console.note(f"Next: stgcn eval {shlex.quote(f'{result.folder / weights}.pth')} --out result.pkl")
+    if result := run(options, console.reporter()):  # else another rank prints
+        train_output.show_result(result, as_json)
 
 
 def _train_streams(options: "RunOptions", streams: tuple[str, ...], as_json: bool) -> None:
     """Train a run for each stream, and end with a table of the single results and their fusions."""
+    from stgcn_cli.cli import train_output
     from stgcn_cli.training.streams import train_streams
 
-    done = train_streams(options, streams, console.reporter())
-    if done is None:  # another rank prints
-        return
-    if as_json:
-        console.print_json({"folders": done.folders, "results": done.rows})
-        return
-    shown = [[r["streams"], r["weights"], f"{100 * r['top1_acc']:.2f} %"] for r in done.rows if "top1_acc" in r]
-    console.table(f"Streams of {options.preset.name}", ["streams", "weights", "top1_acc"], shown)
-    console.note(f"The runs are in {done.base}; each best.result.npz can be fused again with stgcn fuse.")
-
-
-def _rows(result: "RunResult") -> list[list[object]]:
-    from stgcn_cli.evaluation.metrics import informative
-
-    classes, best = result.preset.model.num_classes, result.summary["best"]
-    last = informative(result.summary["last"], classes)
-    tests = {name: informative(test.metrics, classes) for name, test in result.tests.items()}
-    rows = [["run folder", result.folder], ["epochs", result.summary["epochs"]], ["time", f"{result.seconds:.0f} s"]]
-    rows += [[f"last {name}", f"{100 * value:.2f} %"] for name, value in last.items()]
-    if best:
-        rows.append([f"best top1_acc (epoch {best['epoch']})", f"{100 * best['top1_acc']:.2f} %"])
-    for name, measured in tests.items():
-        rows += [[f"{name}.pth {metric}", f"{100 * value:.2f} %"] for metric, value in measured.items()]
-    return rows
+    if done := train_streams(options, streams, console.reporter()):  # else another rank prints
+        train_output.show_streams(done, options.preset.name, as_json)

@@ -204,6 +204,14 @@ def _value(text: str) -> Any:
         return text
 
 
+def flat(preset: Preset) -> dict[str, Any]:
+    """The values of a preset by "key" and "section.key"."""
+    groups = {
+        key: value if isinstance(value, dict) else {"": value} for key, value in dataclasses.asdict(preset).items()
+    }
+    return {f"{key}.{name}".rstrip("."): value for key, group in groups.items() for name, value in group.items()}
+
+
 def to_toml(preset: Preset) -> str:
     """The resolved preset as TOML text that `load` reads back to an equal preset; absent values are left out."""
     return "\n".join(_lines(dataclasses.asdict(preset), "")) + "\n"

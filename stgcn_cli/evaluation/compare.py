@@ -1,17 +1,16 @@
 """A measured result beside the published one: within, below or above, and what was not as published."""
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from stgcn_cli.config import catalog, presets
 from stgcn_cli.config.schema import Preset
+from stgcn_cli.io.text import shortened
 
 TOLERANCE = 0.5  # points of accuracy; users report about 0.3 between two runs of one recipe
-_SCIENCE = ("data", "model", "loss", "optim", "train")
+_SCIENCE = ("data.", "model.", "loss.", "optim.", "train.")
 _NO_MATTER = ("train.checkpoint_every", "train.validate_every", "train.log_every", "data.classes")
-_LONG = 40  # characters of a setting that are shown
 
 
 @dataclass(frozen=True)
@@ -82,16 +81,10 @@ def _of_the_clips(shipped: Preset, official: int | None, split: str, clips: int,
 
 
 def _of_the_recipe(preset: Preset, shipped: Preset) -> list[str]:
-    ours, theirs = _flat(preset), _flat(shipped)
-    changed = [key for key in theirs if ours[key] != theirs[key] and key not in _NO_MATTER]
-    return [f"{key} = {_short(ours[key])}, published {_short(theirs[key])}" for key in changed]
+    ours, theirs = presets.flat(preset), presets.flat(shipped)
+    keys = [key for key in theirs if key.startswith(_SCIENCE) and key not in _NO_MATTER and ours[key] != theirs[key]]
+    return [f"{key} = {_setting(ours[key])}, published {_setting(theirs[key])}" for key in keys]
 
 
-def _flat(preset: Preset) -> dict[str, Any]:
-    values = dataclasses.asdict(preset)
-    return {f"{section}.{key}": value for section in _SCIENCE for key, value in values[section].items()}
-
-
-def _short(value: Any) -> str:
-    text = "absent" if value is None else str(value)
-    return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
+def _setting(value: Any) -> str:
+    return "absent" if value is None else shortened(value, 40)

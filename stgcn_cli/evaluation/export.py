@@ -16,7 +16,7 @@ from torch import Tensor
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.data.locations import find_pickles
 from stgcn_cli.data.splits import Split, find_split, open_stores
-from stgcn_cli.errors import RunError, UsageError
+from stgcn_cli.errors import RunError, UsageError, refuse_first
 from stgcn_cli.evaluation import metrics
 from stgcn_cli.evaluation.predict import Predictor, load
 from stgcn_cli.evaluation.score import score_split
@@ -72,10 +72,11 @@ class Exported:
 def check_options(options: ExportOptions) -> None:
     """Raise UsageError for a name or a combination that cannot be written."""
     suffix = expect_suffix(options.out, SUFFIXES, "models", streams=_STREAM)
-    if options.half and options.int8:
-        raise UsageError("--half and --int8 exclude each other.", "Export twice, with two names.")
-    if suffix == ".pt2" and (options.half or options.int8):
-        raise UsageError("--half and --int8 are for .onnx.", f"For example: --out {options.out.with_suffix('.onnx')}")
+    refuse_first(
+        (options.half and options.int8, "--half and --int8 exclude each other.", "Export twice, with two names."),
+        (suffix == ".pt2" and (options.half or options.int8), "--half and --int8 are for .onnx.",
+         f"For example: --out {options.out.with_suffix('.onnx')}"),
+    )  # fmt: skip
     if suffix == ".onnx":
         export.require_packages()
     if exported.is_exported(options.model.checkpoint):

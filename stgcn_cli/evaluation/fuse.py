@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stgcn_cli.errors import DataError, UsageError
+from stgcn_cli.errors import DataError, refuse_first
 from stgcn_cli.evaluation import metrics, results
 from stgcn_cli.evaluation.align import LabelSource, aligned, check_classes, common_labels, with_labels
 from stgcn_cli.evaluation.saved import SavedScores, preset_for, read_saved
@@ -79,17 +79,17 @@ def mixed(stack: np.ndarray, weights: Sequence[float]) -> np.ndarray:
 
 
 def _check(options: FuseOptions) -> None:
-    count = len(options.inputs)
-    if count < 2:
-        raise UsageError("Fusion needs at least two results.", "For example: stgcn fuse joint.npz bone.npz")
-    if options.weights and options.search:
-        raise UsageError("--weights and --search exclude each other.")
-    if options.weights and len(options.weights) != count:
-        raise UsageError(f"--weights has {len(options.weights)} numbers for {count} results.", "Give one number each.")
-    if options.weights and (not all(map(math.isfinite, options.weights)) or not any(options.weights)):
-        raise UsageError("--weights: expected finite numbers, not all zero.")
-    if options.search and count not in _GRID:
-        raise UsageError(f"--search: at most {max(_GRID)} results, found {count}.")
+    count, weights = len(options.inputs), options.weights
+    refuse_first(
+        (count < 2, "Fusion needs at least two results.", "For example: stgcn fuse joint.npz bone.npz"),
+        (weights and options.search, "--weights and --search exclude each other.", ""),
+        (weights and len(weights) != count, f"--weights has {len(weights)} numbers for {count} results.",
+         "Give one number each: --weights 2:1"),
+        (weights and (not all(map(math.isfinite, weights)) or not any(weights)),
+         "--weights: expected finite numbers, not all zero.", "For example: --weights 2:1"),
+        (options.search and count not in _GRID, f"--search: at most {max(_GRID)} results, found {count}.",
+         "Give weights: --weights 2:2:1:1"),
+    )  # fmt: skip
 
 
 def _scaled(read: Sequence[SavedScores], softmax: bool, reporter: Reporter) -> list[SavedScores]:

@@ -52,10 +52,6 @@ class Body:
         self.asked = False
         self.last = 0  # frame in which the person was seen
 
-    def newest(self, frames: int) -> list[Person | None]:
-        """The newest frames."""
-        return list(self.frames)[-frames:]
-
 
 class Live:
     """The state of a stream: `take(read(value))` for each frame and `end()` yield answers and segments as dicts."""
@@ -131,7 +127,7 @@ class Live:
             return
         is_first = self.plan is None
         self.plan = self.plan or self._planned([each for body in there.values() for each in body.frames if each])
-        windows = {key: body.newest(frames) for key, body in there.items()}
+        windows = {key: list(body.frames)[-frames:] for key, body in there.items()}
         scores, facts = self.predictor.answer([self._clip(persons) for persons in windows.values()])
         self.warnings += self.predictor.oddities(facts) if is_first else []
         for (key, body), share in zip(there.items(), metrics.probabilities(scores), strict=True):

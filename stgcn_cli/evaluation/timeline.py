@@ -14,15 +14,19 @@ from stgcn_cli.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class WindowOptions:
-    """`smooth`: windows of a person whose probabilities are averaged around each; frames below `min_score` have no class."""
+    """`stride` 0: a quarter of the window. `smooth`: windows of a person whose probabilities are averaged around each.
+
+    Frames below `min_score` have no class.
+    """
 
     window: int
-    stride: int
+    stride: int = 0
     smooth: int = 1
     min_score: float = 0.0
     fps: float = 30.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "stride", self.stride or max(1, self.window // 4))
         if not self.smooth % 2:
             raise UsageError(f"--smooth {self.smooth} has no middle; expected an odd number of windows.")
         if self.stride > self.window:

@@ -29,6 +29,12 @@ def one_line(text: object) -> str:
     return printable(text).replace("\n", "\N{REPLACEMENT CHARACTER}").replace("\t", " ")
 
 
+def shortened(text: object, most: int) -> str:
+    """The first `most` characters, the last of them … where there are more."""
+    text = str(text)
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def shown(value: object) -> str:
     """A value out of a file, fit for a message: short, without control characters, and at once.
 

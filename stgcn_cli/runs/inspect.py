@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from stgcn_cli.config.skeletons import LAYOUTS
-from stgcn_cli.io.text import printable, shown
+from stgcn_cli.io.text import printable, shortened, shown
 from stgcn_cli.models.graph import PARTITIONS, adjacency
 from stgcn_cli.runs import identify
 from stgcn_cli.runs.checkpoint import Checkpoint
@@ -90,4 +90,4 @@ def _shown(key: str, value: Any) -> Any:
         return f"{len(text):,} characters"
     if isinstance(value, Mapping):
         return {printable(k): _shown(str(k), v) for k, v in list(value.items())[:20]}
-    return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
+    return shortened(text, _LONG)

@@ -100,5 +100,5 @@ def check_own_devices(store: Any, rank: int, size: int, device: torch.device) ->
                 f"Processes {', '.join(map(str, ranks))} would share one GPU.",
                 "Start as many processes as there are GPUs, or give each its own: --gpus-per-task=1 with srun.",
             )
-            error.is_told = rank > 0
+            error.is_reported = rank > 0
             raise error

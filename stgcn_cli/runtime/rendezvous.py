@@ -67,7 +67,7 @@ def failing_together() -> Iterator[None]:
             with contextlib.suppress(RuntimeError), signals_end_at_once():  # the others may have ended by themselves
                 store, rank, size = next(dist.rendezvous("env://", timeout=timedelta(seconds=_WAIT)))
                 _say(store, rank, error)
-                error.is_told = any(_heard(store, other) == _words(error) for other in range(rank))
+                error.is_reported = any(_heard(store, other) == _words(error) for other in range(rank))
                 _wait_for_listeners(store, rank, size)
         raise
 
@@ -80,7 +80,7 @@ def begin_together(store: Any, rank: int, size: int) -> None:
             store.add("heard", 1)
             kind, message, hint = json.loads(said)
             error = getattr(errors, kind, RunError)(message, hint)
-            error.is_told = True
+            error.is_reported = True
             raise error
 
 

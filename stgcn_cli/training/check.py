@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from stgcn_cli.config import catalog, presets
 from stgcn_cli.config.schema import Preset
@@ -126,7 +125,7 @@ def _check_resumable(options: RunOptions, read: Checkpoint, clips: int) -> None:
 
 def check_settings(options: RunOptions, folder: Path) -> None:
     """Raise UsageError when the run in `folder` began with another preset; only its length may differ without force."""
-    ours, theirs = _flat(options.preset), _flat(presets.load(str(folder / "preset.toml")))
+    ours, theirs = presets.flat(options.preset), presets.flat(presets.load(str(folder / "preset.toml")))
     changed = [key for key in ours | theirs if ours.get(key) != theirs.get(key) and key not in _FREE_KEYS]
     if changed and not options.force:
         differences = ", ".join(f"{key} = {ours.get(key)} (was {theirs.get(key)})" for key in changed[:3])
@@ -134,10 +133,3 @@ def check_settings(options: RunOptions, folder: Path) -> None:
             f"The run in {folder} began with other settings: {differences}.",
             "Leave these settings out, start a new run without --resume, or add --force to change this one.",
         )
-
-
-def _flat(preset: Preset) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in dataclasses.asdict(preset).items():
-        flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
-    return flat

@@ -10,6 +10,7 @@ import numpy as np
 
 from stgcn_cli.io.files import atomic_write
 from stgcn_cli.io.reporter import SILENT, Reporter
+from stgcn_cli.io.text import shortened
 from stgcn_cli.viz.plots import new_figure
 from stgcn_cli.viz.skeleton import Motion, bone_sides, person_colours, picked, projected
 
@@ -127,6 +128,5 @@ def _when(motion: Motion, index: int) -> str:
 
 
 def _title(motion: Motion, caption: str) -> str:
-    name = motion.name if len(motion.name) <= 44 else motion.name[:43] + "…"
     empty = "" if len(motion.points) else " - no person in this clip"
-    return name + empty + (f"\n{caption}" if caption else "")
+    return shortened(motion.name, 44) + empty + (f"\n{caption}" if caption else "")

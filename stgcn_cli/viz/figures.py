@@ -59,7 +59,11 @@ def _confusion_figure(result: EvalResult) -> Any:
 def figure_files(report: Report, folder: Path, format: str) -> list[Path]:
     """Paths that `write_figures` writes: the learning curve, and the confusion matrix of each result."""
     names = ["learning_curve"] if _curve(report) else []
-    names += [f"{_file_name(each.name)}.confusion" for each in report.scored if len(each.result.labelled.labels)]
+    names += [
+        each.name.removesuffix(".pth").replace("/", "-") + ".confusion"
+        for each in report.scored
+        if len(each.result.labelled.labels)
+    ]
     return [folder / f"{name}.{format}" for name in names]
 
 
@@ -77,7 +81,3 @@ def _curve(report: Report) -> Any | None:
     if report.compared:
         return plots.compared_curves([(each.name, each.log) for each in report.compared])
     return plots.curves(report.log, report.title, report.published)
-
-
-def _file_name(name: str) -> str:
-    return name.removesuffix(".pth").replace("/", "-")

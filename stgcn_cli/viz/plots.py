@@ -7,10 +7,10 @@ from typing import Any, Literal
 import numpy as np
 
 from stgcn_cli.io.files import atomic_write
-from stgcn_cli.io.text import one_line
+from stgcn_cli.io.text import one_line, shortened
 
 _MOST_CHANGES = 5  # of the learning rate that are marked
-_MOST_NAMES = 30  # class names that can still be read along an axis
+_MOST_NAMES, _LONGEST = 30, 28  # class names that can still be read along an axis; characters of one
 _BLUE, _ORANGE, _GREY = "#1f6fb2", "#d9822b", "#8a8a8a"
 SVG_SETTINGS: Any = {"svg.fonttype": "none", "svg.hashsalt": "stgcn"}  # text stays text; equal drawings, equal bytes
 
@@ -100,7 +100,7 @@ def compared_curves(runs: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], sta
     left, right, figure = _two_axes(11, stacked)
     colours = matplotlib.colormaps["tab10"].colors  # type: ignore[attr-defined]
     for index, (name, records) in enumerate(drawn):
-        style = {"color": colours[index % len(colours)], "label": _short(name)}
+        style = {"color": colours[index % len(colours)], "label": shortened(one_line(name), _LONGEST)}
         losses = [(each["epoch"], each["loss"]) for each in records if each["mode"] == "epoch"]
         checks = [(r["epoch"], 100 * r["top1_acc"]) for r in records if r["mode"] == "val" and "top1_acc" in r]
         left.plot(*zip(*losses, strict=True), marker="o" if len(losses) < 30 else "", markersize=3, **style)
@@ -160,7 +160,7 @@ def confusion_matrix(matrix: np.ndarray, names: Sequence[str], title: str) -> An
     picture = axis.imshow(share, cmap="Blues", vmin=0, vmax=100)
     figure.colorbar(picture, ax=axis, label="% of the class's clips", shrink=0.8)
     ticks = np.arange(len(shown)) if named else np.arange(0, len(shown), 10)
-    labels = [_short(names[shown[i]]) if named else str(shown[i]) for i in ticks]
+    labels = [shortened(one_line(names[shown[i]]), _LONGEST) if named else str(shown[i]) for i in ticks]
     axis.set_xticks(ticks, labels, rotation=90 if named else 0)
     axis.set_yticks(ticks, labels)
     axis.set(xlabel="predicted", ylabel="labelled", title=title)
@@ -170,9 +170,3 @@ def confusion_matrix(matrix: np.ndarray, names: Sequence[str], title: str) -> An
                 color = "white" if share[row, column] > 55 else "black"
                 axis.text(column, row, str(counts[row, column]), ha="center", va="center", color=color, fontsize=8)
     return figure
-
-
-def _short(name: str, length: int = 28) -> str:
-    """Truncate a label and replace unprintable characters."""
-    name = one_line(name)
-    return name if len(name) <= length else name[: length - 1] + "…"

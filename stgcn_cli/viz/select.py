@@ -1,6 +1,6 @@
 """One clip out of an input that may hold many: the first, or that of a name or an index."""
 
-from collections.abc import Iterator
+import itertools
 from dataclasses import dataclass
 
 from stgcn_cli.data.readers.inputs import read_inputs, read_unit
@@ -42,7 +42,7 @@ def choose(word: str, wanted: str | None, options: Options, reporter: Reporter) 
 
 
 def _first(word: str, units: list[Unit]) -> Choice:
-    clips = _clips(units)
+    clips = itertools.chain.from_iterable(map(read_unit, units))
     first = next(clips, None)
     if first is None:
         raise DataError(f"{word} holds no clips.")
@@ -50,11 +50,6 @@ def _first(word: str, units: list[Unit]) -> Choice:
         return Choice(first, f"{len(units):,} {'clips' if _are_single(units) else 'files'}")
     count = 1 + sum(1 for _ in clips)
     return Choice(first, f"{count:,} clips" if count > 1 else "")
-
-
-def _clips(units: list[Unit]) -> Iterator[Clip]:
-    for unit in units:
-        yield from read_unit(unit)
 
 
 def _at_once(units: list[Unit], wanted: str) -> Unit | None:

@@ -13,7 +13,7 @@ from stgcn_cli.data.axes import summaries
 from stgcn_cli.data.locations import beside
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.data.records import Clip
-from stgcn_cli.errors import CheckpointError, DataError, UsageError
+from stgcn_cli.errors import CheckpointError, DataError, UsageError, refuse_first
 from stgcn_cli.evaluation import metrics
 from stgcn_cli.io.files import is_stream
 from stgcn_cli.io.outputs import OutputRule, suffix_of
@@ -63,20 +63,20 @@ class ViewOptions:
 
     def check(self) -> None:
         """Raise StgcnError for options that do not go together and for files that do not exist."""
-        if self.source is None and self.layout is None and self.edge_importance is None:
-            raise UsageError("Missing INPUT or --layout.", "Type: stgcn view FILE, or: stgcn view --layout ntu")
-        if self.source is not None and self.edge_importance is not None:
-            raise UsageError("--edge-importance is drawn over a layout, not over a clip.", "Leave INPUT out.")
-        if self.source is None and (self.clip or self.checkpoint):
-            raise UsageError("--clip and --checkpoint need an INPUT.", "Type: stgcn view FILE --checkpoint CHECKPOINT")
-        if self.window and not self.checkpoint:
-            raise UsageError("--window needs --checkpoint: a model that says what happens when.")
-        if self.stride and not self.window:
-            raise UsageError("--stride needs --window.")
+        nothing = self.source is None and self.layout is None and self.edge_importance is None
+        refuse_first(
+            (nothing, "Missing INPUT or --layout.", "Type: stgcn view FILE, or: stgcn view --layout ntu"),
+            (self.source is not None and self.edge_importance is not None,
+             "--edge-importance is drawn over a layout, not over a clip.", "Leave INPUT out."),
+            (self.source is None and (self.clip or self.checkpoint), "--clip and --checkpoint need an INPUT.",
+             "Type: stgcn view FILE --checkpoint CHECKPOINT"),
+            (self.window and not self.checkpoint, "--window needs --checkpoint, the model to ask.",
+             "Type: stgcn view FILE --checkpoint CHECKPOINT --window 64"),
+            (self.stride and not self.window, "--stride needs --window.", "For example: --window 64 --stride 16"),
+            (self.block is not None and self.edge_importance is None, "--block needs --edge-importance CHECKPOINT.", ""),
+        )  # fmt: skip
         if self.out:
             self.place("")
-        if self.block is not None and self.edge_importance is None:
-            raise UsageError("--block needs --edge-importance CHECKPOINT.")
         formats = LAYOUT_FORMATS if self.source is None else CLIP_FORMATS
         if self.out and not is_stream(self.out) and self.out.suffix not in formats:
             raise UsageError(
@@ -153,8 +153,8 @@ def _strips(predictor: "Predictor | None", clip: Clip, options: ViewOptions) -> 
     from stgcn_cli.evaluation.timeline import WindowOptions
     from stgcn_cli.evaluation.windows import timelines
 
-    stride = options.stride or max(1, options.window // 4)
-    found = timelines(predictor, [clip], WindowOptions(window=options.window, stride=stride, fps=options.rate))
+    windows = WindowOptions(window=options.window, stride=options.stride or 0, fps=options.rate)
+    found = timelines(predictor, [clip], windows)
     return [
         Strip(
             f"person {track.person}", track.frames,

@@ -68,7 +68,7 @@ def test_two_processes_on_one_gpu_are_refused_by_all(monkeypatch, uuids, is_refu
             continue
         with pytest.raises(UsageError, match="Processes 0, 2 would share one GPU") as found:
             devices.check_own_devices(store, rank, 3, torch.device("cuda", 0))
-        assert found.value.is_told == (rank > 0)
+        assert found.value.is_reported == (rank > 0)
 
 
 @pytest.mark.parametrize("hidden", [False, True])

@@ -7,16 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from stgcn_cli.config import presets
 from stgcn_cli.config.class_names import class_names
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.evaluation import metrics
 from stgcn_cli.evaluation.pairs import Pair, pair
 from stgcn_cli.evaluation.score import EvalResult
+from stgcn_cli.io.text import shortened
 from stgcn_cli.viz import plots
 from stgcn_cli.viz.html.page import Cell, Column, Section, Table, drawing
 
 _CLIPS = 50  # flipped clips listed in each direction
 _DASH = "–"
+_OF_A_RUN = ("seed", "precision", "gpus", "device", "torch", "data")  # what its environment has beside the preset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,31 +91,15 @@ def _tests(entries: Sequence[Compared]) -> list[str]:
 
 def _settings(entries: Sequence[Compared]) -> Table | None:
     """Settings that are not the same in all entries."""
-    flat = [_flat(dataclasses.asdict(each.preset)) | _of_run(each.environment) for each in entries]
+    flat = [
+        presets.flat(each.preset) | {k: v for k, v in each.environment.items() if k in _OF_A_RUN} for each in entries
+    ]
     keys = list(dict.fromkeys(key for each in flat for key in each))
     keys = [k for k in keys if len({str(each.get(k)) for each in flat}) > 1 and k not in ("name", "description")]
     if not keys:
         return None
-    rows = [[Cell(key), *(Cell(_short(each.get(key, _DASH))) for each in flat)] for key in keys]
+    rows = [[Cell(key), *(Cell(shortened(each.get(key, _DASH), 80)) for each in flat)] for key in keys]
     return Table([Column("Setting"), *(Column(each.name) for each in entries)], rows)
-
-
-def _of_run(environment: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: environment[key] for key in ("seed", "precision", "gpus", "device", "torch", "data") if key in environment
-    }
-
-
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
-    return flat
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 80 else text[:79] + "…"
 
 
 def _class_changes(both: Pair, names: Sequence[str]) -> Table:

@@ -13,6 +13,7 @@ from stgcn_cli.evaluation import compare, metrics
 from stgcn_cli.evaluation.metrics import Confusion
 from stgcn_cli.evaluation.results import per_class
 from stgcn_cli.evaluation.score import EvalResult
+from stgcn_cli.io.text import duration
 from stgcn_cli.viz import plots
 from stgcn_cli.viz.html.clip import REPORT_FRAMES, as_clip
 from stgcn_cli.viz.html.comparison import Compared
@@ -97,7 +98,7 @@ def _summary(report: Report) -> Section:
     course, epochs = "", [record for record in report.log if record["mode"] == "epoch"]
     if epochs:
         seconds = sum(float(record.get("time", 0)) for record in [*epochs, *checks])
-        course = f"{len(epochs)} of {report.preset.train.epochs} epochs in {_duration(seconds)}"
+        course = f"{len(epochs)} of {report.preset.train.epochs} epochs in {duration(seconds)}"
         if best:
             course += f"; the best validation, {_percent(best['top1_acc'])} top-1, was after epoch {best['epoch']}"
         course += "."
@@ -141,13 +142,6 @@ def _collapse(result: EvalResult) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.2f} %"
-
-
-def _duration(seconds: float) -> str:
-    minutes, hours = seconds / 60, seconds / 3600
-    if minutes < 2:
-        return f"{seconds:.0f} seconds"
-    return f"{minutes:.0f} minutes" if minutes < 120 else f"{hours:.1f} hours"
 
 
 def _result_sections(scored: Scored, suffix: str, is_named: bool, data: dict[str, Any]) -> list[Section]:

@@ -1,5 +1,6 @@
-"""Output of `train --dry-run`."""
+"""Output of `train`: the plan of --dry-run, and the results."""
 
+import shlex
 from typing import TYPE_CHECKING
 
 from stgcn_cli.cli import console
@@ -7,9 +8,11 @@ from stgcn_cli.io.text import duration, size
 
 if TYPE_CHECKING:
     from stgcn_cli.training.dry_run import RunPlan
+    from stgcn_cli.training.run import RunResult
+    from stgcn_cli.training.streams import StreamRuns
 
 
-def show(plan: "RunPlan", as_json: bool) -> None:
+def show_plan(plan: "RunPlan", as_json: bool) -> None:
     """Print the plan on stdout; warn about what will not fit."""
     from stgcn_cli.training import dry_run
 
@@ -96,3 +99,46 @@ def _warn_of_memory(plan: "RunPlan") -> None:
             f"A step needs about {size(plan.measured.memory * sharing)} of memory, but {size(free)} are free. A smaller "
             f"batch is another recipe: --set train.batch_size={max(1, plan.preset.train.batch_size // 2)}; more GPUs share it."
         )
+
+
+def show_result(result: "RunResult", as_json: bool) -> None:
+    """Print the result of a run on stdout, and the next command."""
+    if as_json:
+        tests = {name: test.metrics for name, test in result.tests.items()}
+        console.print_json(
+            {"folder": result.folder, "seconds": round(result.seconds, 1), "finished_before": result.was_finished}
+            | result.summary | {"tests": tests}
+        )  # fmt: skip
+        return
+    if result.was_finished:
+        console.note(f"The run in {result.folder} has all its {result.summary['epochs']} epochs: nothing to do.")
+    console.table(f"Trained {result.preset.name}", ["", ""], _results(result))
+    weights = "best" if result.summary["best"] else "last"
+    console.note(f"Next: stgcn eval {shlex.quote(f'{result.folder / weights}.pth')} --out result.pkl")
+
+
+def _results(result: "RunResult") -> list[list[object]]:
+    from stgcn_cli.evaluation.metrics import informative
+
+    classes, best = result.preset.model.num_classes, result.summary["best"]
+    rows = [["run folder", result.folder], ["epochs", result.summary["epochs"]], ["time", duration(result.seconds)]]
+    rows += [
+        [f"last {key}", f"{100 * value:.2f} %"] for key, value in informative(result.summary["last"], classes).items()
+    ]
+    if best:
+        rows.append([f"best top1_acc (epoch {best['epoch']})", f"{100 * best['top1_acc']:.2f} %"])
+    for name, test in result.tests.items():
+        rows += [
+            [f"{name}.pth {key}", f"{100 * value:.2f} %"] for key, value in informative(test.metrics, classes).items()
+        ]
+    return rows
+
+
+def show_streams(done: "StreamRuns", preset: str, as_json: bool) -> None:
+    """Print the accuracies of the streams and of their fusions."""
+    if as_json:
+        console.print_json({"folders": done.folders, "results": done.rows})
+        return
+    shown = [[r["streams"], r["weights"], f"{100 * r['top1_acc']:.2f} %"] for r in done.rows if "top1_acc" in r]
+    console.table(f"Streams of {preset}", ["streams", "weights", "top1_acc"], shown)
+    console.note(f"The runs are in {done.base}. Fuse their best.result.npz with other weights: stgcn fuse")
