@@ -25,11 +25,11 @@ ROOMS = [
 ]  # each imports earlier ones
 DATA = [  # inside data/: a group imports itself and earlier groups
     {"archives", "records", "axes", "axis_evidence", "joint_values", "locations", "name_index", "pickles", "ntu"},
-    {"annotations", "output", "checks", "findings", "problems"},
+    {"annotations", "output", "checks", "findings"},
     {"readers"},
     {"store", "store_build", "store_sums"},
     {"splits", "streams", "draws", "sampling", "augment", "prenormalize"},
-    {"census", "facts", "preflight", "loader", "statistics", "summary"},
+    {"census", "facts", "preflight", "loader", "statistics"},
     {"prepare", "convert"},
 ]
 ON_DEVICE = ("loader", "streams", "draws", "sampling", "augment", "prenormalize")  # of data/: batches, with torch

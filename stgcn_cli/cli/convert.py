@@ -1,5 +1,6 @@
 """`stgcn data convert | merge`: files of any kind -> annotation pickles."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,10 +11,8 @@ from stgcn_cli.errors import UsageError
 from stgcn_cli.io.text import nearest, nearest_file
 
 if TYPE_CHECKING:
-    from stgcn_cli.data.convert.collect import Rules
     from stgcn_cli.data.convert.writer import ConversionResult
     from stgcn_cli.data.output import Target
-    from stgcn_cli.data.readers.parsing import Options
 
 _LISTED = 10  # things left out that are shown
 _FOLDERS = "folders"  # --classes folders
@@ -84,9 +83,10 @@ def convert(
     A CSV has a row for each joint: clip,frame,person,joint,x,y[,z][,score][,label][,subject]
     """
     console.set_quiet(quiet)
+    from stgcn_cli.data.convert.collect import Rules
     from stgcn_cli.data.convert.convert import ConvertOptions
     from stgcn_cli.data.convert.convert import convert as make
-    from stgcn_cli.data.convert.labels import read_names
+    from stgcn_cli.data.convert.labels import read_labels, read_names
     from stgcn_cli.data.convert.split import division
 
     target = _target(out, format, no_preset, force, layout, labels, val_list, classes)
@@ -95,7 +95,10 @@ def convert(
         axes=axes, score_last=score_last, image_size=image_size, layout=layout, max_persons=max_persons,
         format=source_format,
     )  # fmt: skip
-    rules = _rules(labels, folders, pre_normalize, read_as)
+    if labels and folders:
+        raise UsageError("--labels and --classes folders both say the labels.", "Give one of them.")
+    table = read_labels(labels) if labels else None
+    rules = Rules(labels=table, from_folders=folders, pre_normalize=pre_normalize, options=read_as)
     if classes and not folders and not Path(classes).exists():
         hint = "Give a file with one name a line, or --classes folders: then INPUT/CLASS/... is of that class."
         meant = nearest(classes, [_FOLDERS]) or nearest_file(Path(classes))
@@ -154,24 +157,9 @@ def _target(
     return Target(out, format, not no_preset, force, find_layout(layout) if layout else None, also_read)
 
 
-def _rules(
-    labels: Path | None,
-    folders: bool,
-    pre_normalize: options.PreNormalize,
-    read_as: "Options",
-) -> "Rules":
-    from stgcn_cli.data.convert.collect import Rules
-    from stgcn_cli.data.convert.labels import read_labels
-
-    if labels and folders:
-        raise UsageError("--labels and --classes folders both say the labels.", "Give one of them.")
-    table = read_labels(labels) if labels else None
-    return Rules(labels=table, from_folders=folders, pre_normalize=pre_normalize, options=read_as)
-
-
 def _render(result: "ConversionResult", out: Path, as_json: bool) -> None:
     if as_json:
-        console.print_json(result.as_dict())
+        console.print_json(asdict(result))
     else:
         console.table(str(out), ["", ""], _rows(result))
         if result.left_out:

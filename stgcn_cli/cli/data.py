@@ -115,7 +115,10 @@ def _rows(facts: "Facts") -> list[list[object]]:
             f"{length['min']} to {length['max']}, median {length['median']}; 95 % at most {length['most']}",
         ],
         ["persons a clip", ", ".join(f"{n} (in {clips:,})" for n, clips in facts.persons.items())],
-        ["without a person", f"{empty:,} of {facts.frames:,} frames{_share(empty / facts.frames)}"],
+        [
+            "without a person",
+            f"{empty:,} of {facts.frames:,} frames" + (f" ({100 * empty / facts.frames:.1f} %)" if empty else ""),
+        ],
         ["missing joints", _missing(facts)],
         ["values", ", ".join(f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in facts.values.items()) or "-"],
         ["NaN or infinite", _not_finite(facts)],
@@ -135,10 +138,6 @@ def _counted(counts: dict[str, int]) -> str:
         return next(iter(counts))
     shown = [f"{what} ({count:,})" for what, count in list(counts.items())[:3]]
     return ", ".join(shown) + (f" and {len(counts) - 3} more" if len(counts) > 3 else "")
-
-
-def _share(share: float) -> str:
-    return f" ({100 * share:.1f} %)" if share else ""
 
 
 def _missing(facts: "Facts") -> str:
@@ -165,14 +164,12 @@ def _splits(facts: "Facts") -> list[list[Any]]:
 
 
 def _bars(rows: list[dict[str, int]]) -> list[list[str]]:
-    most = max(row["clips"] for row in rows)
-    return [
-        [_span(row["from"], row["to"]), f"{row['clips']:,}", "#" * -(-row["clips"] * _WIDTH // most)] for row in rows
-    ]
-
-
-def _span(first: int, last: int) -> str:
-    return str(first) if first == last else f"{first} to {last}"
+    most, bars = max(row["clips"] for row in rows), []
+    for row in rows:
+        first, last, clips = row["from"], row["to"], row["clips"]
+        span = str(first) if first == last else f"{first} to {last}"
+        bars.append([span, f"{clips:,}", "#" * -(-clips * _WIDTH // most)])
+    return bars
 
 
 # `stgcn data validate`: what is wrong in an annotation pickle.

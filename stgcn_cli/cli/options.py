@@ -3,23 +3,24 @@
 import enum
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from typer import Argument, Option
 
+from stgcn_cli.config import choices
+from stgcn_cli.config.choices import METRICS, STREAMS
 from stgcn_cli.errors import UsageError
 from stgcn_cli.io.text import nearest
-from stgcn_cli.runtime import DEVICES
+from stgcn_cli.runtime import DEVICES, PrecisionName
 
 if TYPE_CHECKING:
     from stgcn_cli.data.readers.parsing import Options
 
+Word = TypeVar("Word", bound=str)
+
 # The command line as users of the reference type it: several values after one option.
 
-METRICS = (
-    "top_k_accuracy", "mean_class_accuracy", "mean_class_accuracy_labelled", "top1_norm", "any_label_accuracy",
-)  # fmt: skip
 _METRIC_OPTIONS = ("--eval", "--metrics")
 _SETTING_OPTIONS = ("--cfg-options", "--set")
 
@@ -55,13 +56,25 @@ def _take(words: list[str], belongs) -> list[str]:
     return taken
 
 
-def metric_names(text: str | None) -> tuple[str, ...]:
+def metric_names(text: str | None) -> tuple[choices.Metric, ...]:
     """Parse --metrics; () without it. Raises UsageError for an unknown name."""
-    names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
-    for name in names:
-        if name not in METRICS:
-            raise UsageError(f"Unknown metric {name!r}.{nearest(name, METRICS)}", f"Metrics: {', '.join(METRICS)}")
+    return _listed(text or "", "metric", METRICS)
+
+
+def stream_names(text: str) -> tuple[choices.Stream, ...]:
+    """Parse streams separated by commas. Raises UsageError for an unknown or repeated one."""
+    names = _listed(text, "stream", STREAMS)
+    if len(set(names)) < len(names):
+        raise UsageError(f"{text}: a stream is named twice.")
     return names
+
+
+def _listed(text: str, kind: str, known: Sequence[Word]) -> tuple[Word, ...]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if unknown := next((word for word in words if word not in known), None):
+        message = f"Unknown {kind} {unknown!r}.{nearest(unknown, known)}"
+        raise UsageError(message, f"{kind.capitalize()}s: {', '.join(known)}")
+    return tuple(known[known.index(word)] for word in words)
 
 
 PICKLE_FORMATS = ("single", "list")
@@ -135,7 +148,6 @@ Device = Annotated[str, Option(help="auto, cpu, cuda, or one GPU (cuda:1).", aut
 Devices = Annotated[
     str, Option(help="auto, cpu, cuda, one GPU (cuda:1) or several (0,2).", autocompletion=one_of(*DEVICES))
 ]
-PrecisionName = Literal["auto", "float32", "tf32", "bf16", "float64"]
 Precision = Annotated[PrecisionName, Option(help="Arithmetic; auto is float32.")]
 BaseUrl = Annotated[str | None, Option(metavar="URL", help="A mirror to download from.")]
 Window = Annotated[int | None, Option(help="Timeline: the class of each window of N frames.", min=2)]
@@ -145,9 +157,8 @@ Stride = Annotated[
 Force = Annotated[bool, Option("--force", help="Overwrite files that this command did not write.")]
 Json = Annotated[bool, Option("--json", help="Print JSON for scripts.")]
 Quiet = Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")]
-STREAMS = ("joint", "bone", "joint-motion", "bone-motion")
 Stream = Annotated[
-    Literal["joint", "bone", "joint-motion", "bone-motion"] | None,
+    choices.Stream | None,
     Option("--stream", help="Short for --set data.stream=X, and of published weights those of it."),
 ]
 
@@ -167,17 +178,6 @@ def with_stream(checkpoint: str, settings: list[str], stream: str | None) -> tup
     if published and (entry := catalog.of_preset(published.preset, stream)):
         checkpoint = entry.label
     return checkpoint, [f"data.stream={stream}", *settings]
-
-
-def stream_names(text: str) -> tuple[str, ...]:
-    """Parse streams separated by commas. Raises UsageError for an unknown or repeated one."""
-    names = tuple(word.strip() for word in text.split(","))
-    for name in names:
-        if name not in STREAMS:
-            raise UsageError(f"Stream {name!r} not found.{nearest(name, STREAMS)}", f"Streams: {', '.join(STREAMS)}")
-    if len(set(names)) < len(names):
-        raise UsageError(f"{text}: a stream is named twice.")
-    return names
 
 
 class PreNormalize(enum.StrEnum):

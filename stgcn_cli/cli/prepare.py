@@ -13,8 +13,7 @@ from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io.text import nearest
 
 if TYPE_CHECKING:
-    from stgcn_cli.data.prepare.options import PrepareOptions
-    from stgcn_cli.data.summary import PrepareSummary
+    from stgcn_cli.data.prepare.options import PrepareOptions, PrepareSummary
     from stgcn_cli.io.reporter import Reporter
 
     Find = Callable[[str, Path], list[Path]]  # the raw files in a data folder
@@ -91,7 +90,8 @@ def prepare(
             raw=raw,
             format=format,
             splits=None if splits is None else [name.strip() for name in splits.split(",") if name.strip()],
-            workers=workers or _cores(),
+            workers=workers
+            or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1),
             max_bad=max_bad,
             force=force,
         ),
@@ -127,10 +127,6 @@ def _download(dataset: str, data: Path, base_url: str | None) -> list[Path]:
         if _DATASETS[dataset] != "hrnet":
             raise UsageError(f"{dataset} cannot be downloaded: access must be requested.", error.hint) from error
     return [fetch_annotations(name, cache_folder(), base_url, console.reporter()) for name in published_names(dataset)]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _show(summary: "PrepareSummary") -> None:

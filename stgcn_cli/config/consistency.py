@@ -43,8 +43,9 @@ def _contradictions(preset: Preset) -> Iterator[tuple[str, str]]:
         yield "loss.class_counts holds only zeros.", 'Use loss.class_counts = "data".'
     yield from _of_training(preset)
     yield from _of_input(preset)
-    if not _is_folder_name(preset.name):
-        yield f"name = {shown(preset.name)}, but it becomes a folder's name.", "Use letters, digits, - and _."
+    name = preset.name
+    if not (0 < len(name) <= 100 and name.isprintable()) or _NOT_IN_A_NAME & set(name) or name.startswith((".", " ")):
+        yield f"name = {shown(name)}, but it becomes a folder's name.", "Use letters, digits, - and _."
     if not data.dataset or "/" in data.dataset or "\\" in data.dataset:
         yield f"data.dataset = {shown(data.dataset)}, but a preset names a data set, not a path.", ""
 
@@ -77,9 +78,3 @@ def _of_input(preset: Preset) -> Iterator[tuple[str, str]]:
     channels = _CHANNELS.get(data.normalize, (data.channels,))
     if data.channels not in channels:
         yield f"data.normalize = {data.normalize!r} needs data.channels = {' or '.join(channels)}.", ""
-
-
-def _is_folder_name(name: str) -> bool:
-    """Whether `name` can be that of a folder, and leads nowhere else: `runs/<name>` is where a run goes."""
-    plain = 0 < len(name) <= 100 and name.isprintable()
-    return plain and not _NOT_IN_A_NAME & set(name) and not name.startswith((".", " "))

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from stgcn_cli.config.choices import Metric, Stream
 from stgcn_cli.errors import UsageError
 from stgcn_cli.io.text import nearest, shown
 
@@ -42,13 +43,11 @@ class DataConfig:
     layout: Text  # a built-in skeleton, or the name of the preset's own in [layout]
     channels: Literal["xyz", "xys", "xy"]  # x y z; x y and the keypoint score; x y
     num_person: Annotated[Index, Field(ge=1, le=MAX_PERSONS)]  # persons in a clip: more are cut, fewer are padded
-    clip_len: Annotated[Index, Field(ge=1, le=MAX_FRAMES)] | None = (
-        None  # frames, shorter clips loop; absent: as stored
-    )
+    clip_len: Annotated[Index, Field(ge=1, le=MAX_FRAMES)] | None = None  # frames, shorter clips loop; absent: all
     normalize: Normalize = "none"
     image_size: Literal["reference", "record"] = "reference"  # 1920 x 1080 for all, or each record's img_shape
     pre_normalize: Literal["none", "ntu"] = "none"  # what raw skeletons went through before they became records
-    stream: Literal["joint", "bone", "joint-motion", "bone-motion"] = "joint"  # what the network sees of a skeleton
+    stream: Stream = "joint"
     # the first clip_len frames, or clip_len of the whole clip; the last evaluates the frames of MMAction2 1.x, not PYSKL's
     sampling: Literal["loop", "uniform", "uniform-mmaction2"] = "loop"
     augment: Augmentations = ()  # random changes of training clips; their strengths are in [augment]
@@ -128,7 +127,7 @@ class TrainConfig:
 class EvalConfig:
     """What is reported."""
 
-    metrics: Names = ("top_k_accuracy",)
+    metrics: Annotated[tuple[Metric, ...], _as_tuple] = ("top_k_accuracy",)
     clips: Annotated[Index, Field(ge=1, le=100)] = 1  # samples of a clip whose probabilities are averaged
 
 

@@ -6,25 +6,18 @@ Shapes: M persons, T frames, V joints, C values (x, y, z, score).
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stgcn_cli.config.skeletons import Layout, Shape
-from stgcn_cli.data import annotations, records
+from stgcn_cli.data import records
 from stgcn_cli.data.axes import Understood, summaries
 from stgcn_cli.data.checks import RecordChecker
 from stgcn_cli.data.findings import Findings
 from stgcn_cli.data.joint_values import origin_joints
-from stgcn_cli.data.locations import beside
-from stgcn_cli.data.readers import by_suffix
-from stgcn_cli.data.readers.inputs import read_inputs
-from stgcn_cli.data.readers.parsing import Options
-from stgcn_cli.data.readers.unzipped import gunzipped, is_gzip
 from stgcn_cli.data.records import Clip
 from stgcn_cli.errors import DataError
-from stgcn_cli.io.reporter import SILENT, Reporter
 
 UNSIZED = "not told"  # the image size of records in pixels without one
 
@@ -58,7 +51,7 @@ class Census:
     Labels are indices, -1 where hidden; where the checker does not look at them, class names are numbered as they come.
     """
 
-    checker: RecordChecker
+    checker: RecordChecker = field(default_factory=lambda: RecordChecker(Findings("")))
     layout: Layout | None = None  # as the user or the preset beside the file says
     has_details: bool = False  # also count joints and ranges of values, which takes longest
     is_pickle: bool = False
@@ -114,16 +107,34 @@ class Census:
             problem = self.checker.findings.found[-1]
             self.unusable.append((name, f"{problem.key}: {problem.found}"))
             return
-        self.labels[label] += 1
-        for split in splits:
-            self.splits.setdefault(split, Counter())[label] += 1
-        self.repeats[name, label] += 1
-        self.lengths.append(frames.shape[1])
+        self.count(name, label, splits, frames=frames.shape[1])
         self.dtypes[str(record["keypoint"].dtype)] += 1
         height, width = records.image_size_of(record)
         if height or record["keypoint"].shape[3] == 2:  # joints in space need no image
             self.sizes[f"{width}x{height}" if height else UNSIZED] += 1
         self._look_at(frames, record.get("keypoint_score") is not None)
+
+    def count(self, name: str, label: int, splits: Sequence[str] = (), *, frames: int) -> None:
+        """Count a record that can be used."""
+        self.labels[label] += 1
+        for split in splits:
+            self.splits.setdefault(split, Counter())[label] += 1
+        self.repeats[name, label] += 1
+        self.lengths.append(frames)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes that occur."""
+        return len(self.labels.keys() - {-1})
+
+    @property
+    def several_labels(self) -> dict[str, list[int]]:
+        """The labels of each name that stands under more than one, sorted."""
+        labels: dict[str, list[int]] = {}
+        for name, label in self.repeats:
+            if label >= 0:
+                labels.setdefault(name, []).append(label)
+        return {name: sorted(found) for name, found in labels.items() if len(found) > 1}
 
     def _label(self, record: dict[str, Any]) -> int:
         if self.checker.labelled:
@@ -159,36 +170,3 @@ class Census:
         for line in (*summaries(self.understood), *self.notes):
             found.add("note", "all records", "record", line, "")
         return found
-
-
-def take_census(
-    word: str, reporter: Reporter = SILENT, options: Options | None = None, has_details: bool = False
-) -> Census:
-    """The census of an annotation pickle as it is stored, or of the clips of any other file, folder or glob.
-
-    Raises DataError when it cannot be read at all.
-    """
-    path, options = Path(word), options or Options()
-    layout = options.layout or beside(path).layout
-    as_stored = not (options.axes or options.score_last or options.max_persons or options.format)
-    if is_pickle(path) and as_stored:
-        packed = path.is_file() and is_gzip(path)
-        read = annotations.read(gunzipped(path) if packed else path)
-        census = Census(
-            checker=RecordChecker(Findings(word), read.splits is not None), layout=layout, has_details=has_details,
-            is_pickle=True, listed=read.splits, notes=dict.fromkeys(read.notes),
-        )  # fmt: skip
-        with reporter.progress(f"read {path.name}", len(read.records)) as advance:
-            for record in read.records:
-                census.add(record, read.splits_of(record))
-                advance()
-        return census
-    census = Census(checker=RecordChecker(Findings(word), labelled=False), layout=layout, has_details=has_details)
-    for clip in read_inputs([word], reporter, options, on_bad=census.set_aside):
-        census.add_clip(clip)
-    return census
-
-
-def is_pickle(path: Path) -> bool:
-    """Whether the file is called as annotation pickles are."""
-    return by_suffix(path) == "pickle" and not path.is_dir()

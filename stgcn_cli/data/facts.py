@@ -1,4 +1,4 @@
-"""Facts of one input, as `stgcn data inspect` shows them and prints them as JSON."""
+"""The census of one input, and its facts as `stgcn data inspect` shows them and prints them as JSON."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -9,10 +9,16 @@ from typing import Any
 import numpy as np
 
 from stgcn_cli.config.skeletons import Layout, Shape, words
+from stgcn_cli.data import annotations
 from stgcn_cli.data.axes import summaries
-from stgcn_cli.data.census import Census, Seen, take_census
+from stgcn_cli.data.census import Census, Seen
+from stgcn_cli.data.checks import RecordChecker
+from stgcn_cli.data.findings import Findings
 from stgcn_cli.data.locations import beside
+from stgcn_cli.data.readers import by_suffix
+from stgcn_cli.data.readers.inputs import read_inputs
 from stgcn_cli.data.readers.parsing import Options
+from stgcn_cli.data.readers.unzipped import gunzipped, is_gzip
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.io.text import one_line
 
@@ -53,6 +59,39 @@ class Facts:
     twice: dict[str, int]
     several_labels: dict[str, list[int]]
     problems: list[str]  # those that `validate` lists and the other facts do not show
+
+
+def take_census(
+    word: str, reporter: Reporter = SILENT, options: Options | None = None, has_details: bool = False
+) -> Census:
+    """The census of an annotation pickle as it is stored, or of the clips of any other file, folder or glob.
+
+    Raises DataError when it cannot be read at all.
+    """
+    path, options = Path(word), options or Options()
+    layout = options.layout or beside(path).layout
+    as_stored = not (options.axes or options.score_last or options.max_persons or options.format)
+    if is_pickle(path) and as_stored:
+        packed = path.is_file() and is_gzip(path)
+        read = annotations.read(gunzipped(path) if packed else path)
+        census = Census(
+            checker=RecordChecker(Findings(word), read.splits is not None), layout=layout, has_details=has_details,
+            is_pickle=True, listed=read.splits, notes=dict.fromkeys(read.notes),
+        )  # fmt: skip
+        with reporter.progress(f"read {path.name}", len(read.records)) as advance:
+            for record in read.records:
+                census.add(record, read.splits_of(record))
+                advance()
+        return census
+    census = Census(checker=RecordChecker(Findings(word), labelled=False), layout=layout, has_details=has_details)
+    for clip in read_inputs([word], reporter, options, on_bad=census.set_aside):
+        census.add_clip(clip)
+    return census
+
+
+def is_pickle(path: Path) -> bool:
+    """Whether the file is called as annotation pickles are."""
+    return by_suffix(path) == "pickle" and not path.is_dir()
 
 
 def survey(
@@ -96,16 +135,9 @@ def survey(
         not_finite=census.not_finite,
         joints_with_nan=census.gaps,
         twice={name: count for (name, _), count in census.repeats.items() if count > 1},
-        several_labels=_several_labels(census),
+        several_labels=census.several_labels,
         problems=found.kinds(*_SHOWN),
     )
-
-
-def _several_labels(census: Census) -> dict[str, list[int]]:
-    labels: dict[str, list[int]] = {}
-    for name, label in census.repeats:
-        labels.setdefault(name, []).append(label)
-    return {name: found for name, found in labels.items() if len(found) > 1}
 
 
 def _classes(census: Census, names: Sequence[str]) -> list[dict[str, Any]]:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Protocol
 
 from stgcn_cli.config.skeletons import Layout
 from stgcn_cli.data.ntu.names import benchmark_folder
@@ -27,11 +26,7 @@ from stgcn_cli.io.text import one_line
 _START, _END = pickle.PROTO + b"\x03", pickle.STOP
 
 
-class RecordWriter(Protocol):
-    """Takes the records of all clips, in order."""
-
-    def add(self, record: bytes, splits: Sequence[str]) -> None:
-        """One record, as `list_item` made it, that belongs to these splits."""
+Add = Callable[[bytes, Sequence[str]], object]  # takes a record, as `list_item` made it, and its splits
 
 
 def list_item(record: object) -> bytes:
@@ -55,44 +50,32 @@ def _fragment(value: object) -> bytes:
 
 
 @contextlib.contextmanager
-def one_pickle(path: Path, members: Mapping[str, Sequence[str]]) -> Iterator[RecordWriter]:
+def one_pickle(path: Path, members: Mapping[str, Sequence[str]]) -> Iterator[Add]:
     """{"annotations": [records], "split": {name: [frame_dir]}}; `members` is filled by the time the block ends."""
     with atomic_write(path) as stream:
         stream.write(_START + pickle.EMPTY_DICT + _fragment("annotations") + pickle.EMPTY_LIST)
-        yield _OneStream(stream)
+        yield lambda record, splits: stream.write(record)
         stream.write(pickle.SETITEM + _fragment("split") + _fragment(dict(members)) + pickle.SETITEM + _END)
 
 
 @contextlib.contextmanager
-def list_pickles(paths: Mapping[str, Path]) -> Iterator[RecordWriter]:
+def list_pickles(paths: Mapping[str, Path]) -> Iterator[Add]:
     """One [records] for each split, at its path: what MMAction2 0.x reads."""
     with contextlib.ExitStack() as stack:
         streams = {split: stack.enter_context(atomic_write(path)) for split, path in paths.items()}
         for stream in streams.values():
             stream.write(_START + pickle.EMPTY_LIST)
-        yield _ManyStreams(streams)
+
+        def add(record: bytes, splits: Sequence[str]) -> None:
+            for split in splits:
+                streams[split].write(record)
+
+        yield add
         for stream in streams.values():
             stream.write(_END)
         for stream in streams.values():  # all are on the disk before the first gets its name
             stream.flush()
             os.fsync(stream.fileno())
-
-
-class _OneStream:
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-
-    def add(self, record: bytes, splits: Sequence[str]) -> None:
-        self._stream.write(record)
-
-
-class _ManyStreams:
-    def __init__(self, streams: Mapping[str, IO[bytes]]) -> None:
-        self._streams = streams
-
-    def add(self, record: bytes, splits: Sequence[str]) -> None:
-        for split in splits:
-            self._streams[split].write(record)
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # a split that can become part of a path
@@ -109,7 +92,12 @@ def place_splits(out: Path, format: str, splits: Sequence[str], rule: OutputRule
         raise UsageError(f"--format list fills a folder, not {out}.", "Give a folder with --out.")
     if format != "single" and out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file.", "--format list fills a folder: give one with --out.")
-    paths = split_paths(format, out, splits, lambda split: _in_folder(out, *split.rpartition("_")[::2]))
+
+    def in_folder(split: str) -> Path:
+        benchmark, _, part = split.rpartition("_")
+        return out / benchmark_folder(benchmark) / f"{part}.pkl"
+
+    paths = split_paths(format, out, splits, in_folder)
     return {split: rule.place(path) for split, path in paths.items()}
 
 
@@ -125,13 +113,7 @@ def split_paths(format: str, out: Path, splits: Iterable[str], rule: Callable[[s
     return {split: rule(split) for split in splits}
 
 
-def _in_folder(out: Path, benchmark: str, part: str) -> Path:
-    return out / benchmark_folder(benchmark) / f"{part}.pkl"
-
-
-def open_writer(
-    paths: Mapping[str, Path], members: Mapping[str, Sequence[str]]
-) -> AbstractContextManager[RecordWriter]:
+def open_writer(paths: Mapping[str, Path], members: Mapping[str, Sequence[str]]) -> AbstractContextManager[Add]:
     """What takes the records; `members` of a file with all splits is filled by the time the block ends."""
     return one_pickle(paths[""], members) if "" in paths else list_pickles(paths)
 

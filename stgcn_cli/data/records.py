@@ -31,9 +31,8 @@ Array = np.ndarray
 KINECT = (25, 3)  # joints and coordinates of NTU RGB+D
 _NTU_BODIES = 4  # of which the two that move most are kept
 _CENTRED = 1e-3  # metres from the middle joint to the origin in clips that are pre-normalised
-_SHORT = (
-    0.5  # bones of a Kinect over the distances of all its joints: 0.30 to 0.35; in joints of another order over 0.6
-)
+# Bones over the distances of all joints: 0.30 to 0.35 for a Kinect, over 0.6 for joints in another order.
+_SHORT = 0.5
 _LOOKED_AT = 50  # frames
 
 
@@ -184,7 +183,13 @@ def frames_of(record: Any) -> Array:
     if score is not None:
         if score.shape != keypoint.shape[:3]:
             raise ValueError(f"keypoint_score has shape {score.shape}, keypoint {keypoint.shape}")
-        keypoint = np.concatenate([keypoint, score[..., None].astype(keypoint.dtype)], axis=-1)
+        joined = np.empty((*score.shape, keypoint.shape[3] + 1), keypoint.dtype)
+        joined[..., -1] = score
+        if keypoint.shape[3] == 2:  # one after the other: numpy is slow at short rows
+            joined[..., 0], joined[..., 1] = keypoint[..., 0], keypoint[..., 1]
+        else:
+            joined[..., :-1] = keypoint
+        keypoint = joined
     _check_sizes(*keypoint.shape)
     total = _total_frames(record, keypoint.shape[1])
     return np.ascontiguousarray(keypoint[:, :total])
@@ -271,9 +276,19 @@ def likely_layout(keypoint: Array, has_score: bool, known: Layout | None = None)
     return layout_for(shape, known)
 
 
+def is_finite(array: Array) -> bool:
+    """Whether no value is NaN or infinite."""
+    if array.dtype == np.float16 and array.size and array.flags.c_contiguous:  # as integers: numpy is slow at halves
+        return bool((array.view(np.uint16) & _HALF_BITS).max() < _HALF_INFINITY)
+    return bool(np.isfinite(array).all())
+
+
+_HALF_BITS, _HALF_INFINITY = np.uint16(0x7FFF), 0x7C00  # without the sign
+
+
 def check_finite(*arrays: Array) -> None:
     """Raise ValueError where a value is NaN or infinite."""
-    if not all(np.isfinite(array).all() for array in arrays):
+    if not all(map(is_finite, arrays)):
         raise ValueError("it holds NaN or infinite values")
 
 

@@ -6,7 +6,7 @@ Layout of the files: see `store.py`.
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from stgcn_cli.io.own_files import open_own_regular
 
 MOST_JSON = 1 << 30  # bytes of names
 _NAMED = 5  # bad records in a message
+_BATCH = 1 << 19  # bytes of records that are checked and written together
 
 
 def key_of(folder: Path) -> str | None:
@@ -113,18 +114,23 @@ def _write_frames(
     stream: store_sums.Summed, read: annotations.Annotations, checker: RecordChecker, progress: Callable[[int], Any]
 ) -> "Columns":
     """Append every person's frames to `stream` and return the columns. Raises DataError naming the bad records."""
-    records, bad = read.records, []
+    records, bad, done = read.records, [], 0
     columns = Columns(dtype_for(records.bare))
-    for index, record in enumerate(records):
-        name = name_of(record, index)
-        try:
-            with np.errstate(all="ignore"):
-                frames = checker.look_at(record)
-            for rows in columns.add(record, name, frames):
-                stream.write(rows)
-        except ValueError as error:
-            bad.append(f"{name}: {error}")
-        progress(1)
+    for batch in _batches(records):
+        with np.errstate(all="ignore"):
+            checked, block = checker.look_at_all(batch)
+            persons: list[np.ndarray] = []
+            for index, (record, (frames, is_finite)) in enumerate(zip(batch, checked, strict=True), done):
+                name = name_of(record, index)
+                try:
+                    persons += columns.add(record, name, frames, is_finite)
+                except ValueError as error:
+                    bad.append(f"{name}: {error}")
+        is_whole = block is not None and block.dtype == columns.dtype and len(block) == sum(map(len, persons))
+        for rows in [block] if is_whole else persons:
+            stream.write(rows)
+        done += len(batch)
+        progress(len(batch))
     if bad:
         shown = bad[:_NAMED] + ([f"and {len(bad) - _NAMED} more"] if len(bad) > _NAMED else [])
         raise DataError(
@@ -132,6 +138,19 @@ def _write_frames(
             "Correct these records, or leave them out of the file.",
         )
     return columns
+
+
+def _batches(records: annotations.Records) -> Iterator[list[Any]]:
+    """Yield records in groups of about a megabyte, which stays in the processor's cache."""
+    batch, size = [], 0
+    for bare, record in zip(records.bare, records, strict=True):
+        batch.append(record)
+        size += getattr(bare.get("keypoint"), "nbytes", 0) if isinstance(bare, dict) else 0
+        if size > _BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 class Columns:
@@ -147,15 +166,19 @@ class Columns:
         self.joints: tuple[int, ...] = ()
         self.has_score, self.rows = False, 0
 
-    def add(self, record: Any, name: str, frames: np.ndarray | None = None) -> list[np.ndarray]:
+    def add(
+        self, record: Any, name: str, frames: np.ndarray | None = None, is_finite: bool = False
+    ) -> list[np.ndarray]:
         """Add one record and return its rows; `frames` are those of `frames_of`, if known.
 
         Raises ValueError with the cause when it cannot be used.
         """
-        with np.errstate(all="ignore"):  # a value too large becomes infinite, which is refused
-            frames = (frames_of(record) if frames is None else frames).astype(self.dtype, copy=False)
-        if not np.isfinite(frames).all():
-            raise ValueError(f"it holds NaN or infinite values (as {self.dtype})")
+        frames = frames_of(record) if frames is None else frames
+        if not is_finite or frames.dtype != self.dtype:
+            with np.errstate(all="ignore"):  # a value too large becomes infinite, which is refused
+                frames = frames.astype(self.dtype, copy=False)
+            if not np.isfinite(frames).all():
+                raise ValueError(f"it holds NaN or infinite values (as {self.dtype})")
         label, has_score = label_of(record), record.get("keypoint_score") is not None
         full_name = frame_dir_of(record) or name
         rows: list[np.ndarray] = []
@@ -166,8 +189,8 @@ class Columns:
         if (frames.shape[2:], has_score) != (self.joints, self.has_score):
             raise ValueError(f"it has {_words(frames.shape[2:])}, the first record {_words(self.joints)}")
         starts = []
-        for person in frames:  # the first frame shows for nearly all that they are present
-            present = bool(person[0].any() or person.any())
+        for person in frames:  # one joint shows for nearly all that they are present
+            present = bool(person[0, -1, 0] or person.any())
             starts.append(self.rows if present else 0)
             if present:
                 self.rows += len(person)

@@ -65,17 +65,15 @@ def check(folder: Path, whole: bool = False) -> None:
     """
     with open(folder / NAME, "rb", opener=open_own_regular) as stream:
         sums = json.loads(stream.read(_MOST))
+    block = memoryview(bytearray(_BLOCK))
     for name, (size, *blocks) in sums.items():
-        with open(folder / Path(name).name, "rb", opener=open_own_regular) as stream:
+        with open(folder / Path(name).name, "rb", buffering=0, opener=open_own_regular) as stream:
             if os.fstat(stream.fileno()).st_size != size or len(blocks) != -(-size // _BLOCK):
                 raise ValueError(f"its {name} has another size")
-            if not all(_is_right(stream, blocks, index) for index in _chosen(len(blocks), whole)):
-                raise ValueError(f"its {name} has other bytes than were written")
-
-
-def _is_right(stream: IO[bytes], blocks: list[int], index: int) -> bool:
-    stream.seek(index * _BLOCK)
-    return zlib.crc32(stream.read(_BLOCK)) == blocks[index]
+            for index in _chosen(len(blocks), whole):
+                stream.seek(index * _BLOCK)
+                if zlib.crc32(block[: stream.readinto(block)]) != blocks[index]:
+                    raise ValueError(f"its {name} has other bytes than were written")
 
 
 def _chosen(count: int, whole: bool) -> list[int]:

@@ -8,8 +8,6 @@ from torch import Tensor
 
 from stgcn_cli.config.skeletons import Layout
 
-STREAMS = ("joint", "bone", "joint-motion", "bone-motion")
-
 # Trees that are not those of the layout's bones: the published ones of layouts whose graph is no tree or has another root.
 _PARENTS = {
     "coco": (0, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 0, 0, 11, 12, 13, 14),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stgcn_cli.config.choices import Metric
 from stgcn_cli.errors import DataError, refuse_first
 from stgcn_cli.evaluation import metrics, results
 from stgcn_cli.evaluation.align import LabelSource, aligned, check_classes, common_labels, with_labels
@@ -32,7 +33,7 @@ class FuseOptions:
     softmax: bool = False
     search: bool = False
     labels: LabelSource = _OF_THE_RESULTS
-    metrics: tuple[str, ...] = ()
+    metrics: tuple[Metric, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

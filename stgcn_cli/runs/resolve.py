@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stgcn_cli.config import catalog, presets, published_files
+from stgcn_cli.config.choices import Metric
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.errors import CheckpointError
 from stgcn_cli.io.files import cache_folder
@@ -25,7 +26,7 @@ class EvalOptions:
     split: str | None = None
     preset: str | None = None
     settings: tuple[str, ...] = ()
-    metrics: tuple[str, ...] = ()
+    metrics: tuple[Metric, ...] = ()
     batch_size: int | None = None
     gpus: int = 1
     device: str = "auto"

@@ -1,4 +1,7 @@
 """Where and how fast a run computes: devices, precision, processes, memory."""
 
+from typing import Literal, get_args
+
 DEVICES = ("auto", "cpu", "cuda")
-PRECISIONS = ("auto", "float32", "tf32", "bf16", "float64")
+PrecisionName = Literal["auto", "float32", "tf32", "bf16", "float64"]
+PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)

@@ -51,6 +51,7 @@ def test_a_preset_cannot_be_changed():
         ("loss.class_counts=[1, 2]", "2 entries"),
         ("loss.class_counts=[0, 0, 0, 0, 0]", "only zeros"),
         ("optim.momentum=0", "nesterov"),
+        ('eval.metrics=["top_k"]', "each one of 'top_k_accuracy'"),
         ("nonsense", "key=value"),
         ("train.epochs.x=1", "is a value, not a section"),
     ],

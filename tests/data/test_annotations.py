@@ -137,9 +137,9 @@ def test_long_bytes_that_are_no_array_are_read(tmp_path):
 
 def test_what_we_write_is_held_as_well(tmp_path):
     made, path = make_records(3), tmp_path / "x.pkl"
-    with one_pickle(path, {"a_train": ["clip000"]}) as writer:
+    with one_pickle(path, {"a_train": ["clip000"]}) as add:
         for record in made:
-            writer.add(list_item(record), ["a_train"])
+            add(list_item(record), ["a_train"])
     read = annotations.read(path)
     assert isinstance(read.records.bare[0]["keypoint"], HeldArray) and same(list(read.records), made)
     assert read.splits == {"a_train": ["clip000"]}

@@ -7,8 +7,10 @@ import pytest
 
 from stgcn_cli.config import presets
 from stgcn_cli.data import preflight
-from stgcn_cli.data.census import take_census
+from stgcn_cli.data.checks import RecordChecker
 from stgcn_cli.data.convert.convert import ConvertOptions, convert
+from stgcn_cli.data.facts import take_census
+from stgcn_cli.data.findings import Findings
 from stgcn_cli.data.output import Target
 from stgcn_cli.data.splits import Split, open_stores
 from stgcn_cli.errors import DataError
@@ -149,3 +151,20 @@ def test_what_validate_finds_the_others_say(problem, tmp_path, predictor, monkey
             assert command in otherwise, command
             continue
         assert (words in said) != (command in otherwise), (command, said)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("problem", [name for name in FINDINGS if name != "no record"])
+def test_together_records_are_checked_as_they_are_alone(problem, dtype):
+    clips, splits = records(), {"train": ["c0"], "val": ["c7"]}
+    FINDINGS[problem][0](clips, splits)
+    for clip in clips:
+        if isinstance(clip["keypoint"], np.ndarray):
+            clip["keypoint"] = clip["keypoint"].astype(dtype)
+    alone, together = (RecordChecker(Findings("a.pkl"), has_splits=True) for _ in range(2))
+    frames = [alone.look_at(clip) for clip in clips]
+    checked, _ = together.look_at_all(clips)
+    assert together.finish().found == alone.finish().found
+    for (same, is_finite), expected in zip(checked, frames, strict=True):
+        np.testing.assert_array_equal(same, expected)
+        assert not is_finite or np.isfinite(expected).all()

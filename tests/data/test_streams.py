@@ -5,13 +5,14 @@ import pytest
 import torch
 
 from stgcn_cli.config import presets
+from stgcn_cli.config.choices import STREAMS
 from stgcn_cli.config.skeletons import LAYOUTS
 from stgcn_cli.data import streams
 from stgcn_cli.data.loader import Clips
 from stgcn_cli.data.splits import Split, open_stores
 from tests.conftest import make_records
 
-SHORT = dict(zip(("j", "b", "jm", "bm"), streams.STREAMS, strict=True))
+SHORT = dict(zip(("j", "b", "jm", "bm"), STREAMS, strict=True))
 PARENTS = {
     "nturgb+d": streams.parents(LAYOUTS["ntu"]),
     "coco": streams.parents(LAYOUTS["coco"]),

@@ -7,8 +7,7 @@ from typing import Any
 from stgcn_cli.data.prepare.babel import prepare_babel
 from stgcn_cli.data.prepare.hrnet import prepare_hrnet
 from stgcn_cli.data.prepare.ntu import prepare_ntu
-from stgcn_cli.data.prepare.options import PrepareOptions
-from stgcn_cli.data.summary import PrepareSummary
+from stgcn_cli.data.prepare.options import PrepareOptions, PrepareSummary
 from stgcn_cli.io.reporter import SILENT, Reporter
 
 

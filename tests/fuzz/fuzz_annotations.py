@@ -124,9 +124,9 @@ def _ours() -> bytes:
 
     with tempfile.TemporaryDirectory() as folder:
         path, rng = Path(folder) / "x.pkl", random.Random(1)
-        with one_pickle(path, {"a_train": ["clip0", "clip1"]}) as writer:
+        with one_pickle(path, {"a_train": ["clip0", "clip1"]}) as add:
             for index in range(2):
-                writer.add(list_item(_record(rng, index)), ["a_train"])
+                add(list_item(_record(rng, index)), ["a_train"])
         return path.read_bytes()
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from stgcn_cli.data.axes import summaries
 from stgcn_cli.data.census import Census
 from stgcn_cli.data.checks import RecordChecker
 from stgcn_cli.data.convert.collect import Collector, Rules
@@ -62,7 +61,7 @@ def convert(options: ConvertOptions, reporter: Reporter = SILENT) -> ConversionR
         dataset = Dataset(
             spool=spool, labels=labels, names=names, splits=splits, divided=divided, census=census,
             shape=collector.known_shape, layout=collector.layout, pre_normalize=collector.pre_normalize,
-            axes=summaries(census.understood), left_out=skipped.found,
+            left_out=skipped.found,
         )  # fmt: skip
         return write_dataset(dataset, options.target, reporter, _warnings(collector, dataset))
 

@@ -52,11 +52,6 @@ def clip_len_of(lengths: Sequence[int]) -> int:
     return min(_FRAMES_OF_LONG if most > _LONG else _FRAMES, max(_FEWEST, -(-most // _STEP) * _STEP))
 
 
-def tells_sides(names: Sequence[str] | None) -> bool:
-    """Whether class names distinguish left from right, which a mirror would exchange."""
-    return any(_SIDED.search(name.replace("_", " ")) for name in names or ())
-
-
 def preset_text(facts: Facts) -> str:
     """The preset as TOML, with the reason of each choice."""
     given, holds = _values(facts), _conditions(facts)
@@ -140,7 +135,10 @@ def _conditions(facts: Facts) -> dict[str, bool]:
     """Which of the conditional lines of the template are written."""
     flat, ntu = facts.shape[1] == 2, facts.pre_normalize == "ntu"
     unturned = facts.shape[1] == 3 and facts.layout.name not in TURNED and bool(facts.layout.up)
-    two_sided = bool(facts.layout.pairs) and not tells_sides(facts.names)
+    sided = any(
+        _SIDED.search(name.replace("_", " ")) for name in facts.names or ()
+    )  # a mirror would exchange these classes
+    two_sided = bool(facts.layout.pairs) and not sided
     return {
         "two-sided": two_sided, "one-sided": not two_sided, "flat": flat, "sized": flat and facts.sized,
         "unsized": flat and not facts.sized, "ntu": ntu, "body": facts.shape[1] == 3 and not ntu,

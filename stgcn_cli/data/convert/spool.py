@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-
-from stgcn_cli.data.output import RecordWriter, unlisted, with_label
+from stgcn_cli.data.output import Add, unlisted, with_label
+from stgcn_cli.data.records import label_of
 from stgcn_cli.io.files import disk_error, make_dirs
 
 Word = int | str | None
@@ -48,7 +47,7 @@ class Spool:
 
     def write(
         self,
-        writer: RecordWriter,
+        add: Add,
         labels: Sequence[int | None],
         splits: Sequence[Sequence[str]],
         advance: Callable[[int], Any],
@@ -59,7 +58,7 @@ class Spool:
         except OSError as error:
             raise disk_error(error, self._folder) from error
         for size, label, where in zip(self._sizes, labels, splits, strict=True):
-            writer.add(with_label(self._stream.read(size), label), where)
+            add(with_label(self._stream.read(size), label), where)
             advance(1)
 
 
@@ -79,10 +78,7 @@ def spool_in(folder: Path) -> Iterator[Spool]:
 
 def plain_label(value: Any) -> Word:
     """A label as int, text or None. Raises ValueError for anything else."""
-    if value is None or (isinstance(value, str) and value):
+    if isinstance(value, str) and value:
         return value
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise ValueError(f"label is {value!r:.40}, neither a whole number nor a name")
-    if not 0 <= value < 1_000_000:
-        raise ValueError(f"label is {int(value)}")
-    return int(value)
+    label = label_of({"label": value})
+    return None if label < 0 else label

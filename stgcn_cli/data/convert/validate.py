@@ -10,7 +10,7 @@ import numpy as np
 from stgcn_cli.config import presets
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.data import preflight
-from stgcn_cli.data.census import is_pickle, take_census
+from stgcn_cli.data.facts import is_pickle, take_census
 from stgcn_cli.data.findings import Findings
 from stgcn_cli.data.locations import beside
 from stgcn_cli.data.splits import Split, find_split, open_stores
@@ -76,13 +76,9 @@ def next_command(options: ValidateOptions, found: Findings) -> str:
     file, own = options.file, options.file.with_suffix(".toml")
     if found.count("error"):
         return f"stgcn data validate {shlex.quote(str(file))}"
-    preset = options.preset or (str(own) if own.is_file() else _shipped_for(file.stem))
+    shipped = (name for name in presets.names() if presets.load(name).data.dataset == file.stem)
+    preset = options.preset or (str(own) if own.is_file() else next(shipped, None))
     if preset is None or not is_pickle(file):
         out = file.with_stem(f"{file.stem}_own") if is_pickle(file) else file.with_suffix(".pkl")
         return f"stgcn data convert {shlex.quote(str(file))} --out {shlex.quote(str(out))}"
     return f"stgcn train --preset {shlex.quote(preset)} --data {shlex.quote(str(file))}"
-
-
-def _shipped_for(dataset: str) -> str | None:
-    """The first preset for this data set, as `prepare` names its file."""
-    return next((name for name in presets.names() if presets.load(name).data.dataset == dataset), None)

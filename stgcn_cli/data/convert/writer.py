@@ -3,12 +3,12 @@
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from stgcn_cli.config import presets
 from stgcn_cli.config.skeletons import Layout, Shape, channels_of, some, words
+from stgcn_cli.data.axes import summaries
 from stgcn_cli.data.census import UNSIZED, Census
 from stgcn_cli.data.convert.preset_template import Facts, pair_of, preset_text
 from stgcn_cli.data.convert.split import Splits
@@ -32,7 +32,6 @@ class Dataset:
     layout: Layout | None  # the skeleton, where it is known
     pre_normalize: str  # "ntu" or "none"
     census: Census
-    axes: list[str] = field(default_factory=list)  # how those of arrays were understood
     left_out: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -68,17 +67,13 @@ class ConversionResult:
     left_out: list[tuple[str, str]]  # what, why
     warnings: list[str]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
-        return asdict(self)
-
 
 def write_dataset(ready: Dataset, target: Target, reporter: Reporter, warnings: Sequence[str]) -> ConversionResult:
     """Write the clips to their files, and the preset; `warnings` come first in the result. Raises DataError, UsageError, RunError."""
     layout, members = ready.layout, ready.members()
     paths = target.checked_paths(members)
-    with reporter.progress("write clips", len(ready.labels)) as advance, open_writer(paths, members) as writer:
-        ready.spool.write(writer, ready.labels, ready.splits, advance)
+    with reporter.progress("write clips", len(ready.labels)) as advance, open_writer(paths, members) as add:
+        ready.spool.write(add, ready.labels, ready.splits, advance)
     files = list(paths.values())
     preset, missing = _write_preset(ready, target, layout, list(members))
     lengths = sorted(ready.census.lengths)
@@ -89,7 +84,7 @@ def write_dataset(ready: Dataset, target: Target, reporter: Reporter, warnings: 
         class_counts=[counts[index] for index in range(ready.num_classes)],
         skeleton=words(ready.shape),
         layout=layout.name if layout else None,
-        axes=ready.axes,
+        axes=summaries(ready.census.understood),
         splits={split: len(names) for split, names in members.items()},
         divided=ready.divided,
         frames=(lengths[0], lengths[len(lengths) // 2], lengths[-1]),

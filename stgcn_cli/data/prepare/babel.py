@@ -8,7 +8,6 @@ split are hidden: -1, None, or no file at all.
 """
 
 import contextlib
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from stgcn_cli.data.output import RecordWriter, list_item
+from stgcn_cli.data.output import Add, list_item
 from stgcn_cli.data.pickles import read_pickle
 from stgcn_cli.data.prepare.babel_archive import MAX_BYTES, unpacked
-from stgcn_cli.data.prepare.options import PrepareOptions, choose_splits
+from stgcn_cli.data.prepare.options import PrepareOptions, PrepareSummary, choose_splits
 from stgcn_cli.data.records import check_finite
-from stgcn_cli.data.summary import PrepareSummary
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.reporter import SILENT, Advance, Reporter
 from stgcn_cli.io.text import printable
@@ -173,18 +171,17 @@ def prepare_babel(options: PrepareOptions, reporter: Reporter = SILENT) -> Prepa
     aside and listed, in the summary and in a report beside the output. Raises UsageError for invalid places and names,
     DataError when a source cannot be read or more than the share `max_bad` of the clips are bad.
     """
-    began = time.monotonic()
     options.check_place()
     official = BABEL[options.dataset]
     with open_release(options.dataset, options.sources, options.out.parent, reporter) as found:
         splits = choose_splits(options.dataset, [part.split for part in found], options.splits)
         parts = [part for part in found if part.split in splits]
-        summary = options.summary(splits, official, found_sizes=dict.fromkeys(splits, 0), began=began)
+        summary = options.summary(splits, official, found_sizes=dict.fromkeys(splits, 0))
         renamed = _tell_apart(parts, summary) if options.format == "single" else {}
         total = sum(part.count for part in parts)
-        with options.writer(summary) as writer, reporter.progress(f"prepare {options.dataset}", total) as advance:
+        with options.writer(summary) as add, reporter.progress(f"prepare {options.dataset}", total) as advance:
             for part in parts:
-                _write(part, official["classes"], renamed, summary, writer, advance)
+                _write(part, official["classes"], renamed, summary, add, advance)
     return summary
 
 
@@ -213,9 +210,7 @@ def _tell_apart(parts: Sequence[Part], summary: PrepareSummary) -> Renamed:
     return renamed
 
 
-def _write(
-    part: Part, classes: int, renamed: Renamed, summary: PrepareSummary, writer: RecordWriter, advance: Advance
-) -> None:
+def _write(part: Part, classes: int, renamed: Renamed, summary: PrepareSummary, add: Add, advance: Advance) -> None:
     splits = [part.split]
     for index, (name, clip) in enumerate(zip(part.names, part.clips(), strict=True)):
         name = renamed.get((part.split, name), name)
@@ -226,7 +221,7 @@ def _write(
         else:
             frames = keypoint.shape[1]
             record = {"keypoint": keypoint, "label": label, "frame_dir": name, "total_frames": frames}
-            writer.add(list_item(record), splits)
+            add(list_item(record), splits)
             summary.keep(name, label, splits, frames=frames, empty=not keypoint.any())
         advance()
 

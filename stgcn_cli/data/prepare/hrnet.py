@@ -3,7 +3,6 @@
 Sources are lists of MMAction2 (`ntu60_xsub_train.pkl`; the split is in the name) and PYSKL's `ntu60_hrnet.pkl`.
 """
 
-import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,10 +13,9 @@ import numpy as np
 
 from stgcn_cli.data.annotations import read_with_benchmark
 from stgcn_cli.data.ntu.names import NTU
-from stgcn_cli.data.output import RecordWriter, list_item
-from stgcn_cli.data.prepare.options import PrepareOptions, choose_splits
+from stgcn_cli.data.output import Add, list_item
+from stgcn_cli.data.prepare.options import PrepareOptions, PrepareSummary, choose_splits
 from stgcn_cli.data.records import check_finite, frames_of, label_of, name_of
-from stgcn_cli.data.summary import PrepareSummary
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.io.text import one_line
@@ -64,7 +62,6 @@ def prepare_hrnet(options: PrepareOptions, reporter: Reporter = SILENT) -> Prepa
     UsageError for invalid names and places, DataError when a source cannot be read or more than the share `max_bad` of
     the records are bad.
     """
-    began = time.monotonic()
     options.check_place()
     found = [read_with_benchmark(source) for source in options.sources]
     chosen = choose_splits(options.dataset, [split for source in found for split in source.split_names], options.splits)
@@ -74,9 +71,9 @@ def prepare_hrnet(options: PrepareOptions, reporter: Reporter = SILENT) -> Prepa
         if (lost := source.names_without_record())
     ]
     kind, sizes = NTU[_raw(options.dataset)], dict.fromkeys(chosen, 0)
-    summary = options.summary(chosen, kind.official, found_sizes=sizes, notes=notes, began=began)
-    with options.writer(summary) as writer:
-        collector = _Collector(kind.classes, summary, writer, options.format == "single")
+    summary = options.summary(chosen, kind.official, found_sizes=sizes, notes=notes)
+    with options.writer(summary) as add:
+        collector = _Collector(kind.classes, summary, add, options.format == "single")
         total = sum(len(source.records) for source in found)
         with reporter.progress(f"prepare {options.dataset}", total) as advance:
             for source in found:
@@ -94,7 +91,7 @@ class _Collector:
 
     classes: int
     summary: PrepareSummary
-    writer: RecordWriter
+    add: Add
     one_file: bool
     seen: dict[str, tuple[int, set[str]]] = field(default_factory=dict)  # name -> checksum, splits
 
@@ -107,7 +104,7 @@ class _Collector:
             return
         name, keypoint = usable["frame_dir"], usable["keypoint"]
         if new or not self.one_file:
-            self.writer.add(list_item(usable), splits)
+            self.add(list_item(usable), splits)
         if new:
             self.summary.keep(name, usable["label"], splits, frames=keypoint.shape[1], empty=not keypoint.any())
         else:

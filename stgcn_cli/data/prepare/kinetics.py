@@ -4,17 +4,15 @@ Clips whose file tells no skeletons (`has_skeleton` false in kinetics_*_label.js
 the authors leave them out. Persons have no ids in the files: they are followed from frame to frame by their places.
 """
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from stgcn_cli.data.output import list_item
-from stgcn_cli.data.prepare.options import PrepareOptions, choose_splits
+from stgcn_cli.data.prepare.options import PrepareOptions, PrepareSummary, choose_splits
 from stgcn_cli.data.readers import kinetics
 from stgcn_cli.data.readers.parsing import Options, load_json
 from stgcn_cli.data.records import check_finite
-from stgcn_cli.data.summary import PrepareSummary
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.io.text import printable
@@ -39,13 +37,12 @@ def find_kinetics(dataset: str, data: Path) -> list[Path]:
 
 def prepare_kinetics(options: PrepareOptions, reporter: Reporter = SILENT) -> PrepareSummary:
     """Write the annotation pickle(s) of the folders. Raises UsageError, DataError."""
-    began = time.monotonic()
     options.check_place()
     files = _files(options.sources, options.splits)
     splits = list(files)
-    summary = options.summary(splits, OFFICIAL, found_sizes=dict.fromkeys(splits, 0), began=began)
+    summary = options.summary(splits, OFFICIAL, found_sizes=dict.fromkeys(splits, 0))
     listed = [(split, path) for split in splits for path in files[split]]
-    with options.writer(summary) as writer, reporter.progress(f"prepare {options.dataset}", len(listed)) as advance:
+    with options.writer(summary) as add, reporter.progress(f"prepare {options.dataset}", len(listed)) as advance:
         for split, path in listed:
             advance()
             try:
@@ -53,7 +50,7 @@ def prepare_kinetics(options: PrepareOptions, reporter: Reporter = SILENT) -> Pr
             except (ValueError, OSError) as error:
                 summary.drop(str(path), printable(error)[:300], [split])
                 continue
-            writer.add(list_item(record), [split])
+            add(list_item(record), [split])
             name, keypoint = record["frame_dir"], record["keypoint"]
             summary.keep(name, record["label"], [split], frames=keypoint.shape[1], empty=not keypoint.any())
     return summary

@@ -6,18 +6,15 @@ are held. (Annotations come in one pickle, whose names and labels are held.)
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from stgcn_cli.data.archives import Entry, Listing, list_texts
-from stgcn_cli.data.ntu.names import NTU, NtuDataset, benchmark_name, missing_samples, parse_name, split_of
+from stgcn_cli.data.ntu.names import NTU, NtuDataset, missing_samples, parse_name, split_of
 from stgcn_cli.data.prepare.ntu_samples import OTHER_BODIES, Outcome, are_pickles, list_records, make_records
-from stgcn_cli.data.prepare.options import PrepareOptions
-from stgcn_cli.data.summary import PrepareSummary
+from stgcn_cli.data.prepare.options import PrepareOptions, PrepareSummary, choose_splits
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io.reporter import SILENT, Reporter
-from stgcn_cli.io.text import nearest
 from stgcn_cli.runtime.pool import map_in_order
 
 _CHUNK_FILES, _CHUNK_BYTES = 8, 2 << 20  # one task for a worker: enough to hide the cost of sending it
@@ -47,10 +44,11 @@ def prepare_ntu(options: PrepareOptions, reporter: Reporter = SILENT) -> Prepare
     for invalid names and places, DataError when a source cannot be read, no clip is left, or more than the share
     `max_bad` of the files with an NTU name are bad.
     """
-    kind = choose(options.dataset, options.splits)
+    kind = NTU[options.dataset]
+    splits = choose_splits(kind.name, kind.splits, options.splits)
     options.check_place()
-    official = {name: kind.official[name] for name in (*_OFFICIAL, *kind.splits)}
-    summary = options.summary(kind.splits, official, persons=set())
+    official = {name: kind.official[name] for name in (*_OFFICIAL, *splits)}
+    summary = options.summary(splits, official, persons=set())
     from_pickles = are_pickles(options.sources)
     if from_pickles and options.raw:
         raise UsageError("--raw reads .skeleton texts.", "Raw 3-D annotations are used as they are: --data FILE.pkl")
@@ -59,30 +57,13 @@ def prepare_ntu(options: PrepareOptions, reporter: Reporter = SILENT) -> Prepare
     none = "no file is named like an NTU sample (S001C002P003R002A013.skeleton)"
     if summary.left_out:
         none = f"all {summary.left_out} clips belong to setups after {kind.last_setup}, which {kind.name} leaves out"
-    with options.writer(summary, none) as writer, closing(_outcomes(clips, options, reporter)) as outcomes:
+    with options.writer(summary, none) as add, closing(_outcomes(clips, options, reporter)) as outcomes:
         for outcome in outcomes:
             if outcome.reason:
                 summary.drop(outcome.entry.place, outcome.reason)
             else:
-                writer.add(outcome.record, _count(kind, outcome, summary))
+                add(outcome.record, _count(kind, outcome, summary))
     return summary
-
-
-def choose(dataset: str, benchmarks: Sequence[str] | None) -> NtuDataset:
-    """The data set of that name with these benchmarks (None: all). Raises UsageError with the nearest known name."""
-    if dataset not in NTU:
-        raise UsageError(f"Unknown data set {dataset!r}.{nearest(dataset, list(NTU))}", f"Known: {', '.join(NTU)}.")
-    kind = NTU[dataset]
-    known = list(kind.benchmarks)
-    wanted = known if benchmarks is None else [benchmark_name(name) for name in benchmarks]
-    for name in wanted:
-        if name not in known:
-            raise UsageError(
-                f"{dataset} has no benchmark {name!r}.{nearest(name, known)}", f"It has {', '.join(known)}."
-            )
-    if not wanted:
-        raise UsageError("--splits is empty.", f"{dataset} has {', '.join(known)}.")
-    return replace(kind, benchmarks={name: rule for name, rule in kind.benchmarks.items() if name in wanted})
 
 
 def choose_clips(kind: NtuDataset, listing: Listing, summary: PrepareSummary) -> list[Entry]:
@@ -108,7 +89,8 @@ def _count(kind: NtuDataset, outcome: Outcome, summary: PrepareSummary) -> list[
     """Count a clip; return its splits."""
     name = parse_name(outcome.entry.name)
     assert name is not None and summary.persons is not None  # `choose_clips` takes no others
-    splits = [split_of(kind, benchmark, name) for benchmark in kind.benchmarks]
+    own = [split_of(kind, benchmark, name) for benchmark in kind.benchmarks]
+    splits = [split for split in own if split in summary.members]
     summary.keep(outcome.entry.name, name.action - 1, splits, frames=outcome.frames, empty=outcome.empty)
     summary.persons.add(name.person)
     return splits

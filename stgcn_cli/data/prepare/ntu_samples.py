@@ -59,7 +59,8 @@ def list_records(sources: Sequence[Path]) -> Listing:
             if not isinstance(record, dict) or not isinstance(record.get("frame_dir"), str):
                 foreign.append((place, "not a record with a frame_dir"))
                 continue
-            found = AnnotatedEntry(record["frame_dir"], place, str(source), _size(record), None, record)
+            size = getattr(record.get("keypoint"), "nbytes", 0)
+            found = AnnotatedEntry(record["frame_dir"], place, str(source), size, None, record)
             if (kept := entries.setdefault(found.name, found)) is not found:
                 duplicates.append((place, f"a second {name_of(record, index)}; the one read is in {kept.path}"))
     return Listing(sorted(entries.values(), key=lambda entry: entry.name), duplicates, foreign)
@@ -92,10 +93,6 @@ def bodies_of(entry: AnnotatedEntry) -> np.ndarray:
 
 
 _MIDDLE, _AT_ORIGIN = 1, 1e-3  # a joint, metres: a raw body is never where the camera is
-
-
-def _size(record: dict[str, Any]) -> int:
-    return getattr(record.get("keypoint"), "nbytes", 0)
 
 
 class Outcome(NamedTuple):

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from stgcn_cli.config.skeletons import NTU
-from stgcn_cli.data.census import take_census
 from stgcn_cli.data.convert import validate as validating
-from stgcn_cli.data.facts import histogram, survey
+from stgcn_cli.data.facts import histogram, survey, take_census
 from stgcn_cli.data.findings import Findings
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.io.reporter import SILENT

@@ -70,7 +70,7 @@ def test_one_clip_under_several_labels_is_kept_and_reported(tmp_path):
     write_split(tmp_path / "in", "train", release)
     summary = prepare("babel60", [tmp_path / "in"], tmp_path / "x.pkl")
     name = names_of(release)[1]
-    assert summary.several_labels == {name: [1, 3]} and summary.clips == summary.split_sizes["train"] == 6
+    assert summary.census.several_labels == {name: [1, 3]} and summary.clips == summary.split_sizes["train"] == 6
     assert json.loads((tmp_path / "x.report.json").read_text())["several_labels"] == {name: [1, 3]}
     store = open_store(tmp_path / "x.pkl", tmp_path / "cache")
     assert store.labels[store.indices("train")].tolist() == [0, 1, 2, 3, 4, 5]

@@ -24,7 +24,7 @@ def test_hidden_test_labels_are_understood(tmp_path, labels):
     records = read_pickle(tmp_path / "x.pkl")["annotations"][3:]
     names = [f"test_{i:06d}" for i in range(4)] if labels == "no file" else names_of(release)
     assert [(record["frame_dir"], record["label"]) for record in records] == [(name, None) for name in names]
-    assert summary.hidden_labels == 4 and summary.classes == 3
+    assert summary.census.labels[-1] == 4 and summary.census.classes == 3
     store = open_store(tmp_path / "x.pkl", tmp_path / "cache")
     assert store.labels[store.indices("test")].tolist() == [-1] * 4
 

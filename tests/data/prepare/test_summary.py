@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from stgcn_cli.data.summary import PrepareSummary
+from stgcn_cli.data.prepare.options import PrepareSummary
 from stgcn_cli.errors import DataError
 
 
@@ -19,9 +19,9 @@ def test_records_are_counted_once_and_entered_in_every_split(summary):
     summary.keep("a", 1, ["train"], frames=7, empty=True)
     summary.keep("b", None, ["val"], frames=1, empty=False)
     summary.enter("b", ["train"])
-    assert (summary.clips, summary.frames, summary.classes, summary.hidden_labels) == (3, 13, 2, 1)
+    assert (summary.clips, summary.frames, summary.census.classes, summary.census.labels[-1]) == (3, 13, 2, 1)
     assert summary.members == {"train": ["a", "a", "b"], "val": ["b"]} and summary.empty_clips == ["a"]
-    assert summary.several_labels == {"a": [1, 2]}
+    assert summary.census.several_labels == {"a": [1, 2]}
 
 
 def test_bad_clips_count_as_found_but_not_as_kept(summary):
