@@ -1,5 +1,6 @@
 import hashlib
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from stgcn_cli.config import presets
 from stgcn_cli.data import loader
 from stgcn_cli.data.loader import Clips, epoch_order, shard
 from stgcn_cli.data.splits import Split, open_stores
+from stgcn_cli.diagnostics import bench
 from tests.conftest import make_records
 
 
@@ -101,3 +103,14 @@ def test_frames_that_do_not_fit_on_a_gpu_are_gathered_into_memory_to_copy_from(m
     monkeypatch.setattr(loader, "_PINS", False)
     frames, rows = torch.arange(60.0).view(10, 3, 2), torch.tensor([[[0, 9], [4, 4]]])
     assert torch.equal(loader.rows_in_pinned_memory(frames, rows), frames[rows])
+
+
+def test_splits_of_a_store_share_its_frames_on_a_device():
+    preset = presets.load("ntu60-xsub-3d", ["data.clip_len=4"])
+    split = bench.split_of(preset, 4)
+    train, val = (
+        loader.Clips.of(replace(split, indices=split.indices[half]), preset, torch.device("cpu"))
+        for half in ([0, 1], [2, 3])
+    )
+    first, second = (each.moved(torch.device("meta")) for each in (train, val))
+    assert first.frames.is_meta and first.frames is second.frames and first.starts is not second.starts

@@ -118,3 +118,9 @@ def test_sizes_of_training_are_few(absent, least, multiple, kept):
         assert found.copies == 12 - kept + 1
         values = torch.where(where, -1, torch.arange(12))
         assert (values[found.kept][found.place] == values).all()
+
+
+@pytest.mark.parametrize(("bodies", "computed"), [(1, 1), (2, 2), (3, 4), (17, 32), (32, 32), (33, 64)])
+def test_a_single_clip_computes_few_bodies(bodies, computed):
+    filled = deduplicate.rounded_up(torch.arange(bodies), 32)
+    assert len(filled) == computed and (filled[bodies:] == 0).all()

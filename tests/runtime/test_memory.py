@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from stgcn_cli.cli import app
 from stgcn_cli.config import presets
 from stgcn_cli.errors import RunError
 from stgcn_cli.runtime.distributed import LaunchConfig, _first_error
@@ -52,3 +53,9 @@ def test_what_training_offers():
         assert words in step.memory_hint(on_gpu)
     on_cpu = options.RunOptions(preset=preset, launch=LaunchConfig("cpu"), precision="bf16")
     assert "--gpus" not in step.memory_hint(on_cpu) and "--precision" not in step.memory_hint(on_cpu)
+
+
+def test_of_a_command_that_has_no_words_for_it():
+    found = app._out_of_memory(torch.OutOfMemoryError(OF_CUDA))
+    assert "This command needs more memory than the GPU has" in found.message and "--batch-size" in found.hint
+    assert app._out_of_memory(RuntimeError("shapes differ")) is None

@@ -6,12 +6,13 @@ import torch
 
 from stgcn_cli.config import presets
 from stgcn_cli.data.splits import find_split, open_stores
-from stgcn_cli.errors import DataError
+from stgcn_cli.errors import DataError, RunError
 from stgcn_cli.io.reporter import SILENT
 from stgcn_cli.training import dry_run
 from stgcn_cli.training.options import RunOptions
 from tests.cli.runner import run_stgcn
 from tests.conftest import SMALL, write_small_data
+from tests.runtime.test_memory import OF_CUDA
 
 TRAIN = ("train", "--preset", "ntu60-xsub-3d", *SMALL, "--epochs", "3")
 
@@ -74,6 +75,17 @@ def test_what_training_refuses_is_refused(place, monkeypatch):
         dry_run.plan_run(RunOptions(preset=presets.load("ntu60-xsub-3d", ["model.num_classes=2"])), SILENT)
     with pytest.raises(DataError, match=r"nowhere\.pkl not found"):
         dry_run.plan_run(RunOptions(preset=presets.load("ntu60-xsub-3d"), data=(Path("nowhere.pkl"),)), SILENT)
+
+
+def test_memory_that_runs_out_in_the_measurement_is_reported(place, monkeypatch):
+    def full(*given):
+        raise torch.OutOfMemoryError(OF_CUDA)
+
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(dry_run, "measure", full)
+    preset = presets.load("ntu60-xsub-3d", ["model.num_classes=3"])
+    with pytest.raises(RunError, match="A training step of 32 clips needs more memory than the GPU has"):
+        dry_run.plan_run(RunOptions(preset=preset, data=(place / "data",)), SILENT)
 
 
 @pytest.mark.slow
