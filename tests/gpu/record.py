@@ -1,6 +1,6 @@
 """Record a training step and an evaluated batch on a CUDA device that computes nothing: kernels, bytes, waits.
 
-    python -m tests.gpu.record [--preset ntu60-xsub-3d | all] [--set KEY=VALUE] [--work train static host eval] [--batch 32] [--parts]
+    python -m tests.gpu.record [--preset ntu60-xsub-3d | all] [--set KEY=VALUE] [--work train eval static host frozen save] [--batch 32] [--parts]
 
 The process restarts itself with the stub preloaded, since torch looks for its hooks when it is imported.
 """
@@ -19,7 +19,7 @@ from typing import Any
 from stgcn_cli.config import presets
 from tests.gpu import fake
 
-WORKS = ("train", "static", "host", "eval")
+WORKS = ("train", "static", "host", "frozen", "eval", "save")
 PARTS = {
     "BatchNorm": ("batch_norm",),
     "convolutions over frames": ("convolution",),
@@ -29,17 +29,21 @@ PARTS = {
 
 def record(name: str, batch: int, precision: str, settings: list[str], wanted: list[str]) -> dict[str, fake.Recording]:
     """Recordings of "train" (a whole step, with gather and sums), of it with tensors that stay where they are ("static"), of it with
-    frames on the host ("host"), and of "eval" (the second batch; of `batch` samples, where a clip has several).
+    frames on the host ("host"), of it with a frozen backbone ("frozen"), of "eval" (the second batch; of `batch` samples, where a
+    clip has several), and of "save" (a checkpoint, which must hold tensors of the host only).
     """
     import torch
+    from torch.utils._pytree import tree_leaves
 
     from stgcn_cli.data.loader import Clips
     from stgcn_cli.diagnostics.bench import split_of, with_counts
     from stgcn_cli.evaluation import score
     from stgcn_cli.models import build_model
+    from stgcn_cli.runs import checkpoint
     from stgcn_cli.runtime.distributed import World
     from stgcn_cli.training import optim, options, static_step, step
     from stgcn_cli.training.monitor import Monitor
+    from stgcn_cli.training.train import freeze as freeze_parts
 
     def computing(precision: str, device: Any) -> Any:
         return fake.autocast_bf16() if precision == "bf16" else contextlib.nullcontext()
@@ -85,12 +89,23 @@ def record(name: str, batch: int, precision: str, settings: list[str], wanted: l
                 model, evaluated, world=world, precision=precision, batch_size=batch, advance=lambda n: None
             )
 
+        def set_up(freeze: str | None) -> None:
+            model.requires_grad_(True)
+            freeze_parts(model, freeze)
+            step.set_training(model, freeze)
+
+        def save() -> None:
+            saved = checkpoint.contents(model, {}, state.optimizer)
+            assert all(each.device.type == "cpu" for each in tree_leaves(saved) if isinstance(each, torch.Tensor))
+
         host_frames = replace(on_host, device=device, sides=clips.sides, parents=clips.parents)
         works = {
-            "train": (training(step.EagerSteps, clips), model.train),
-            "static": (training(static_step.StaticSteps, clips), model.train),
-            "host": (training(step.EagerSteps, host_frames), model.train),
+            "train": (training(step.EagerSteps, clips), lambda: set_up(None)),
+            "static": (training(static_step.StaticSteps, clips), lambda: set_up(None)),
+            "host": (training(step.EagerSteps, host_frames), lambda: set_up(None)),
+            "frozen": (training(step.EagerSteps, clips), lambda: set_up("backbone")),
             "eval": (evaluate, model.eval),
+            "save": (save, model.train),
         }
         recordings = {}
         for title in wanted:
@@ -101,7 +116,7 @@ def record(name: str, batch: int, precision: str, settings: list[str], wanted: l
             del warm
             with fake.Recorder() as recorder:
                 work()
-            recordings[title] = replace(recorder.recording, bodies=computed[-1])
+            recordings[title] = replace(recorder.recording, bodies=computed[-1] if computed else 0)
     return recordings
 
 

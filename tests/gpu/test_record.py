@@ -20,7 +20,11 @@ def fake_gpu():
 
 
 def test_a_step_and_an_evaluated_batch_stay_within_their_budget():
-    found = record.in_process("--preset", "ntu60-xsub-3d")
+    """And a checkpoint holds tensors of the host only, whose copies are all that is waited for."""
+    found = record.in_process("--preset", "ntu60-xsub-3d", "--work", "train", "frozen", "eval", "save")
+    assert not found["ntu60-xsub-3d frozen"]["waits"]
+    copies = found["ntu60-xsub-3d save"]["waits"]
+    assert len(copies) > 100 and all("_to_copy" in each and "runs/checkpoint" in each for each in copies)
     for work, most in AT_MOST.items():
         figures = found[f"ntu60-xsub-3d {work}"]
         assert not figures["waits"] and figures["bodies"] == BODIES[work]
