@@ -23,16 +23,27 @@ from stgcn_cli.runtime.precision import computing, set_up, without_tf32
 from stgcn_cli.training.static_step import StaticSteps
 from stgcn_cli.training.step import EagerSteps
 from tests.cli.runner import environment
+from tests.runtime import test_distributed
 from tests.training.test_static_step import after_steps
 
+os.environ.setdefault(
+    "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+)  # read at the first product, which may come before a deterministic test
 DEVICE = torch.device(os.environ.get("STGCN_TEST_DEVICE", "cuda:0"))
 IS_GPU = DEVICE.type == "cuda"
+NETWORKS = ["ntu60-xsub-3d", "ntu60-xsub-3d-agcn", "ntu60-xsub-3d-stgcnpp"]
 SMALL = ["data.clip_len=60", "train.batch_size=8"]
+needs_gpu = pytest.mark.skipif(not IS_GPU, reason="of no meaning on the processor")
+needs_two = pytest.mark.skipif(IS_GPU and torch.cuda.device_count() < 2, reason="needs two CUDA GPUs")
 pytestmark = [
     pytest.mark.gpu, pytest.mark.skipif(IS_GPU and not torch.cuda.is_available(), reason="needs a CUDA GPU"),
 ]  # fmt: skip
-needs_gpu = pytest.mark.skipif(not IS_GPU, reason="of no meaning on the processor")
-needs_two = pytest.mark.skipif(IS_GPU and torch.cuda.device_count() < 2, reason="needs two CUDA GPUs")
+
+
+@pytest.fixture(autouse=True)
+def switches_as_before():
+    yield
+    set_up("float32", deterministic=False)
 
 
 def computed(device: torch.device, dtype: torch.dtype, precision: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -89,6 +100,20 @@ def test_deterministic_runs_are_equal_and_so_is_a_resumed_one(demo):
     assert run(demo, *TRAIN, "--epochs", "2", "--work-dir", "three", "--resume").returncode == 0
     for name in ("two", "three"):
         assert_same_bits(weights(demo / "one/last.pth"), weights(demo / f"{name}/last.pth"))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_steps_of_every_network_are_equal_when_they_are_deterministic(name):
+    preset = presets.load(name, ["data.clip_len=24", "train.batch_size=4"])
+    set_up("float32", deterministic=True)
+    split = bench.split_of(preset, 14)
+    one, two = (after_steps(EagerSteps, split, preset, DEVICE) for _ in range(2))
+    assert all(map(torch.equal, one, two))
+
+
+@needs_two
+def test_ctrl_c_ends_ranks_that_wait_inside_nccl(tmp_path):
+    test_distributed.test_ctrl_c_ends_ranks_that_wait_for_each_other_in_vain(tmp_path, DEVICE.type)
 
 
 @needs_two
@@ -148,7 +173,7 @@ def test_no_step_waits():
         train(clips.batch(index, None, placed)[0], labels, clips.absent(index, placed))
 
 
-@pytest.mark.parametrize("name", ["ntu60-xsub-3d", "ntu60-xsub-3d-agcn", "ntu60-xsub-3d-stgcnpp"])
+@pytest.mark.parametrize("name", NETWORKS)
 def test_a_graph_of_steps_gives_the_numbers_of_eager_ones(name):
     preset = presets.load(name, ["data.clip_len=24", "train.batch_size=4"])
     set_up("float32", deterministic=True)
