@@ -30,6 +30,7 @@ _ORDERS: dict[int, tuple[tuple[str, int], ...]] = {  # dimensions -> orders that
     5: (("NMTVC", 0), ("NCTVM", 1), ("NTMVC", 1)),
 }  # fmt: skip
 _JOINTS = (12, 14, 15, 16, 24)  # of skeletons that are common, beside the built-in ones
+KNOWN = {*_JOINTS, *(len(layout.joints) for layout in LAYOUTS.values())}
 _FEWEST_JOINTS, _MOST_JOINTS = 3, 60  # of skeletons that are not known, the latter in unusual orders
 _MOST_PERSONS = 10  # that are taken for persons without --axes
 _VALUES = (2, 3, 4)  # of a joint
@@ -188,7 +189,7 @@ def _candidates(shape: Sequence[int], joints: int | None) -> Iterator[Reading]:
 
 
 def _known(joints: int | None) -> set[int]:
-    return {joints} if joints else {*_JOINTS, *(len(layout.joints) for layout in LAYOUTS.values())}
+    return {joints} if joints else KNOWN
 
 
 def _sizes(order: str, shape: Sequence[int], known: set[int]) -> Iterator[dict[str, int]]:
@@ -239,15 +240,15 @@ def _unlike(readings: Sequence[Reading]) -> list[Reading]:
 def _likeliest(array: np.ndarray, found: Sequence[Reading], joints: int | None, meant: str) -> Reading:
     """The reading with the least against it. Raises DataError where there are two of them."""
     samples = [sample(array, reading) for reading in found]
-    jumpy, unlike = evidence.jumpy(samples), evidence.unlike_persons(samples)
+    jumpy, unlike, frozen = (f(samples) for f in (evidence.jumpy, evidence.unlike_persons, evidence.frozen))
     handicaps, known = dict(_ORDERS[array.ndim]), _known(joints)
     against = [
         handicaps[reading.order]
         + _odd_sizes(reading.sizes, known)
         + joint_values.oddness(x)
         + evidence.coinciding(x)
-        + 2 * (jumps + unlike_)
-        for reading, x, jumps, unlike_ in zip(found, samples, jumpy, unlike, strict=True)
+        + 2 * (jumps + unlike_ + still)
+        for reading, x, jumps, unlike_, still in zip(found, samples, jumpy, unlike, frozen, strict=True)
     ]
     best = [reading for reading, count in zip(found, against, strict=True) if count == min(against)]
     if meant == "M":

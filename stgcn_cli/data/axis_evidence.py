@@ -18,6 +18,12 @@ def jumpy(samples: Sequence[np.ndarray]) -> list[bool]:
     return [step > max(_JUMPS, 2 * min(steps)) for step in steps]
 
 
+def frozen(samples: Sequence[np.ndarray]) -> list[bool]:
+    """Whether nothing moves in each of the readings, and something does in another one."""
+    steps = [_step(x) for x in samples]
+    return [step == 0 < max(steps) and x.shape[2] > 1 for step, x in zip(steps, samples, strict=True)]
+
+
 def unlike_persons(samples: Sequence[np.ndarray]) -> list[bool]:
     """Whether the persons of each of the readings are unlike each other, and alike in one that exchanges persons and values."""
     alike = [_alikeness(x) for x in samples]
@@ -40,12 +46,12 @@ def _bodies(x_NMTVC: np.ndarray) -> int:
 
 
 def coinciding(x_NMTVC: np.ndarray) -> bool:
-    """Whether the first two persons stand in one place all the time, as two clips of one person may."""
+    """Whether the first two persons stand in one place all the time, as two clips of one person may; not for copies."""
     if x_NMTVC.shape[1] < 2:
         return False
     pairs = x_NMTVC[:, :2].astype(np.float64)
     both = np.asarray(pairs.any(axis=(3, 4))).all(axis=1)  # (N, T)
-    if not both.any():
+    if not both.any() or (pairs[:, 0] == pairs[:, 1]).all():
         return False
     bodies = pairs.transpose(0, 2, 1, 3, 4)[both]  # (R, 2, V, C)
     apart = np.linalg.norm(np.diff(bodies.mean(axis=2), axis=1)[:, 0], axis=-1)

@@ -38,7 +38,7 @@ class Plan:
         if self.flags and score is not None:
             score = (score > 0).astype(np.float32)
         if self.is_shares:
-            seen = keypoint.any(axis=-1, keepdims=True)
+            seen = keypoint.any(axis=-1, keepdims=True) & (keypoint != -1).any(axis=-1, keepdims=True)
             shift = np.float32(0.5 if self.unit == "centred" else 0)
             keypoint = np.where(seen, (keypoint + shift) * np.array(image_size[::-1], np.float32), np.float32(0))
         return keypoint, score

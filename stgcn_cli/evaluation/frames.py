@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from stgcn_cli.config.skeletons import Layout
 from stgcn_cli.data.readers import openpose
-from stgcn_cli.data.readers.persons import PERSONS, Person, joints_key, persons_in
+from stgcn_cli.data.readers.persons import PERSONS, Person, in_order, joints_key, persons_in
 from stgcn_cli.data.readers.tracking import ABSENT, Detection, Track, nearest_tracks
 
 _NUMBERS = ("frame", "frame_id", "frame_index")
@@ -31,10 +32,10 @@ class Frame:
     t: float | None = None
 
 
-def frame_of(value: Any) -> Frame:
-    """The frame in a JSON value. Raises ValueError."""
+def frame_of(value: Any, layout: Layout | None = None) -> Frame:
+    """The frame in a JSON value; joints that have names are in the order of their skeleton. Raises ValueError."""
     found, is_exact = _persons(value)
-    persons = [finite for person in found if (finite := _finite(person)).values[:, :2].any()]
+    persons = [finite for person in in_order(found, layout)[0] if (finite := _finite(person)).values[:, :2].any()]
     about = value if isinstance(value, dict) else {}
     number = next((about[key] for key in _NUMBERS if type(about.get(key)) is int), None)
     t = about.get("t")
@@ -52,7 +53,7 @@ def _persons(value: Any) -> tuple[list[Person], bool]:
         raise ValueError(f"{wrong!r} is a {type(value[wrong]).__name__}, not a list")
     people = [each for each in value.get("people") or () if isinstance(each, dict)]
     if found := [seen for each in people if (seen := openpose.person_of(each))]:
-        return [Person(seen.joints, seen.scores, seen.track) for seen in found], True
+        return found, True
     skeletons = value.get("skeleton")  # of Kinetics; elsewhere the joints of a person
     if isinstance(skeletons, list) and all(isinstance(each, dict) and joints_key(each) for each in skeletons):
         return persons_in(skeletons), False

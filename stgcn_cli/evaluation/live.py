@@ -70,7 +70,7 @@ class Live:
 
     def read(self, value: Any) -> Frame:
         """The frame in a JSON value; the state stays as it is. Raises ValueError for one that does not fit."""
-        frame = frame_of(value)
+        frame = frame_of(value, self.options.reading.layout)
         for person, form in zip(frame.persons, forms := _forms(frame), strict=True):
             if len(person.values) != self.joints:
                 raise ValueError(f"a person has {len(person.values)} joints, expected {self.joints}")

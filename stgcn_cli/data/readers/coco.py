@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from stgcn_cli.config.skeletons import Layout
 from stgcn_cli.data.ntu.names import parse_name
 from stgcn_cli.data.readers import frames, named_joints
 from stgcn_cli.data.readers.parsing import Options, dicts_in, frame_span, load_json, triples
@@ -18,7 +17,7 @@ from stgcn_cli.data.readers.tracking import Detection, clip_of, track_of
 _JOINTS = 17  # of a clip without a person
 _VISIBILITY = (0.0, 1.0, 2.0)  # not labelled, hidden, seen
 _FRAME_KEYS = ("frame_id", "frame_index", "frame_number", "frame")
-Annotations = dict[str, list[dict[str, Any]]]  # by image
+Dicts = list[dict[str, Any]]
 
 
 def fits(head: bytes) -> bool:
@@ -31,72 +30,72 @@ def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
     value = load_json(path)
     listed = value if isinstance(value, dict) else {}
     annotations = dicts_in(listed.get("annotations", []) if isinstance(value, dict) else value, "annotations")
-    people: Annotations = {}
-    for annotation in annotations:
-        people.setdefault(str(annotation.get("image_id")), []).append(annotation)
-    if listed.get("images") is not None:
-        yield from _of_images(listed, people, options, path.stem)
-    else:
-        yield from _of_results(annotations, people, options, path.stem)
+    if listed.get("images") is None:
+        yield from _of_results(annotations, options, path.stem)
+        return
+    images, category = dicts_in(listed["images"], "images"), _category(listed.get("categories"))
+    names, links = category.get("keypoints"), category.get("skeleton")
+    ends = [end for link in links if isinstance(link, list) for end in link] if isinstance(links, list) else []
+    first = 0 if any(type(end) is int and end == 0 for end in ends) else 1  # links count from 1
+    for clip in _of_images(images, listed, _by(annotations, "image_id"), options, path.stem):
+        yield named_joints.described(clip, names, links, category.get("name"), options.layout, first)
 
 
-def _of_images(value: dict[str, Any], people: Annotations, options: Options, stem: str) -> Iterator[dict[str, Any]]:
+def _by(items: Dicts, key: str) -> dict[str, Dicts]:
+    """The items by what they have under a key, as a text."""
+    found: dict[str, Dicts] = {}
+    for item in items:
+        found.setdefault(str(item.get(key)), []).append(item)
+    return found
+
+
+def _of_images(
+    images: Dicts, listed: dict[str, Any], people: dict[str, Dicts], options: Options, stem: str
+) -> Iterator[dict[str, Any]]:
     """The clips of a list of images: one for each video they name or their names tell."""
-    layout = _layout(value.get("categories"))
-    named = {} if layout is None else {"layout": layout}
-    images = dicts_in(value["images"], "images")
-    if key := next((key for key in frames.VIDEO_KEYS if any(image.get(key) is not None for image in images)), None):
-        yield from (clip | named for clip in _by_video(images, key, value, people, options, stem))
+    if key := _video_key(images):
+        if odd := next((image for image in images if image.get(key) is None), None):
+            raise ValueError(f"image {odd.get('id')!r:.40} has no {key}, others have one")
+        videos = listed["videos"] if isinstance(listed.get("videos"), list) else []
+        called = {str(video.get("id")): str(video["name"]) for video in dicts_in(videos, "videos") if video.get("name")}
+        for word, its in _by(images, key).items():
+            yield _clip(_in_order(its), people, options, False) | {"frame_dir": called.get(word, f"{stem}_{word}")}
         return
     names = [str(image.get("file_name") or image.get("id")) for image in images]
-    if _frame_key(images):  # of one video; names of frames need not tell
-        videos = frames.videos_of(list(dict.fromkeys(names))) if len(set(names)) == len(names) else []
-    else:
-        videos = frames.video_of(names, "file_name")
-    several = len(videos) > 1
-    for video in videos or [frames.Video("", (), tuple(range(len(images))))]:
-        chosen = [images[item] for item in video.items]
-        clip = _clip(chosen, video.numbers, people, options, strict=True) | _called(video, stem, several) | named
-        yield clip | {"notes": frames.note_on(videos, stem)}
-    if not images:
-        yield clip_of([], options, _JOINTS)
+    if not _frame_key(images):
+        found = frames.video_of(names, "file_name")
+    else:  # of one video; names of frames need not tell
+        found = frames.videos_of(names) if len(set(names)) == len(names) else []
+    for video in found or [frames.Video("", (), tuple(range(len(images))))]:
+        its = [images[item] for item in video.items]
+        ordered = _in_order(its) if _frame_key(images) else dict(zip(video.numbers, its, strict=True))
+        clip = _clip(ordered, people, options, True) | _called(video.name, stem, len(found) > 1)
+        yield clip | {"notes": frames.note_on(found, stem)}
 
 
-def _by_video(
-    images: list[dict[str, Any]], key: str, value: dict[str, Any], people: Annotations, options: Options, stem: str
-) -> Iterator[dict[str, Any]]:
-    videos: dict[str, list[dict[str, Any]]] = {}
-    for image in images:
-        if image.get(key) is None:
-            raise ValueError(f"image {image.get('id')!r:.40} has no {key}, others have one")
-        videos.setdefault(str(image[key]), []).append(image)
-    listed = value.get("videos") if isinstance(value.get("videos"), list) else []
-    names = {str(video.get("id")): str(video.get("name")) for video in dicts_in(listed, "videos") if video.get("name")}
-    for video, its in videos.items():
-        yield _clip(its, (), people, options, strict=False) | {"frame_dir": names.get(video, f"{stem}_{video}")}
+def _in_order(images: Dicts) -> dict[int, dict[str, Any]]:
+    """The images of one video by frame: by frame_id, else in the order of the numbers in their names, else as listed."""
+    if key := _frame_key(images):
+        return {image[key]: image for image in images}
+    names = [str(image.get("file_name") or image.get("id")) for image in images]
+    videos = frames.videos_of(names) if len(set(names)) == len(names) else []
+    return dict(enumerate([images[item] for item in videos[0].items] if len(videos) == 1 else images))
 
 
 def _clip(
-    images: list[dict[str, Any]], numbers: Sequence[int], people: Annotations, options: Options, strict: bool
+    images: dict[int, dict[str, Any]], people: dict[str, Dicts], options: Options, strict: bool
 ) -> dict[str, Any]:
-    """The clip of the images of one video: in the order of frame_id, else of the numbers in their names."""
-    if key := _frame_key(images):
-        numbers = [image[key] for image in images]
-    elif not numbers:
-        names = [str(image.get("file_name") or image.get("id")) for image in images]
-        videos = frames.videos_of(names) if len(set(names)) == len(names) else []
-        if len(videos) != 1:  # the video is known, its order is not: as listed
-            return _of_frames([str(image.get("id")) for image in images], people, options) | _size(images, strict)
-        images, numbers = [images[item] for item in videos[0].items], range(len(images))
-    placed = {number: str(image.get("id")) for number, image in zip(numbers, images, strict=True)}
-    return _of_frames([placed.get(number) for number in frame_span(placed)], people, options) | _size(images, strict)
+    """The clip of the images of one video, by frame."""
+    persons = {number: people.get(str(image.get("id")), []) for number, image in images.items()}
+    return _of_frames(persons, options) | _size(list(images.values()), strict)
 
 
-def _of_frames(ids: Sequence[str | None], people: Annotations, options: Options) -> dict[str, Any]:
-    return clip_of([_seen(people.get(image, ()) if image is not None else ()) for image in ids], options, _JOINTS)
+def _of_frames(people: dict[int, Dicts], options: Options) -> dict[str, Any]:
+    """The clip of annotations by frame; of none one frame without a person."""
+    return clip_of([_seen(people.get(number, ())) for number in frame_span(people)], options, _JOINTS)
 
 
-def _frame_key(images: list[dict[str, Any]]) -> str | None:
+def _frame_key(images: Dicts) -> str | None:
     """The key under which every image tells a number of its own among those of its video."""
     for key in _FRAME_KEYS:
         numbers = [image.get(key) for image in images]
@@ -105,65 +104,53 @@ def _frame_key(images: list[dict[str, Any]]) -> str | None:
     return None
 
 
-def _of_results(
-    annotations: list[dict[str, Any]], people: Annotations, options: Options, stem: str
-) -> Iterator[dict[str, Any]]:
+def _video_key(items: Dicts) -> str | None:
+    return next((key for key in frames.VIDEO_KEYS if any(item.get(key) is not None for item in items)), None)
+
+
+def _of_results(annotations: Dicts, options: Options, stem: str) -> Iterator[dict[str, Any]]:
     """The clips of a results list, whose image_id is a number or a name."""
-    if key := next((key for key in frames.VIDEO_KEYS if any(each.get(key) is not None for each in annotations)), None):
-        videos: dict[str, list[dict[str, Any]]] = {}
-        for annotation in annotations:
-            videos.setdefault(str(annotation.get(key)), []).append(annotation)
-    else:
-        videos = {"": annotations}
+    key = _video_key(annotations)
+    videos = _by(annotations, key) if key else {"": annotations}
     for word, its in videos.items():
-        own: Annotations = {}
-        for annotation in its:
-            own.setdefault(str(annotation.get("image_id")), []).append(annotation)
-        names = list(own)
-        if not names:
-            yield clip_of([], options, _JOINTS)
+        people = _by(its, "image_id")
+        names = list(people)
         found = frames.video_of(names, "image_id")
-        several = len(found) > 1 or len(videos) > 1
-        for video in found:
-            placed = {number: names[item] for number, item in zip(video.numbers, video.items, strict=True)}
-            clip = _of_frames([placed.get(number) for number in frame_span(placed)], own, options)
-            named = f"{word}_{video.name}".strip("_") if word else video.name
-            yield clip | _called(frames.Video(named, (), ()), stem, several) | {"notes": frames.note_on(found, stem)}
+        for video in found or [frames.Video("", (), ())]:
+            numbered = zip(video.numbers, video.items, strict=True)
+            clip = _of_frames({number: people[names[item]] for number, item in numbered}, options)
+            name = f"{word}_{video.name}".strip("_") if word else video.name
+            clip |= _called(name, stem, len(found) > 1 or len(videos) > 1)
+            yield clip | {"notes": frames.note_on(found, stem)}
 
 
-def _called(video: frames.Video, stem: str, several: bool) -> dict[str, Any]:
+def _called(name: str, stem: str, several: bool) -> dict[str, Any]:
     """The name of one of several clips; the only one of a file is called as the file."""
     if not several:
         return {}
-    last = video.name.rpartition("/")[2]
-    return {"frame_dir": last if parse_name(last) else f"{stem}/{video.name}" if video.name else stem}
+    last = name.rpartition("/")[2]
+    return {"frame_dir": last if parse_name(last) else f"{stem}/{name}".rstrip("/")}
 
 
-def _size(images: list[dict[str, Any]], strict: bool) -> dict[str, Any]:
+def _size(images: Dicts, strict: bool) -> dict[str, Any]:
     """img_shape where all images are of one size. Raises ValueError for others where `strict`."""
-    sizes = [(image.get("height"), image.get("width")) for image in images]
-    alike = sizes.count(sizes[0]) == len(sizes)
-    if alike and all(type(n) is int and n > 0 for n in sizes[0]):
+    sides = [[image.get("height"), image.get("width")] for image in images]
+    sizes = list(dict.fromkeys(tuple(n if type(n) is int and n > 0 else None for n in size) for size in sides))
+    whole = [size for size in sizes if None not in size]
+    if len(sizes) == 1 and whole:
         return {"img_shape": sizes[0]}
-    told = {size for size in sizes if all(type(n) is int for n in size)}
-    if strict and len(told) > 1:
-        listed = ", ".join(f"{width}x{height}" for height, width in sorted(told)[:3])
+    if strict and len(whole) > 1:
+        listed = ", ".join(f"{width}x{height}" for height, width in sorted(whole)[:3])
         raise ValueError(
-            f"its images have different sizes ({listed}): unrelated pictures, not frames of a video. video_id says which images "
-            "belong to one video"
+            f"its images have different sizes ({listed}): no frames of a video; or give them their video_id"
         )
     return {}
 
 
-def _layout(categories: Any) -> Layout | None:
-    """The skeleton that the first category with keypoints describes; links count from 1."""
-    for category in categories if isinstance(categories, list) else ():
-        if isinstance(category, dict) and isinstance(names := category.get("keypoints"), list):
-            links = category.get("skeleton")
-            ends = [end for link in links if isinstance(link, list) for end in link] if isinstance(links, list) else []
-            first = 0 if any(type(end) is int and end == 0 for end in ends) else 1
-            return named_joints.layout_of(names, links, str(category.get("name") or "own"), first=first)
-    return None
+def _category(categories: Any) -> dict[str, Any]:
+    """The first category with keypoints, an empty one without."""
+    listed = (each for each in (categories if isinstance(categories, list) else ()) if isinstance(each, dict))
+    return next((each for each in listed if isinstance(each.get("keypoints"), list)), {})
 
 
 def _seen(annotations: Sequence[dict[str, Any]]) -> list[Detection]:

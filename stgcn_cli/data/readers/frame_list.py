@@ -15,14 +15,23 @@ import numpy as np
 from stgcn_cli.data.readers import arrays, frames
 from stgcn_cli.data.readers.frames import TIME_KEYS, VIDEO_KEYS
 from stgcn_cli.data.readers.parsing import Options, load_json, numbers
-from stgcn_cli.data.readers.persons import IDS, JOINTS, Row, clips_of, joints_key, persons_in, persons_key
+from stgcn_cli.data.readers.persons import (
+    IDS,
+    JOINTS,
+    Row,
+    clips_of,
+    joints_key,
+    persons_in,
+    persons_key,
+    rows_of_files,
+)
 
 _FRAMES = ("frames", "data", "results", "predictions", "video", "annotations", "sequence", "keypoints")
 _NUMBERS = ("frame", "frame_id", "frame_index", "frame_number", "frame_num", "frameIndex", "frame_no", "frame_idx", "image_id", "image_name", "image", "file_name", "filename", "image_path", "name")  # fmt: skip
 _LABELS = ("label", "action", "class_name", "category")
 _EVERYBODY = ("person", "human", "people", "pedestrian", "")
 _ULTRALYTICS = re.compile(rb'"keypoints"\s*:\s*\{\s*"x"\s*:\s*\[')
-_ANY = re.compile(rb'"(?:' + "|".join(JOINTS).encode() + rb')"\s*:')
+_ANY = re.compile(rb'"(?:' + "|".join(JOINTS).encode() + rb')"\s*:\s*[\[{n]')
 _OF_CLIPS = re.compile(  # keys with frames or with the joints of several frames, and what only clips have
     rb'"(?:' + "|".join(_FRAMES[:-1]).encode() + rb')"\s*:\s*[\[{]|"(?:' + "|".join(JOINTS).encode() + rb')"\s*:\s*\[\s*\[\s*\[|"(?:fps|'
     + "|".join(_LABELS).encode() + rb')"\s*:'
@@ -61,10 +70,10 @@ def is_ultralytics_frame(head: bytes) -> bool:
 
 def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
     """The clips in a file."""
-    yield from _clips(load_json(path), options, path.stem)
+    yield from clips_in_value(load_json(path), options, path.stem)
 
 
-def _clips(value: Any, options: Options, name: str) -> Iterator[dict[str, Any]]:
+def clips_in_value(value: Any, options: Options, name: str) -> Iterator[dict[str, Any]]:
     """The clips of a value: one, or one for each video that it holds, called NAME/VIDEO."""
     about: dict[str, Any] = {}
     image, are_frames = None, False
@@ -84,7 +93,7 @@ def _clips(value: Any, options: Options, name: str) -> Iterator[dict[str, Any]]:
             (value,) = inner.values()
     if videos := videos_in(value):
         for video, its in videos:
-            for clip in _clips(its, options, f"{name}/{video}"):
+            for clip in clips_in_value(its, options, f"{name}/{video}"):
                 yield {"frame_dir": f"{name}/{video}", **about, **clip}
         return
     if isinstance(value, dict):
@@ -127,22 +136,16 @@ def _is_video(value: Any) -> bool:
 
 
 def _label(value: dict[str, Any]) -> dict[str, Any]:
-    """The class of an object that says one; detectors call everybody a person."""
+    """The class and the subject of an object that tells them; detectors call everybody a person."""
     words = [value[key] for key in _LABELS if isinstance(value.get(key), str | int)]
-    return {"label": words[0]} if words and not isinstance(words[0], bool) and words[0] not in _EVERYBODY else {}
+    label = {"label": words[0]} if words and not isinstance(words[0], bool) and words[0] not in _EVERYBODY else {}
+    return label | ({"subject": str(value["subject"])} if isinstance(value.get("subject"), str | int) else {})
 
 
 def read_frames(numbers: Sequence[int], files: Sequence[Path], options: Options) -> dict[str, Any]:
-    """The clip of files that hold the persons of a frame each."""
-    rows, image = [], None
-    for number, file in zip(numbers, files, strict=True):
-        try:
-            value = load_json(file)
-            rows.append(Row(number, persons_in(value)))
-        except ValueError as error:
-            raise ValueError(f"{file.name}: {error}") from error
-        image = image or (_size(value) if isinstance(value, dict) else None)
-    (clip,) = clips_of(rows, options, "", "the frame", image)
+    """The clip of files that hold the persons of a frame each, in an image of the size that the first one tells."""
+    rows, value = rows_of_files(numbers, files, persons_in), load_json(files[0])
+    (clip,) = clips_of(rows, options, "", "the frame", _size(value) if isinstance(value, dict) else None)
     return clip
 
 
@@ -172,6 +175,10 @@ def _rows(value: Any, are_frames: bool = False) -> tuple[list[Row], dict[str, An
         raise ValueError(f"a frame is a {type(odd).__name__}, not a list of persons")
     labels = [_label(item) for item in objects]
     about = labels[0] if objects and all(each == labels[0] for each in labels) else {}
+    if len(changing := {str(each["label"]) for each in labels if "label" in each}) > 1:
+        raise ValueError(
+            f"the label changes inside ({', '.join(sorted(changing))[:60]}): a key video tells which frames are a clip"
+        )
     key = next(
         (key for key in _NUMBERS if objects and all(_number(item.get(key)) is not None for item in objects)), None
     )

@@ -18,7 +18,9 @@ _SUFFIXES = {
     "jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp", "gif", "json", "txt", "mp4", "avi", "mov", "mkv", "mpg", "mpeg",
     "webm", "m4v", "wmv", "flv",
 }  # fmt: skip
-_TAIL = re.compile(r"[._-]?(keypoints|keypoints3d|pose)$", re.IGNORECASE)
+_TAIL = re.compile(
+    r"[._-]?(keypoints|keypoints3d|pose)$|_(jpe?g|png)\.rf\.\w+$", re.IGNORECASE
+)  # the latter of Roboflow
 _NUMBER = re.compile(r"(\d+)")
 _FRAME = re.compile(r"(?<![A-Za-z])(frames?|frm|fr|f|images?|imgs?|im|pics?|pictures?)[\W_]*$", re.IGNORECASE)
 _VIDEO = re.compile(

@@ -1,21 +1,41 @@
 """Skeletons that files describe: lists of joint names and of the links between them (MMPose meta_info, COCO categories, BVH)."""
 
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from stgcn_cli.config.skeletons import LAYOUTS, MAX_JOINTS, Layout, joint_key
+from stgcn_cli.data.readers.wide_columns import order_of
 from stgcn_cli.io.text import one_line
 
-# Names of middle joints, best first.
-_CENTRES = ("spine", "neck", "mid hip", "hip", "pelvis", "hips", "hip centre", "nose")
+_CENTRES = ("spine", "neck", "mid hip", "hip", "pelvis", "hips", "hip centre", "nose")  # middle joints, best first
 _MAX_NAME = 100  # characters
+
+
+def described(
+    clip: dict[str, Any], names: Any, links: Any, called: Any, given: Layout | None, first: int = 0
+) -> dict[str, Any]:
+    """The clip with the skeleton that its file describes; without links in the order of the built-in one with such names.
+
+    Raises ValueError where a skeleton has as many joints, but other names.
+    """
+    joints = _names(names)
+    if joints is None or len(joints) != clip["keypoint"].shape[2]:
+        return clip
+    layout = layout_of(names, links, called if isinstance(called, str) else "own", first=first)
+    if layout is None and not links:
+        order, layout = order_of(joints, (clip["keypoint"].shape[3],), given)
+        index = [joints.index(joint) for joint in order]
+        clip |= {key: clip[key][:, :, index] for key in ("keypoint", "keypoint_score")}
+    return clip if layout is None else clip | {"layout": layout}
 
 
 def layout_of(names: Any, links: Any, called: str, up: str = "-y", first: int = 0) -> Layout | None:
     """The skeleton of these joint names and index pairs, which count from `first`; None where they do not make one.
 
-    A built-in layout with the same names in the same order is preferred: it is known to presets and weights.
+    A built-in layout with the same names in the same order is preferred: it is known to presets and weights. The centre is a
+    joint in the middle of the body by its name, else the one from which all others are near. Bones lead to it.
     """
     joints = _names(names)
     if joints is None:
@@ -27,10 +47,19 @@ def layout_of(names: Any, links: Any, called: str, up: str = "-y", first: int = 
     pairs = _links(links, len(joints), first)
     if pairs is None:
         return None
-    centre = _centre(keys, pairs)
+    hops = np.where(np.eye(len(joints)), 0, np.inf)
+    hops[tuple(np.transpose(pairs + [(b, a) for a, b in pairs]))] = 1
+    for joint in range(len(joints)):  # Floyd and Warshall
+        hops = np.minimum(hops, hops[:, joint, None] + hops[joint])
+    near = np.isfinite(hops)
+    reach = np.where(near, hops, 0).max(axis=1) - len(joints) * near.sum(axis=1)
+    centre = next((keys.index(name) for name in _CENTRES if name in keys), int(reach.argmin()))
+    away = hops[centre]
+    turned = [(a, b) if away[a] >= away[b] else (b, a) for a, b in pairs]
+    bones = sorted(turned, key=lambda bone: away[bone[0]] == away[bone[1]])
     name = f"{one_line(called)[:_MAX_NAME].strip() or 'own'}-{len(joints)}".replace("/", "-")
     name = f"{name}-file" if name in LAYOUTS or name.endswith(".toml") else name
-    return Layout(name, joints, _inward(pairs, centre, len(joints)), centre, up)
+    return Layout(name, joints, tuple(bones), centre, up)
 
 
 def _names(value: Any) -> tuple[str, ...] | None:
@@ -56,41 +85,3 @@ def _links(value: Any, joints: int, first: int) -> list[tuple[int, int]] | None:
         if a != b and (a, b) not in pairs and (b, a) not in pairs:
             pairs.append((a, b))
     return pairs or None
-
-
-def _neighbours(pairs: Sequence[tuple[int, int]], joints: int) -> list[list[int]]:
-    near: list[list[int]] = [[] for _ in range(joints)]
-    for a, b in pairs:
-        near[a].append(b)
-        near[b].append(a)
-    return near
-
-
-def _hops(near: list[list[int]], start: int) -> dict[int, int]:
-    """How many links each joint that can be reached is away."""
-    away, queue = {start: 0}, deque([start])
-    while queue:
-        joint = queue.popleft()
-        for other in near[joint]:
-            if other not in away:
-                away[other] = away[joint] + 1
-                queue.append(other)
-    return away
-
-
-def _centre(keys: Sequence[str], pairs: Sequence[tuple[int, int]]) -> int:
-    """A joint in the middle of the body by its name, else the one from which all others are near."""
-    for name in _CENTRES:
-        if name in keys:
-            return keys.index(name)
-    near = _neighbours(pairs, len(keys))
-    reach = [_hops(near, joint) for joint in range(len(keys))]
-    return min(range(len(keys)), key=lambda joint: (-len(reach[joint]), max(reach[joint].values())))
-
-
-def _inward(pairs: Sequence[tuple[int, int]], centre: int, joints: int) -> tuple[tuple[int, int], ...]:
-    """Bones as (joint, its neighbour nearer to the centre); of a joint with several the first leads to the centre."""
-    away = _hops(_neighbours(pairs, joints), centre)
-    far = [joints] * joints
-    turned = [(a, b) if away.get(a, far[a]) >= away.get(b, far[b]) else (b, a) for a, b in pairs]
-    return tuple(sorted(turned, key=lambda bone: away.get(bone[0], 0) == away.get(bone[1], 0)))

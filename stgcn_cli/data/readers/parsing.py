@@ -1,5 +1,6 @@
 """What readers share: the user's options, JSON texts, and numbers of untrusted files."""
 
+import contextlib
 import json
 import math
 from collections.abc import Iterable
@@ -11,13 +12,7 @@ import numpy as np
 
 from stgcn_cli.config.skeletons import Layout
 
-MAX_FRAMES, MAX_JOINTS, MAX_VALUES = (
-    100_000,
-    1000,
-    1 << 28,
-)  # of one clip; above, the counts in a file are taken for wrong
-
-
+MAX_FRAMES, MAX_JOINTS, MAX_VALUES = 100_000, 1000, 1 << 28  # of one clip; above, counts in a file are taken for wrong
 _FEW = 7  # frames that may have the same distance by chance
 MAX_JSON = 1 << 30  # bytes
 MAX_PERSONS = 2  # of a clip, unless the user gives another number
@@ -62,17 +57,10 @@ def load_json(path: Path) -> Any:
     except (UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"no JSON text: {error}") from error
     except json.JSONDecodeError as error:
-        if error.msg == "Extra data" and (lines := _json_lines(content)) is not None:
-            return lines
+        if error.msg == "Extra data":
+            with contextlib.suppress(ValueError, RecursionError):
+                return [json.loads(line) for line in content.splitlines() if line.strip()]
         raise ValueError(f"no JSON text: {error.msg} in line {error.lineno}, column {error.colno}") from error
-
-
-def _json_lines(content: bytes) -> list[Any] | None:
-    """The values of JSON lines; None where a line is no value."""
-    try:
-        return [json.loads(line) for line in content.splitlines() if line.strip()]
-    except (ValueError, RecursionError):
-        return None
 
 
 def dicts_in(value: Any, what: str) -> list[dict[str, Any]]:

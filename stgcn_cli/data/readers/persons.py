@@ -5,25 +5,27 @@ What a third or fourth value is, is decided in `data/joint_values.py`. Shapes: V
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from stgcn_cli.config.skeletons import Layout
 from stgcn_cli.data import joint_values
-from stgcn_cli.data.readers import frames, named_joints
-from stgcn_cli.data.readers.parsing import MAX_JOINTS, Options, frame_span, numbers
+from stgcn_cli.data.readers import frames
+from stgcn_cli.data.readers.parsing import MAX_JOINTS, Options, frame_span, load_json, numbers
 from stgcn_cli.data.readers.tracking import Detection, clip_of, track_of
+from stgcn_cli.data.readers.wide_columns import order_of
 from stgcn_cli.data.records import REFERENCE_SIZE
 
 JOINTS = (
-    "keypoints", "pose_keypoints_2d", "pose_keypoints", "keypoints_2d", "keypoints_3d", "keypoints3D", "joints", "joints_2d",
+    "keypoints", "keypoint", "keypoint_2d", "keypoint_3d", "pose_keypoints_2d", "pose_keypoints", "keypoints_2d", "keypoints_3d", "keypoints3D", "joints", "joints_2d",
     "joints_3d", "landmarks", "pose_landmarks", "kpts", "points", "pose", "skeleton", "poseLandmarks",
 )  # fmt: skip
 PERSONS = (
-    "persons", "people", "instances", "predictions", "poses", "detections", "objects", "skeletons", "bodies", "humans",
+    "persons", "people", "instances", "predictions", "poses", "detections", "objects", "skeletons", "bodies", "humans", "body_list",
 )  # fmt: skip
 _SCORES = (
     "keypoint_scores", "keypoints_scores", "scores", "score", "confidences", "confidence", "visibility", "visible", "conf",
@@ -33,8 +35,10 @@ IDS = ("track_id", "idx", "tracking_id", "person_id", "trackid", "tid", "id")
 ASSUMED = (
     "Coordinates are shares of the image, which is taken for 1920 x 1080; --image-size WIDTHxHEIGHT tells another.",
 )
+_NAMES = ("part", "name", "joint", "keypoint", "label", "id")  # of a point
 _FEW = 12  # numbers and words of an object that may be without joints: a box, a time, a size
-_JOINTS = 17  # of a clip without a person
+_FEWEST = 5  # joints by name, one below the other in an object
+Size = tuple[int, int] | None  # height, width
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ def persons_in(value: Any) -> list[Person]:
         if joints_key(value) is None:
             if key := persons_key(value):
                 return persons_in(value[key])
+            if joints := bare_joints(value):
+                return _persons_of(value, {"joints": joints})
             if not any(key in value for key in (*JOINTS, *PERSONS)) and _count(value) > _FEW:
                 listed = ", ".join(map(str, value))[:80]
                 raise ValueError(
@@ -90,6 +96,23 @@ def _count(value: Any) -> int:
 def joints_key(person: Mapping[str, Any]) -> str | None:
     """The key under which a person has joints."""
     return next((key for key in JOINTS if isinstance(person.get(key), list | dict)), None)
+
+
+def bare_joints(person: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The joints of an object that has them under their names, or x and y of all; None where it has none."""
+    if isinstance(person.get("x"), list) and isinstance(person.get("y"), list):
+        return person
+    points = {name: size for name, value in person.items() if (size := _point_size(value))}
+    usual = max(points.values(), key=list(points.values()).count, default=0)
+    named = {name: person[name] for name, size in points.items() if size == usual}
+    return named if len(named) >= _FEWEST else None
+
+
+def _point_size(value: Any) -> int:
+    """How many values a point has; 0 for what is none."""
+    if isinstance(value, list):
+        return len(value) if 2 <= len(value) <= 4 and all(isinstance(n, int | float | None) for n in value) else 0
+    return len(value) if isinstance(value, dict) and {"x", "y"} <= value.keys() else 0
 
 
 def persons_key(frame: Mapping[str, Any]) -> str | None:
@@ -129,7 +152,7 @@ def _checked(person: Person) -> Person:
         raise ValueError(f"the joints of a person have the shape {values.shape}, expected joints with 2 to 4 values")
     if scores is not None and scores.shape != (len(values),):
         raise ValueError(f"{scores.size} scores for {len(values)} joints")
-    return person
+    return person if len(person.names) == len(values) else replace(person, names=())
 
 
 def _joints(value: Any, what: str) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
@@ -154,8 +177,8 @@ def _joints(value: Any, what: str) -> tuple[np.ndarray, np.ndarray | None, tuple
 
 def _points(points: list[dict[str, Any]], what: str) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
     """Points that are objects: x and y, or a list, with a score and a name."""
-    names = tuple(str(point.get("part", point.get("name", ""))) for point in points)
-    named = names if all(names) else ()
+    names = [str(next((point[key] for key in _NAMES if key in point), "")) for point in points]
+    named = tuple(names) if all(names) and len(set(names)) == len(names) else ()
     if all("at" in point for point in points):
         return numbers([point["at"] for point in points], what), None, named
     places = [point["position"] if isinstance(point.get("position"), dict) else point for point in points]
@@ -181,14 +204,23 @@ def _rows(flat: np.ndarray, joints: int | None, what: str) -> np.ndarray:
 
 
 def clips_of(
-    rows: Sequence[Row], options: Options, stem: str, what: str, image: tuple[int, int] | None = None
+    rows: Sequence[Row],
+    options: Options,
+    stem: str,
+    what: str,
+    image: Size = None,
+    exact: bool = False,
+    joints: int = 17,
 ) -> list[dict[str, Any]]:
     """The clips of these frames: one, or one for each video that the names of frames tell; `image` is height, width.
 
-    Raises ValueError, DataError where the meaning of the joint values is unclear.
+    Values are told by their ranges; `exact` ones are coordinates with scores beside. A clip without a person has so many
+    `joints`. Raises ValueError, DataError where the meaning of the values is unclear.
     """
-    plan = plan_of([person for row in rows for person in row.persons], options)
-    names = _names(rows)
+    persons, layout = in_order([person for row in rows for person in row.persons], options.layout)
+    known = joint_values.Plan(persons[0].values.shape[1], None, "") if exact and persons else None
+    plan, ordered = known or plan_of(persons, options), iter(persons)
+    rows = [Row(row.frame, [next(ordered) for _ in row.persons]) for row in rows]
     notes: tuple[str, ...] = (f"{stem}: joints hold {plan.words}.",) if plan and "left out" in plan.words else ()
     if plan and plan.is_shares and not (image or options.image_size):
         notes += ASSUMED
@@ -213,12 +245,47 @@ def clips_of(
             seen.setdefault(number, []).extend(
                 detection_of(person, plan, size or REFERENCE_SIZE) for person in row.persons
             )
-        clip = clip_of([seen.get(number, []) for number in frame_span(seen)], options, _JOINTS)
+        clip = clip_of([seen.get(number, []) for number in frame_span(seen)], options, joints)
         clip |= {"img_shape": size} if size and clip["keypoint"].shape[3] == 2 else {}
-        layout = _layout(names)
         clip |= {"notes": notes} | ({"layout": layout} if layout else {})
         records.append(clip | ({"frame_dir": f"{stem}/{name}"} if len(videos) > 1 else {}))
     return records
+
+
+def rows_of_files(
+    numbers: Sequence[int], files: Sequence[Path], people: Callable[[Any], Sequence[Person]]
+) -> list[Row]:
+    """The persons that JSON files hold, a frame each: `people` finds them in the value of a file. Raises ValueError naming the file."""
+    rows = []
+    for number, file in zip(numbers, files, strict=True):
+        try:
+            rows.append(Row(number, people(load_json(file))))
+        except ValueError as error:
+            raise ValueError(f"{file.name}: {error}") from error
+    return rows
+
+
+def in_order(persons: Sequence[Person], given: Layout | None) -> tuple[list[Person], Layout | None]:
+    """The persons with joints in the order of the skeleton that has their names, NaN for those that one lacks; and this skeleton.
+
+    Raises ValueError where a skeleton has as many joints, but other names.
+    """
+    names = list(dict.fromkeys(name for person in persons for name in person.names))
+    if not names or not all(person.names for person in persons):
+        return list(persons), None
+    order, layout = order_of(names, (3, 2) if persons[0].values.shape[1] > 2 else (2,), given)
+    return [_arranged(person, order) for person in persons], layout
+
+
+def _arranged(person: Person, order: Sequence[str]) -> Person:
+    places = dict(zip(person.names, range(len(person.names)), strict=True))
+    index = np.array([places.get(name, -1) for name in order])
+    lost = index < 0
+    values, scores = person.values[index], None if person.scores is None else person.scores[index]
+    if lost.any():
+        values = np.where(lost[:, None], np.float32(np.nan), values)
+        scores = None if scores is None else np.where(lost, np.float32(0), scores)
+    return replace(person, values=values, scores=scores, names=tuple(order))
 
 
 def plan_of(found: Sequence[Person], options: Options) -> joint_values.Plan | None:
@@ -252,13 +319,3 @@ def detection_of(person: Person, plan: joint_values.Plan | None, size: tuple[int
     if score is None:
         score = np.asarray(joints.any(axis=-1))
     return Detection(joints, np.asarray(score, np.float32), person.track)
-
-
-def _names(rows: Sequence[Row]) -> tuple[str, ...]:
-    """The names of joints, if all persons have the same."""
-    found = {person.names for row in rows for person in row.persons}
-    return found.pop() if len(found) == 1 else ()
-
-
-def _layout(names: tuple[str, ...]) -> Layout | None:
-    return named_joints.layout_of(list(names), None, "own") if names else None

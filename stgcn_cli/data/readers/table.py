@@ -8,6 +8,7 @@ are not read. The table is held whole.
 """
 
 import re
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,36 +22,11 @@ from stgcn_cli.data.readers.parsing import MAX_JOINTS, MAX_VALUES, Options
 from stgcn_cli.data.readers.table_clips import Entries, clips_of, rows_of
 from stgcn_cli.data.readers.table_text import Table, decimals, parsed, read_table, refuse, table_of
 from stgcn_cli.data.readers.table_values import values_of
-from stgcn_cli.data.readers.wide_columns import Joints, joints_in, order_of
+from stgcn_cli.data.readers.wide_columns import Joints, joint_words, joints_in, order_of, with_axes
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.text import nearest, one_line
 
-_ROLES = {  # what a column tells -> its usual names, the documented one first
-    "clip": (
-        "clip", "clip name", "clip id", "video", "video id", "video name", "sequence", "sequence id", "seq", "seq id", "sample",
-        "sample id", "recording", "file", "filename", "file name", "image", "image name", "image id", "img", "path",
-    ),
-    "frame": (
-        "frame", "frame id", "frame idx", "frame index", "frame no", "frame nr", "frame number", "frame num", "frameid",
-        "framenumber", "framenum", "frames", "fr", "#frame",
-    ),
-    "time": ("time", "timestamp", "time s", "time ms", "timestamp ms", "timestamp s", "seconds", "time sec", "t", "ms"),
-    "person": (
-        "person", "person id", "personid", "track", "track id", "trackid", "pid", "body", "body id", "player", "player id",
-        "individual", "individuals", "skeleton id",
-    ),
-    "joint": (
-        "joint", "joint id", "joint name", "joint index", "jointid", "jointname", "keypoint", "keypoint id", "keypoint name",
-        "keypoint index", "kp", "kpt", "landmark", "landmark id", "landmark name", "landmark index", "part", "body part",
-        "bodypart", "bodyparts", "marker", "node",
-    ),
-    "x": ("x", "x px", "x coord", "x coordinate", "pos x", "position x", "coord x"),
-    "y": ("y", "y px", "y coord", "y coordinate", "pos y", "position y", "coord y"),
-    "z": ("z", "z coord", "z coordinate", "pos z", "position z", "coord z"),
-    "score": ("score", "confidence", "conf", "visibility", "likelihood", "probability", "prob", "c", "v"),
-    "label": ("label", "class", "action", "activity", "class name", "classname", "category", "gesture", "pose", "target", "label name"),
-    "subject": ("subject", "subject id", "actor", "actor id", "participant", "participant id", "performer"),
-}  # fmt: skip
+_ROLES = tomllib.loads((Path(__file__).parent / "columns.toml").read_text("utf-8"))
 _IDS = ("id", "object id", "obj id", "instance", "instance id", "human id", "tid", "idx")  # persons where frames repeat
 HEADER = ("clip", "frame", "person", "joint", "x", "y", "z", "score", "label", "subject")  # documented
 _EXPECTED = (
@@ -126,7 +102,7 @@ def _listed(table: Table) -> str:
 
 def _roles(names: Sequence[str]) -> dict[str, int]:
     """The column of each role. Raises ValueError where the documented name of one stands twice."""
-    plain, roles = list(map(_plain, names)), {}
+    plain, roles = list(map(_plain, with_axes(names))), {}
     for role, usual in _ROLES.items():
         if plain.count(usual[0]) > 1:
             raise ValueError(f"two columns are called {usual[0]}")
@@ -184,33 +160,27 @@ def _of_bodies(
     yield from clips_of(entries, rows, stem, options, facts)
 
 
-def _count_from_1(index: np.ndarray, highest: int, layout: Layout | None, coordinates: int) -> bool:
-    """Whether joints count from 1: none is 0, and the skeleton would not fit with a joint 0 that is never seen."""
-    if (index == 0).any() or highest < 1:
-        return False
-    if layout is not None:
-        return highest == len(layout.joints)
-    fits_from_0, fits_from_1 = (layout_for((count, coordinates, False)) for count in (highest + 1, highest))
-    every = len(np.unique(index[index > 0])) == highest
-    return every and (fits_from_1 is not None or fits_from_0 is None)
-
-
 def joint_indices(
     table: Table, column: int, coordinates: int, layout: Layout | None
 ) -> tuple[np.ndarray, int, Layout | None]:
     """Index of the joint of each row, -1 where empty; how many joints there are, and the skeleton that their names tell.
 
-    Joints are indices from 0, names in `layout`, or without one any names. Raises ValueError.
+    Joints are indices from 0 (from 1 where the skeleton fits so only), names in `layout`, or without one any names. Raises ValueError.
     """
-    words = table.words(column)
-    lower = words.str.lower()
-    known = {name.lower(): index for index, name in enumerate(layout.joints)} if layout else {}
-    if layout is None and not lower.str.isdecimal().any():
-        order, layout = order_of([word for word in dict.fromkeys(words) if word], coordinates, None)
-        known = {name.lower(): index for index, name in enumerate(order)}
-    found = lower.map(lambda word: str(known.get(word, word)))
+    words = table.words(column).str.lower()
+    unique = [word for word in dict.fromkeys(table.words(column)) if word]
+    known: dict[str, int] = {}
+    if layout is not None:
+        places = {joint_words(name): index for index, name in enumerate(layout.joints)}
+        known = {word.lower(): places[joint_words(word)] for word in unique if joint_words(word) in places}
+    elif not any(word.isdecimal() for word in unique):
+        order, layout = order_of(unique, (coordinates,), None)
+        known = {word.lower(): index for index, word in enumerate(order)}
+    found = words.map(lambda word: str(known.get(word, word)))
     unknown = ~(found.eq("") | found.str.isdecimal()).to_numpy()
-    close = nearest(lower.iloc[int(unknown.argmax())], list(known)) if unknown.any() else ""
+    close = (
+        nearest(words.iloc[int(unknown.argmax())], list(layout.joints if layout else known)) if unknown.any() else ""
+    )
     refuse(
         table,
         column,
@@ -221,8 +191,14 @@ def joint_indices(
     index = parsed(found.where(found.ne(""), "-1"))
     refuse(table, column, ~(index < 1e9), "joint", " is no index")
     index = index.astype(np.int64)
-    highest = int(index.max(initial=-1))
-    if _count_from_1(index, highest, layout, coordinates):
+    highest, is_0 = int(index.max(initial=-1)), bool((index == 0).any())
+    if layout is not None and not known:
+        from_1 = highest == len(layout.joints)
+    else:
+        fits_from_0, fits_from_1 = (layout_for((max(n, 0), coordinates, False)) for n in (highest + 1, highest))
+        every = len(np.unique(index[index > 0])) == highest
+        from_1 = layout is None and every and (fits_from_1 is not None or fits_from_0 is None)
+    if from_1 and not is_0 and highest > 0:
         index, highest = np.where(index > 0, index - 1, -1), highest - 1
     count = max(len(layout.joints) if layout else 0, len(known)) or highest + 1
     if highest >= count:

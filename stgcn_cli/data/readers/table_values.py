@@ -43,7 +43,8 @@ def values_of(xyz: np.ndarray, score: np.ndarray | None, options: Options) -> Va
         return Values(xyz, score, options.image_size, notes)
     size = options.image_size or REFERENCE_SIZE
     xy = xyz[..., :2]
-    keypoint = np.where((xy != 0).any(axis=-1, keepdims=True), xy * np.array(size[::-1], np.float32), np.float32(0))
+    seen = (xy != 0).any(axis=-1, keepdims=True) & (xy != -1).any(axis=-1, keepdims=True)
+    keypoint = np.where(seen, xy * np.array(size[::-1], np.float32), np.float32(0))
     left = "; z, which has no unit, is left out" if has_z else ""
     assumed = "" if options.image_size else " (no --image-size was given)"
     said = f"x and y are shares of the image, stored as pixels of {size[1]} x {size[0]}{assumed}{left}."

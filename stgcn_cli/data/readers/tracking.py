@@ -7,13 +7,12 @@ frames come first. Simple on purpose: two people who cross may be exchanged; a t
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from stgcn_cli.data.readers.parsing import MAX_VALUES, Options, frame_span
+from stgcn_cli.data.readers.parsing import MAX_VALUES, Options
 
 ABSENT = 30  # frames a person may be gone and still be the same
 _REACH = 1.0  # body sizes a centre may move between two frames
@@ -88,23 +87,6 @@ def clip_of(frames: Sequence[Sequence[Detection]], options: Options, joints: int
             keypoint[person, frame], score[person, frame] = seen.joints, seen.scores
     size = {"img_shape": options.image_size} if options.image_size else {}
     return {"keypoint": keypoint, "keypoint_score": score, **size}
-
-
-def clip_of_files(
-    numbers: Sequence[int],
-    files: Sequence[Path],
-    people: Callable[[Path], list[Detection]],
-    options: Options,
-    joints: int,
-) -> dict[str, Any]:
-    """The clip of files that hold a frame each; a number that is missing is a frame without a person. Raises ValueError."""
-    seen: dict[int, list[Detection]] = {}
-    for number, file in zip(numbers, files, strict=True):
-        try:
-            seen[number] = people(file)
-        except ValueError as error:
-            raise ValueError(f"{file.name}: {error}") from error
-    return clip_of([seen.get(frame, []) for frame in frame_span(seen)], options, joints)
 
 
 def follow(frames: Sequence[Sequence[Detection]]) -> list[Track]:

@@ -13,25 +13,23 @@ from stgcn_cli.config.skeletons import LAYOUTS, Layout, layout_for
 _SCORES = "score|scores|confidence|conf|likelihood|visibility|vis|probability|prob|c|v|p|s"
 _AXES = f"x|y|z|{_SCORES}"
 _GAP = r"[\s_.\-/:|]"
-_UNIT = re.compile(  # behind the axis: (px), _position
-    r"\s*[(\[]\s*(?:px|pixels?|mm|cm|m|normali[sz]ed|norm|%)\s*[)\]]\s*$|(?<=\w)[\s_.-](?:pos|position|coord|coordinate|px|pixels?)$",
-    re.IGNORECASE,
-)
-_OF_JOINT = re.compile(
-    r"[\[\]]| (?:pos|position|coord|coordinate)$", re.IGNORECASE
-)  # what a joint's name may have besides
+_UNIT = re.compile(r"\s*[(\[]\s*(?:px|pixels?|mm|cm|m|normali[sz]ed|norm|%)\s*[)\]]", re.IGNORECASE)
+_WORDS = "pos|position|coords?|coordinate|pixels?|px|screen|img|image|2d|3d"
+_BESIDE = re.compile(  # words beside an axis that say no more: pos_x, x_px, xcoord, x2d
+    rf"(?<![a-z])(?:{_WORDS})[\s_.\-]*(?=[xyzuv](?![a-z]))|(?<=(?<![a-z])[xyzuv])[\s_.\-]*(?:{_WORDS})(?![a-z])", re.IGNORECASE
+)  # fmt: skip
+_PAIRS = (("u", "v"), ("col", "row"), ("column", "row"), ("cx", "cy"), ("px", "py"), ("kx", "ky"), ("xs", "ys"))  # x, y
 _TUPLE = re.compile(r"\(\s*'([^']+)'\s*,\s*'([^']+)'\s*\)")
-_SPELLINGS = (
-    re.compile(
-        rf"(?P<joint>.+?)(?:{_GAP}+|(?={_GAP}*[(\[]))[\s(\[]*(?P<axis>{_AXES})[)\]]?", re.IGNORECASE
-    ),  # nose_x nose(x)
-    re.compile(
-        rf"(?P<axis>{_AXES})(?:{_GAP}+|(?=[(\[]))[(\[]?(?P<joint>[^)\]]+)[)\]]?", re.IGNORECASE
-    ),  # x_nose x(nose) x[1]
-    re.compile(rf"[kp]?(?P<axis>{_AXES})(?P<joint>\d+)", re.IGNORECASE),  # x1 px1 kx1
-    re.compile(rf"(?P<joint>[a-z]*\d+)(?P<axis>{_AXES})", re.IGNORECASE),  # 1x kp1x
-    re.compile(r"(?P<joint>.*[a-z0-9])(?P<axis>[XYZ]|Score|Conf|Confidence|Likelihood|Visibility)"),  # noseX
-)
+_SPELLINGS = [
+    re.compile(spelling)
+    for spelling in (
+        rf"(?i:(?P<joint>.+?)(?:{_GAP}+|(?={_GAP}*[(\[]))[\s(\[]*(?P<axis>{_AXES})[)\]]?)",  # nose_x nose(x)
+        rf"(?i:(?P<axis>{_AXES})(?:{_GAP}+|(?=[(\[]))[(\[]?(?P<joint>[^)\]]+)[)\]]?)",  # x_nose x(nose) x[1]
+        rf"(?i:(?P<axis>{_AXES})(?P<joint>\d+))",  # x1
+        rf"(?i:(?P<joint>[a-z]*\d+)(?P<axis>{_AXES}))",  # 1x kp1x
+        r"(?P<joint>.*[a-z0-9])(?P<axis>[XYZ]|Score|Conf|Confidence|Likelihood|Visibility)",  # noseX
+    )
+]
 _INSIDE = re.compile(rf"(?P<joint>.+?){_GAP}(?P<axis>{_AXES}){_GAP}(?P<number>\d+)", re.IGNORECASE)  # landmark_x_0
 _PERSON = re.compile(
     rf"(?:person\[(?P<named>[^\]]*)\]\s|(?:person|player|people|human|individual|skeleton|track|pid|body|p){_GAP}*(?P<number>\d+){_GAP}+)"
@@ -63,9 +61,22 @@ class Joints:
     layout: Layout | None  # the built-in one with these names
 
 
+def with_axes(names: Sequence[str]) -> list[str]:
+    """The names of columns with axes called x and y where they are u and v, col and row, pos_x, xcoord and the like."""
+    names = [_BESIDE.sub("", _UNIT.sub("", name)) for name in names]
+    if any(name.strip().lower() == "x" or ((place := place_of(name)) and place.axis == "x") for name in names):
+        return names
+    for pair in _PAIRS:
+        words = [re.compile(rf"(?<![A-Za-z]){word}(?![A-Za-z])", re.IGNORECASE) for word in pair]
+        counts = [sum(bool(word.search(name)) for name in names) for word in words]
+        if counts[0] and counts[0] == counts[1]:
+            return [words[1].sub("y", words[0].sub("x", name)) for name in names]
+    return names
+
+
 def place_of(name: str) -> Place | None:
     """What the name of a column says; None where it is no value of a joint."""
-    name = _UNIT.sub("", name.strip())
+    name = re.sub(rf"(?<=\w)[\s_.-](?:{_WORDS})$", "", name.strip(), flags=re.IGNORECASE)  # nose_score_position
     if found := _TUPLE.fullmatch(name):
         name = f"{found[1]}_{found[2]}"
     if (found := _PERSON.fullmatch(name)) and (inner := _value(found["joint"])):
@@ -83,7 +94,7 @@ def _value(name: str) -> Place | None:
         return None
     axis = found["axis"].lower()
     joint = re.sub(rf"{_GAP}+", " ", found["joint"]).strip()
-    joint = " ".join(_OF_JOINT.sub(" ", joint).split()) or joint
+    joint = " ".join(re.sub(rf"[\[\]]| (?:{_WORDS})$", " ", joint, flags=re.IGNORECASE).split()) or joint
     if number:
         joint = f"{joint}#{number}"
     return Place("", joint, axis if axis in ("x", "y", "z") else "score")
@@ -95,6 +106,7 @@ def joints_in(names: Sequence[str], given: Layout | None) -> Joints | None:
     None where there are none. Raises ValueError for a column that stands twice, for persons with different joints, and for
     names and numbers that fit no skeleton where their count would fit one.
     """
+    names = with_axes(names)
     there = set(names)  # pandas: x, y, x.1, y.1
     names = [f"{name}.0" if f"{name}.1" in there and "." not in name else name for name in names]
     persons: dict[str, dict[str, dict[str, int]]] = {}
@@ -129,7 +141,7 @@ def joints_in(names: Sequence[str], given: Layout | None) -> Joints | None:
     has_z, scored = all("z" in values for values in every), sum("score" in values for values in first.values())
     if not has_z and any("z" in values for values in every):
         raise ValueError("some joints have a column z, others have none")
-    order, layout = order_of(list(first), 3 if has_z else 2, given)
+    order, layout = order_of(list(first), (3 if has_z else 2,), given)
     columns = {person: [joints[joint] for joint in order] for person, joints in persons.items()}
     return Joints(tuple(order), columns, has_z, scored, layout)
 
@@ -161,7 +173,9 @@ def _without_corners(joints: dict[str, dict[str, int]]) -> dict[str, dict[str, i
 _NUMBERED = re.compile(r"(?P<word>.*?)\s?(?P<number>\d+)")
 
 
-def order_of(joints: Sequence[str], coordinates: int, given: Layout | None) -> tuple[list[str], Layout | None]:
+def order_of(
+    joints: Sequence[str], coordinates: Sequence[int], given: Layout | None
+) -> tuple[list[str], Layout | None]:
     """The joints in the order of their numbers, else of the layout that has their names, else as they come.
 
     Raises ValueError where a skeleton has as many joints, but other names.
@@ -179,7 +193,7 @@ def order_of(joints: Sequence[str], coordinates: int, given: Layout | None) -> t
         for layout in [given] if given else LAYOUTS.values():
             if fitting := _fitting(keys, layout, bool(given)):
                 return fitting, layout
-    suggested = layout_for((len(joints), coordinates, False))
+    suggested = next((fit for c in coordinates if (fit := layout_for((len(joints), c, False)))), None)
     if given is None and suggested is not None:
         raise ValueError(
             f"its {len(joints)} joints are called {', '.join(joints[:3])}, …, not as those of {suggested.name}; say which "

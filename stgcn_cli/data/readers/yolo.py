@@ -17,6 +17,7 @@ from stgcn_cli.data.records import REFERENCE_SIZE
 _BOX = 5  # numbers before the joints: class, centre x and y, width, height
 _COCO = 17
 _MAX_BYTES = 10 << 20  # of a text
+_LOOKED_AT = 20  # lines
 _VISIBILITY = (0.0, 1.0, 2.0)
 
 
@@ -30,11 +31,13 @@ class Columns(NamedTuple):
 
 def fits(head: bytes) -> bool:
     """Whether a text begins like one of YOLO's: whole class, box in shares of the image, joints."""
-    line = next((line for line in head.splitlines() if line.strip()), b"")
+    lines = [line.split() for line in head.splitlines()[:_LOOKED_AT] if line.strip()]
     try:
-        row = [float(word) for word in line.split()]
-    except ValueError:
+        row, first = [float(word) for word in lines[0]], np.array([float(line[0]) for line in lines])
+    except (ValueError, IndexError):
         return False
+    if len(first) > 2 and (np.diff(first) == 1).all():
+        return False  # a table whose frames are counted
     in_image = all(-0.01 <= value <= 1.01 for value in row[1:_BOX])
     return len(row) >= _BOX + 4 and row[0] == row[0] // 1 >= 0 and in_image
 

@@ -101,7 +101,9 @@ def test_openpose_in_three_dimensions_and_with_18_joints(tmp_path):
     joints = np.arange(18 * 4, dtype=float).tolist()
     (tmp_path / "a_000000000000_keypoints.json").write_text(json.dumps({"people": [{"pose_keypoints_3d": joints}]}))
     record = one(tmp_path / "a_000000000000_keypoints.json")
-    assert record["keypoint"].shape == (1, 1, 18, 3) and record["keypoint_score"][0, 0, 1] == 7
+    values = np.arange(72).reshape(1, 1, 18, 4)
+    np.testing.assert_array_equal(record["keypoint"], values[..., :3])
+    np.testing.assert_array_equal(record["keypoint_score"], values[..., 3])
 
 
 def test_a_table_with_names_of_joints_labels_and_gaps(tmp_path):
@@ -136,7 +138,7 @@ ODD = {
     "a.json": [
         ('{"instance_info": [{"frame_id": 0, "instances": 3}]}', "instances of frame 0 is a int"),
         ('{"instance_info": [{"frame_id": 0, "instances": [{"keypoints": [[1], [2, 3]]}]}]}', "no regular list"),
-        ('{"instance_info": [{"frame_id": 0, "instances": [{"keypoints": [[1, 2]], "keypoint_scores": [1, 1]}]}]}', "2 numbers"),
+        ('{"instance_info": [{"frame_id": 0, "instances": [{"keypoints": [[1, 2]], "keypoint_scores": [1, 1]}]}]}', "2 scores for 1 joints"),
         ('{"instance_info": []}', "no frames"), ('{"instance_info": [}', "line 1, column 20"),
         ('{"people": 3}', '"people" is a int'), ('{"people": [{"pose_keypoints_2d": [1, 2]}]}', "2 numbers"),
         ('[{"image_id": "x", "keypoints": [1, 2, 1]}]', "no frame number"), ('{"annotations": [3]}', "holds a int"),

@@ -34,6 +34,7 @@ TOLD = {
     "times": (["cam 2024-01-02 10-11-58.jpg", "cam 2024-01-02 10-11-59.jpg", "cam 2024-01-02 10-12-00.jpg"], ["cam 2024-01-02 10"]),
     "a folder each": (names("{:04d}/img.jpg", range(3)), ["img"]),
     "deep folders": (names("s1/take2/rgb/{}.png", range(3)) + names("s2/take2/rgb/{}.png", range(3)), ["s1/take2/rgb", "s2/take2/rgb"]),
+    "Roboflow": ([f"walk_mp4-{t}_jpg.rf.{7919 * t:08x}ab.jpg" for t in range(3)], ["walk_mp4"]),
     "brackets": (names("My clip (1) {}.jpg", range(3)), ["My clip (1)"]),
 }  # fmt: skip
 

@@ -40,6 +40,21 @@ def test_raw_skeletons_normalised_are_what_prepare_writes(tmp_path):
         np.testing.assert_array_equal(found.pre_normalized().record["keypoint"], ours["keypoint"])
 
 
+def test_skeletons_are_the_first_three_numbers_of_each_joint(tmp_path):
+    seen = [2, 1, 0, 2]
+    text = skeletons.text(seen, seed=3)
+    (tmp_path / "S001C002P003R001A012.skeleton").write_bytes(text)
+    rows = [line.split() for line in text.decode().splitlines() if len(line.split()) == 12]
+    joints = iter(np.array(rows, np.float64)[:, :3].reshape(-1, 25, 3))
+    expected = np.zeros((2, 4, 25, 3))
+    for frame, bodies in enumerate(seen):
+        for body in range(bodies):
+            expected[body, frame] = next(joints)
+    (clip,) = read_inputs([str(tmp_path)])
+    np.testing.assert_allclose(clip.record["keypoint"], expected, rtol=1e-6)
+    assert (clip.name, clip.record["label"], clip.record["subject"]) == ("S001C002P003R001A012", 11, "3")
+
+
 def test_an_empty_skeleton_is_one_person_of_zeros(tmp_path):
     skeletons.write_folder(tmp_path / "raw", {"S001C001P001R001A001": skeletons.text([0, 0])})
     (found,) = read_inputs([str(tmp_path / "raw")])

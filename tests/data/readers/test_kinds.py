@@ -86,12 +86,16 @@ def test_rows_of_numbers_that_fit_no_skeleton_or_two_are_refused(columns, said, 
     assert said in error.value.message and "--layout" in error.value.message
 
 
+SHUFFLED = np.random.default_rng(0).permutation(17).tolist()
 FRAMES = [{"keypoints": frame.tolist()} for frame in XYS]
 OTHER = [{"keypoints": frame.tolist()} for frame in np.concatenate([Y, SCORE[..., None]], -1)]
 JSON = {
     "deeper": {"meta": {}, "result": {"frames": FRAMES}}, "numbers by frame": {f"f{t}": x.tolist() for t, x in enumerate(XYS)},
     "times": [{"timestamp": 33.3 * t, **FRAMES[t]} for t in reversed(range(12))],
     "every fifth frame": [{"frame": 5 * t, **f} for t, f in enumerate(FRAMES)],
+    "points with names": [[{"keypoints": [{"name": NAMES[v], "x": f[v][0], "y": f[v][1]} for v in SHUFFLED]}] for f in X.tolist()],
+    "joints by name": [{"frame": t, "keypoints": {NAMES[v]: f[v] for v in SHUFFLED}} for t, f in enumerate(X.tolist())],
+    "bodies of a camera": {str(33 * t): {"is_new": True, "body_list": [{"id": 0, "keypoint_2d": f.tolist(), "confidence": 90}]} for t, f in enumerate(X)},
     "an array and a label": {"keypoints": X.tolist(), "label": "wave"}, "a label in each": [{"frame": t, "label": "wave", **f} for t, f in enumerate(FRAMES)],
 }  # fmt: skip
 VIDEOS = {
@@ -200,3 +204,59 @@ def test_mediapipes_names_in_capitals_with_presence(tmp_path):
     (clip,) = read(tmp_path / "a.csv", image_size=(720, 1280))
     np.testing.assert_allclose(clip.record["keypoint"][0], values[..., :2] * (1280, 720), rtol=1e-5)
     np.testing.assert_allclose(clip.record["keypoint_score"][0], values[..., 3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("write", [foreign.coco, foreign.mmpose])
+def test_joints_that_a_file_names_and_does_not_link_are_put_into_order(write, tmp_path):
+    path = write(tmp_path / "a.json", BOTH[:, :, SHUFFLED], SCORES[:, :, SHUFFLED])
+    for names, said in (
+        ([NAMES[v] for v in SHUFFLED], ""),
+        ([f"tentacle {v}q" for v in "abcdefghijklmnopq"], "--layout coco"),
+    ):
+        value = json.loads(path.read_text())
+        described = {"categories": [{"name": "person", "keypoints": names}], "meta_info": {"keypoint_id2name": names}}
+        path.write_text(json.dumps({**value, **{key: described[key] for key in described.keys() & value.keys()}}))
+        if said:
+            with pytest.raises(DataError, match=said):
+                read(path)
+            continue
+        (clip,) = read(path)
+        np.testing.assert_allclose(clip.record["keypoint"], BOTH, rtol=1e-6)
+        np.testing.assert_allclose(clip.record["keypoint_score"], SCORES, rtol=1e-6)
+        assert clip.layout is COCO
+
+
+def test_joints_at_minus_1_among_shares_are_not_seen(tmp_path):
+    shares = np.where((np.arange(17) == 3)[:, None], -1, X / (1920, 1080))
+    expected = np.where((np.arange(17) == 3)[:, None], 0, X)
+    (tmp_path / "a.csv").write_text(wide(x=shares))
+    np.save(tmp_path / "b.npy", shares)
+    for name in ("a.csv", "b.npy"):
+        np.testing.assert_allclose(read(tmp_path / name)[0].record["keypoint"][0], expected, rtol=1e-4)
+
+
+def test_joints_that_some_frames_lack_and_names_that_fit_no_skeleton(tmp_path):
+    frames = [[{"keypoints": {NAMES[v]: X[t, v].tolist() for v in SHUFFLED if v != t}}] for t in range(12)]
+    (tmp_path / "a.json").write_text(json.dumps(frames))
+    there = np.arange(17) != np.arange(12)[:, None]
+    np.testing.assert_allclose(read(tmp_path / "a.json")[0].record["keypoint"][0], X * there[..., None], rtol=1e-6)
+    (tmp_path / "a.json").write_text(
+        json.dumps([[{"keypoints": dict(zip("abcdefghijklmnopq", f, strict=True))}] for f in X.tolist()])
+    )
+    with pytest.raises(DataError, match="--layout coco where the order is the same"):
+        read(tmp_path / "a.json")
+
+
+def test_a_table_whose_frames_are_counted_is_not_of_yolo(tmp_path):
+    shares = X / (1920, 1080)
+    np.savetxt(tmp_path / "a.txt", np.c_[np.arange(12), shares.reshape(12, -1)], "%.6g")
+    np.testing.assert_allclose(read(tmp_path / "a.txt")[0].record["keypoint"][0], X, atol=0.01)
+
+
+def test_copies_of_a_person_are_persons_or_clips_and_time_is_where_something_moves(tmp_path):
+    np.save(tmp_path / "a.npy", np.stack([X] * 3))
+    with pytest.raises(DataError, match="--axes MTVC or --axes NTVC"):
+        read(tmp_path / "a.npy")
+    np.save(tmp_path / "b.npy", np.stack([X] * 3, axis=1))
+    (clip,) = read(tmp_path / "b.npy", max_persons=3)
+    np.testing.assert_array_equal(clip.record["keypoint"], [X] * 3)

@@ -15,6 +15,7 @@ from stgcn_cli.errors import DataError
 PIXELS = np.round(np.random.default_rng(0).uniform(50, 600, (6, 17, 2)), 2).astype(np.float32)
 SCORE = np.round(np.random.default_rng(1).uniform(0.1, 1, (6, 17)), 3).astype(np.float32)
 COCO_NAMES = [name.title().replace(" ", "_") for name in COCO.joints]
+UV, COLROW = {"x": "u", "y": "v"}, {"x": "col", "y": "row"}
 SPELLINGS = {
     "x1": lambda v, a: f"{a}{v + 1}", "x_1": lambda v, a: f"{a}_{v}", "x[1]": lambda v, a: f"{a}[{v}]", "1_x": lambda v, a: f"{v}_{a}",
     "1x": lambda v, a: f"{v}{a}", "X1": lambda v, a: f"{a.upper()}{v + 1}", "kp0:x": lambda v, a: f"kp{v}:{a}",
@@ -29,6 +30,10 @@ SPELLINGS = {
     "joint_1_pos_x": lambda v, a: f"joint_{v}_pos_{a}", "keypoints[0].x": lambda v, a: f"keypoints[{v}].{a}",
     "0_nose_x": lambda v, a: f"{v}_{COCO_NAMES[v]}_{a}", "px0": lambda v, a: f"p{a}{v}" if a in "xy" else f"{a}{v}",
     "nose_X_position": lambda v, a: f"{COCO_NAMES[v]}_{a.title()}_position", "Body 1:nose_X": lambda v, a: f"Body 1:{COCO_NAMES[v]}_{a}",
+    "nose_u": lambda v, a: f"{COCO_NAMES[v]}_{UV.get(a, a)}", "u0": lambda v, a: f"{UV.get(a, a)}{v}", "0_col": lambda v, a: f"{v}_{COLROW.get(a, a)}",
+    "xcoord_0": lambda v, a: f"{a}coord_{v}" if a in "xy" else f"{a}_{v}", "pixel_x0": lambda v, a: f"pixel_{a}{v}" if a in "xy" else f"{a}{v}",
+    "0_px_x": lambda v, a: f"{v}_px_{a}" if a in "xy" else f"{v}_{a}", "nose_x2d": lambda v, a: f"{COCO_NAMES[v]}_{a}2d" if a in "xy" else f"{COCO_NAMES[v]}_{a}",
+    "X (px) 0": lambda v, a: f"{a.upper()} (px) {v}" if a in "xy" else f"{a} {v}", "nose_cx": lambda v, a: f"{COCO_NAMES[v]}_c{a}" if a in "xy" else f"{COCO_NAMES[v]}_{a}",
     "p1_nose_x": lambda v, a: f"p1_{COCO_NAMES[v]}_{a}", "person_1_nose_x": lambda v, a: f"person_1_{COCO_NAMES[v]}_{a}",
 }  # fmt: skip
 
@@ -207,6 +212,9 @@ def test_a_row_a_joint_under_other_names(tmp_path):
     for names in (
         ("frame", "keypoint", "x", "y", "conf"),
         ("frame_number", "landmark_id", "x_px", "y_px", "visibility"),
+        ("Frame", "joint", "u", "v", "p"),
+        ("fr", "kp", "col", "row", "score"),
+        ("frame", "joint", "pixel_x", "pixel_y", "c"),
     ):
         rows = [[t, v, *PIXELS[t, v], SCORE[t, v]] for t in range(6) for v in range(17)]
         check(one(tmp_path, text([names, *rows])))
