@@ -24,18 +24,7 @@ ROOMS = [
     "cli",
 ]  # each imports earlier ones
 DATA = [  # inside data/: a group imports itself and earlier groups
-    {
-        "archives",
-        "records",
-        "clips",
-        "axes",
-        "axis_evidence",
-        "joint_values",
-        "locations",
-        "name_index",
-        "pickles",
-        "ntu",
-    },
+    {"archives", "records", "axes", "axis_evidence", "joint_values", "locations", "name_index", "pickles", "ntu"},
     {"annotations", "output", "checks", "findings"},
     {"readers"},
     {"store", "store_build", "store_sums"},

@@ -2,6 +2,7 @@
 
 import codecs
 import re
+import tomllib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import IO
 from stgcn_cli.errors import DataError
 
 HEAD = 4096  # bytes that tell
-_LFS = b"version https://git-lfs"
 _MARKUP = re.compile(
     rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|meta|script|title)\b", re.IGNORECASE | re.DOTALL
 )
@@ -27,47 +27,18 @@ class Kind:
     hint: str = ""
 
 
-_AGAIN = "Download it again: the address answered with a page. Does it ask for a login, or to accept a licence?"
-_UNPACK = "Unpack it first."
-_MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
-    (0, _LFS, Kind("lfs", "a pointer of Git LFS, not the file itself", "Fetch the file in its repository: git lfs pull")),
-    (0, b"\x93NUMPY", Kind("npy", "a numpy array (.npy)", "Convert it: stgcn data convert {} --out own.pkl")),
-    (0, b"\x1f\x8b", Kind("gzip", "packed with gzip", "Unpack it: mv {0} {0}.gz; gunzip {0}.gz")),
-    (0, b"BZh", Kind("packed", "packed with bzip2", "Unpack it: mv {0} {0}.bz2; bunzip2 {0}.bz2")),
-    (0, b"\xfd7zXZ\x00", Kind("packed", "packed with xz", "Unpack it: mv {0} {0}.xz; unxz {0}.xz")),
-    (0, b"\x28\xb5\x2f\xfd", Kind("packed", "packed with zstd", "Unpack it: mv {0} {0}.zst; unzstd {0}.zst")),
-    (0, b"7z\xbc\xaf\x27\x1c", Kind("packed", "a 7-Zip archive", _UNPACK)),
-    (0, b"Rar!\x1a\x07", Kind("packed", "a RAR archive", _UNPACK)),
-    (257, b"ustar", Kind("packed", "a tar archive", _UNPACK)),
-    (0, b"\x89HDF\r\n\x1a\n", Kind("hdf5", "an HDF5 file (.h5; also MATLAB 7.3)", "Save the joints with numpy.save.")),
-    (0, b"MATLAB 5.0", Kind("matlab", "a MATLAB file (.mat)", "numpy.save('clip.npy', scipy.io.loadmat(FILE)[NAME])")),
-    (0, b"PAR1", Kind("parquet", "a Parquet file", "pandas.read_parquet(FILE).to_csv('joints.csv', index=False)")),
-    (0, b"\xd0\xcf\x11\xe0", Kind("excel", "an Excel workbook (.xls)", "Save it as CSV.")),
-    (0, b"SQLite format 3", Kind("sqlite", "an SQLite database")),
-    (0, b"%PDF", Kind("pdf", "a PDF document")),
-    (0, b"\x89PNG", Kind("image", "a PNG image")),
-    (0, b"\xff\xd8\xff", Kind("image", "a JPEG image")),
-    (0, b"GIF8", Kind("image", "a GIF image")),
-    (4, b"ftyp", Kind("video", "a video (MP4)", "stgcn reads joints: run a pose estimator on the video first.")),
-    (0, b"\x1aE\xdf\xa3", Kind("video", "a video (MKV, WebM)", "stgcn reads joints: run a pose estimator on the video first.")),
-    (8, b"AVI ", Kind("video", "a video (AVI)", "stgcn reads joints: run a pose estimator on the video first.")),
+_KINDS = tomllib.loads((Path(__file__).parent / "kinds.toml").read_text("utf-8"))
+_MAGIC, _INNER = (
+    [
+        (row.get("at", 0), row["bytes"].encode("latin1"), Kind(row["key"], row["what"], row.get("hint", "")))
+        for row in rows
+    ]
+    for rows in (_KINDS["magic"], _KINDS["inner"])
+)
+_PAGE = Kind(
+    "html", "a web page (HTML)",
+    "Download it again: the address answered with a page. Does it ask for a login, or to accept a licence?",
 )  # fmt: skip
-_PAGE = Kind("html", "a web page (HTML)", _AGAIN)
-_TORCH = Kind(
-    "torch", "a checkpoint of torch", "Look into it: stgcn checkpoint inspect {0}. Use it: stgcn predict {0} CLIPS"
-)
-_INNER = (  # names of members of zip archives
-    (b"[Content_Types].xml", Kind("excel", "an Excel workbook or another Office document", "Save it as CSV.")),
-    (
-        b"scores.npy",
-        Kind("result", "a result of `stgcn eval --out`", "Measure it again: stgcn eval {0}. Draw it: stgcn report {0}"),
-    ),
-    (b".npy", Kind("npz", "an archive of numpy arrays (.npz)", "Name it .npz.")),
-    (b"/data.pkl", _TORCH),
-    (b"/version", _TORCH),
-)
-
-
 _MOST_NAMES = 100_000_000  # bytes of the JSON that begins a file of safetensors
 _SAFETENSORS = Kind(
     "safetensors",
@@ -90,7 +61,7 @@ def kind_of(head: bytes) -> Kind | None:
         return Kind("onnx", "an ONNX model", "Name it .onnx to predict and eval with it.")
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return next(
-            (kind for name, kind in _INNER if name in head),
+            (kind for _, name, kind in _INNER if name in head),
             Kind(
                 "zip",
                 "a zip archive",

@@ -89,6 +89,15 @@ def _videos(path, xy, score):
     path.write_text(json.dumps(frames))
 
 
+def _yolo_in_pixels(folder, xy, score):
+    folder.mkdir(parents=True)
+    for t in range(xy.shape[1]):
+        people = [(xy[m, t], score[m, t]) for m in range(len(xy)) if xy[m, t].any()]
+        boxes = [[*(x.min(0) + x.max(0)) / 2, *np.ptp(x, axis=0)] for x, _ in people]
+        rows = [[0, *box, *np.c_[x, s].ravel()] for box, (x, s) in zip(boxes, people, strict=True)]
+        (folder / f"f_{t}.txt").write_text("\n".join(" ".join(map(str, row)) for row in rows))
+
+
 CASES = {  # format, and what is particular
     "skeleton": _skeleton,
     "pickle": _pickle,
@@ -107,6 +116,7 @@ CASES = {  # format, and what is particular
     "coco": flat(foreign.coco, "{}.json"),
     "alphapose": flat(poses.alphapose, "{}.json"),
     "frames": flat(poses.frames, "{}.json"),
+    "csv: text": flat(_rows, "{}.txt"), "yolo: pixels": flat(_yolo_in_pixels),
     "pickle: one record": flat(_record, "{}.pkl"), "npy: scores last": flat(_scored, "{}.npy"),
     "npz: other names": flat(_by_other_names, "{}.npz"), "csv: numbers": flat(_wide(range(17)), "{}.csv"),
     "csv: names": flat(_wide([name.replace(" ", "_") for name in COCO.joints]), "{}.csv"),

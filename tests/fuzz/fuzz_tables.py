@@ -63,6 +63,6 @@ TARGET = Target(
     _seeds,
     _mutate,
     _attempt,
-    ("table.py", "table_text.py", "table_clips.py", "table_values.py", "wide_columns.py"),
+    ("table.py", "table_text.py", "table_clips.py", "wide_columns.py"),
     memory_mb=1500,
 )

@@ -98,7 +98,8 @@ def recognise(path: Path) -> str | None:
     kind = foreign.kind_of(head)
     if kind and kind.key in foreign.NOT_DATA:
         return named[0]  # to be refused for what it is
-    return next((name for name in named if FORMATS[name].fits(head)), None)
+    found = next((name for name in named if FORMATS[name].fits(head)), None)
+    return "csv" if found is None and path.suffix.lower() == ".txt" and table.fits_text(head) else found
 
 
 def by_suffix(path: Path) -> str | None:

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from stgcn_cli.config.skeletons import Layout, layout_for
+from stgcn_cli.data import axes
 from stgcn_cli.data.readers import arrays
 from stgcn_cli.data.readers.parsing import MAX_JOINTS, MAX_VALUES, Options
-from stgcn_cli.data.readers.table_clips import Entries, clips_of, rows_of
+from stgcn_cli.data.readers.table_clips import Entries, clips_of, rows_of, values_of
 from stgcn_cli.data.readers.table_text import Table, decimals, parsed, read_table, refuse, table_of
-from stgcn_cli.data.readers.table_values import values_of
 from stgcn_cli.data.readers.wide_columns import Joints, joint_words, joints_in, order_of, with_axes
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.text import nearest, one_line
@@ -46,11 +46,27 @@ def fits(head: bytes) -> bool:
 
 def has_joints(head: bytes) -> bool:
     """Whether the first lines have columns of joints, or are rows of numbers only. Raises ValueError."""
-    lines = head.decode("utf-8", "replace").splitlines(keepends=True)
-    table = table_of("".join(lines[: max(1, min(6, len(lines) - (len(head) >= 1 << 16)))]))
+    table = _beginning(head)
     if not any(table.names):
         return len(table.names) > _SHOWN
     return "joint" in _roles(table.names) or joints_in(table.names, None) is not None
+
+
+def fits_text(head: bytes) -> bool:
+    """Whether a text of any name has columns of joints, or as many numbers as a skeleton has."""
+    try:
+        table = _beginning(head)
+        if any(table.names):
+            return joints_in(table.names, None) is not None
+        return bool(axes.understand(_counted(_numbers(table))[0], "T(VC)"))
+    except (ValueError, DataError):
+        return False
+
+
+def _beginning(head: bytes) -> Table:
+    """The first lines as a table. Raises ValueError."""
+    lines = head.decode("utf-8", "replace").splitlines(keepends=True)
+    return table_of("".join(lines[: max(1, min(6, len(lines) - (len(head) >= 1 << 16)))]))
 
 
 def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
@@ -81,10 +97,15 @@ def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
 
 def _without_header(table: Table, stem: str, options: Options) -> Iterator[dict[str, Any]]:
     """The clip of rows of numbers: x, y, … of the only known skeleton that has as many. Raises ValueError, DataError."""
-    columns = np.stack([decimals(table, index, f"column {index + 1}") for index in range(len(table.names))], axis=1)
-    notes: tuple[str, ...] = ()
-    if len(columns) > 2 and (np.diff(columns[:, 0]) == 1).all():
-        columns, notes = columns[:, 1:], (f"{stem}: the first column counts rows and is left out.",)
+    columns, is_counted = _counted(_numbers(table))
+    notes = (f"{stem}: the first column counts rows and is left out.",) if is_counted else ()
+    if columns.shape[1] in (2, 3, 4):  # a row a joint, one frame below the other
+        if options.joints is None or len(columns) % options.joints:
+            raise ValueError(
+                f"line 1 holds numbers only, {columns.shape[1]} in each of {len(columns)} rows; if a row is a joint, name the skeleton "
+                "with --layout"
+            )
+        columns = columns.reshape(-1, options.joints * columns.shape[1])
     try:
         found = list(arrays.clips_in(columns, replace(options, axes=options.axes or "T(VC)"), stem))
     except DataError as error:
@@ -93,6 +114,17 @@ def _without_header(table: Table, stem: str, options: Options) -> Iterator[dict[
         ) from error
     said = f"{stem}: there is no header; each row is taken for the joints of a frame, one after the other."
     yield from (clip | {"notes": (*notes, said)} for clip in found)
+
+
+def _numbers(table: Table) -> np.ndarray:
+    """(R, columns) float32. Raises ValueError naming the line."""
+    return np.stack([decimals(table, index, f"column {index + 1}") for index in range(len(table.names))], axis=1)
+
+
+def _counted(columns: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Columns (R, C) without the first one where it counts the rows, and whether it does."""
+    is_counted = len(columns) > 2 and bool((np.diff(columns[:, 0]) == 1).all())
+    return columns[:, 1:] if is_counted else columns, is_counted
 
 
 def _listed(table: Table) -> str:

@@ -172,7 +172,9 @@ def delimiter_of(lines: Sequence[str]) -> str:
                 best, most = delimiter, fields
     if most > 1 or not sample:
         return best
-    return " " if len(sample[0].split()) > 2 and len({len(line.split()) for line in sample}) <= 2 else ","
+    words = sample[0].split()
+    spaced = len(words) > 2 or (len(words) == 2 and all(map(_is_number, words)))
+    return " " if spaced and len({len(line.split()) for line in sample}) <= 2 else ","
 
 
 def _holds_commas(lines: Sequence[str], delimiter: str) -> bool:

@@ -4,6 +4,7 @@ A unit is what is read at a time. The name of a clip that is a whole unit is its
 without suffix: "wave/clip1"; NTU's names stay as they are.
 """
 
+import contextlib
 import glob
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from stgcn_cli.data.archives import Entry, list_source
+from stgcn_cli.data.archives import list_source
 from stgcn_cli.data.ntu.names import parse_name
 from stgcn_cli.data.readers import (
     FORMATS,
@@ -56,35 +57,27 @@ class Unit:
 
 
 def list_units(words: Sequence[str], options: Options) -> list[Unit]:
-    """What there is to read, in the order of the words, within a folder by path. Raises DataError, UsageError."""
+    """What there is to read, in the order of the words, frames after other files, within a folder by path. Raises DataError, UsageError."""
     format = options.format
     if format is not None and format not in FORMATS:
         raise UsageError(f"Unknown format {format!r}.{nearest(format, list(FORMATS))}", f"Known: {', '.join(FORMATS)}")
     paths = list(dict.fromkeys(path for word in words for path in _paths(word)))
-    pictures = _by_folder([path for path in paths if path.is_file()], format) if len(paths) > 1 else {}
-    taken = {path: files for files in pictures.values() if len(files) > 1 for path in files}
-    root = Path(os.path.commonpath([path.parent for path in taken])) if taken else Path()
     units: list[Unit] = []
+    pictures: dict[tuple[Path, str], list[Path]] = {}  # files of a frame each, that a shell has listed
     for path in paths:
-        if path not in taken:
+        known = None
+        with contextlib.suppress(OSError):  # refused where it is read
+            known = _format_of(path, format) if len(paths) > 1 and path.is_file() else None
+            known = known if known and is_frame(path, known) else None
+        if known:
+            pictures.setdefault((path.parent, known), []).append(path)
+        else:
             units += _units_of(path, options)
-        elif path == taken[path][0]:  # files of frames that a shell has listed
-            known = next(name for (_, name), files in pictures.items() if path in files)
-            units += _videos(path.parent, root, known, taken[path], options)
+    groups = {key: files for key, files in pictures.items() if len(files) > 1}
+    root = Path(os.path.commonpath([folder for folder, _ in groups])) if groups else Path()
+    for key, files in pictures.items():
+        units += _videos(key[0], root, key[1], files, options) if key in groups else _units_of(files[0], options)
     return units
-
-
-def _by_folder(paths: Sequence[Path], format: str | None) -> dict[tuple[Path, str], list[Path]]:
-    """The files that are one frame each, by folder and format."""
-    found: dict[tuple[Path, str], list[Path]] = {}
-    for path in paths:
-        try:
-            known = _format_of(path, format)
-            if known and is_frame(path, known):
-                found.setdefault((path.parent, known), []).append(path)
-        except OSError:
-            continue  # refused where it is read
-    return found
 
 
 def _format_of(path: Path, format: str | None) -> str | None:
@@ -221,13 +214,9 @@ def _in_zip(path: Path, options: Options) -> list[Unit]:
     units = []
     for entry, member in zip(entries, members, strict=True):
         below = member.relative_to(common)
-        read: Callable[[], Iterator[dict[str, Any]]] = partial(_text, entry)
+        read: Callable[[], Iterator[dict[str, Any]]] = partial(map, ntu_text.read_entry, (entry,))
         units.append(Unit(path, entry.place, _name(below), _group(below), "skeleton", read))
     return units
-
-
-def _text(entry: Entry) -> Iterator[dict[str, Any]]:
-    yield ntu_text.read_entry(entry)
 
 
 def _file(path: Path, root: Path, format: str, options: Options) -> Unit:

@@ -44,7 +44,9 @@ def _unzipped(path: Path, changed: int, size: int, suffixes: frozenset[str]) -> 
     except OSError as error:
         raise DataError(f"{path} cannot be unpacked: {error.strerror or error}.", "Unpack it first.") from error
     while len(inside := list(root.iterdir())) == 1 and inside[0].is_dir():
-        root = inside[0].rename(root.with_name(f"{root.name}_")).rename(_emptied(root))
+        inner = inside[0].rename(root.with_name(f"{root.name}_"))
+        root.rmdir()
+        root = inner.rename(root)
     return root
 
 
@@ -87,11 +89,6 @@ def remove() -> None:
     _gunzipped.cache_clear()
     while _FOLDERS:
         _FOLDERS.pop().cleanup()
-
-
-def _emptied(folder: Path) -> Path:
-    folder.rmdir()
-    return folder
 
 
 def _is_wanted(member: zipfile.ZipInfo, suffixes: frozenset[str]) -> bool:

@@ -1,4 +1,4 @@
-"""YOLO-pose texts: a file a frame, a line a person: class, box, and x, y, score of each joint in shares of the image.
+"""YOLO-pose texts: a file a frame, a line a person: class, box, and x, y, score of each joint in shares of the image, or in pixels.
 
 A confidence and the tracker's id may stand at the end of a line, as `save_conf` and tracking add them; labels for a training have
 visibility (0, 1, 2) in place of the score, or no third value. A frame without persons has no file.
@@ -17,8 +17,9 @@ from stgcn_cli.data.records import REFERENCE_SIZE
 _BOX = 5  # numbers before the joints: class, centre x and y, width, height
 _COCO = 17
 _MAX_BYTES = 10 << 20  # of a text
-_LOOKED_AT = 20  # lines
 _VISIBILITY = (0.0, 1.0, 2.0)
+_LOOKED_AT = 20  # lines
+_MOST = 0.8  # of the joints found are in the box
 
 
 class Columns(NamedTuple):
@@ -27,19 +28,24 @@ class Columns(NamedTuple):
     joints: int
     width: int
     behind: int
+    are_shares: bool = True
 
 
 def fits(head: bytes) -> bool:
-    """Whether a text begins like one of YOLO's: whole class, box in shares of the image, joints."""
+    """Whether a text begins like one of YOLO's: whole class, a box in shares of the image or around the joints, joints."""
     lines = [line.split() for line in head.splitlines()[:_LOOKED_AT] if line.strip()]
     try:
-        row, first = [float(word) for word in lines[0]], np.array([float(line[0]) for line in lines])
+        row = np.array([float(word) for word in lines[0]])
+        first = np.array([float(line[0]) for line in lines])
     except (ValueError, IndexError):
         return False
     if len(first) > 2 and (np.diff(first) == 1).all():
         return False  # a table whose frames are counted
-    in_image = all(-0.01 <= value <= 1.01 for value in row[1:_BOX])
-    return len(row) >= _BOX + 4 and row[0] == row[0] // 1 >= 0 and in_image
+    if len(row) < _BOX + 4 or not np.isfinite(row).all() or not row[0] == row[0] // 1 >= 0:
+        return False
+    if (np.abs(row[1:_BOX] - 0.5) <= 0.51).all():
+        return True
+    return any(_fits(row[None], each) for each in _candidates(len(row), False) if each.joints > 4)
 
 
 def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
@@ -81,12 +87,8 @@ def _columns(rows: Sequence[np.ndarray], options: Options) -> Columns:
     if len(lengths) > 1:
         raise ValueError(f"its lines have different numbers of values: {', '.join(map(str, sorted(lengths)))}")
     table, known = np.stack(rows), options.layout and len(options.layout.joints)
-    candidates = [
-        Columns((table.shape[1] - _BOX - behind) // width, width, behind)
-        for behind in (0, 1, 2)
-        for width in (3, 2)
-        if (table.shape[1] - _BOX - behind) % width == 0
-    ]
+    are_shares = bool((np.abs(table[:, 1:_BOX]) <= 2).all())
+    candidates = _candidates(table.shape[1], are_shares)
     fitting = [each for each in candidates if 0 < each.joints <= MAX_JOINTS and _fits(table, each)]
     if known:
         fitting = [each for each in fitting if each.joints == known]
@@ -98,11 +100,23 @@ def _columns(rows: Sequence[np.ndarray], options: Options) -> Columns:
     return min(fitting, key=lambda each: (each.joints != _COCO, each.behind, each.width == 2))
 
 
+def _candidates(length: int, are_shares: bool) -> list[Columns]:
+    """How lines of so many numbers can be divided."""
+    return [
+        Columns((length - _BOX - behind) // width, width, behind, are_shares)
+        for behind in (0, 1, 2)
+        for width in (3, 2)
+        if (length - _BOX - behind) % width == 0
+    ]
+
+
 def _fits(table: np.ndarray, columns: Columns) -> bool:
-    """Whether the numbers can be shares of an image, scores and, behind them, a confidence and an id."""
+    """Whether the numbers can be shares of an image, or places around a box, and scores; behind them, a confidence and an id."""
     joints = _joints(table, columns)
     behind = table[:, table.shape[1] - columns.behind :]
-    if not np.isfinite(table).all() or np.abs(joints[..., :2]).max() > 2:
+    if not np.isfinite(table).all() or (columns.are_shares and np.abs(joints[..., :2]).max() > 2):
+        return False
+    if not columns.are_shares and not _around(joints, table[:, 1:3], table[:, 3:_BOX]):
         return False
     scores = joints[..., 2:]
     if not (((scores >= 0) & (scores <= 1.01)) | (scores == 2)).all():
@@ -110,6 +124,14 @@ def _fits(table: np.ndarray, columns: Columns) -> bool:
     whole = np.asarray(((behind == np.floor(behind)) & (behind >= 0)).all(axis=0)).ravel()
     share = np.asarray(((behind >= 0) & (behind <= 1)).all(axis=0)).ravel()
     return columns.behind == 0 or bool((whole | share)[0] if columns.behind == 1 else share[0] and whole[1])
+
+
+def _around(joints: np.ndarray, centre: np.ndarray, size: np.ndarray) -> bool:
+    """Whether most of the joints that were found lie in a box, or a little outside."""
+    xy = joints[..., :2]
+    found = xy.any(axis=-1)
+    inside = (np.abs(xy - centre[:, None]) <= 0.75 * size[:, None]).all(axis=-1)
+    return bool(found.any() and (size > 0).all() and inside[found].mean() > _MOST)
 
 
 def _joints(table: np.ndarray, columns: Columns) -> np.ndarray:
@@ -125,7 +147,7 @@ def _person(row: np.ndarray, columns: Columns, size: tuple[int, int]) -> Detecti
     scores = joints[:, 2] if columns.width == 3 else seen.astype(float)
     if np.isin(scores, _VISIBILITY).all():
         seen, scores = seen & (scores > 0), np.minimum(scores, 1)
-    pixels = joints[:, :2] * np.array(size[::-1]) * seen[:, None]
+    pixels = joints[:, :2] * (np.array(size[::-1]) if columns.are_shares else 1) * seen[:, None]
     last = row[-1] if columns.behind else None
     track = track_of(float(last)) if last is not None and (columns.behind == 2 or last == last // 1) else None
     return Detection(pixels.astype(np.float32), scores.astype(np.float32), track)

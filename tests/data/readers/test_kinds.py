@@ -260,3 +260,34 @@ def test_copies_of_a_person_are_persons_or_clips_and_time_is_where_something_mov
     np.save(tmp_path / "b.npy", np.stack([X] * 3, axis=1))
     (clip,) = read(tmp_path / "b.npy", max_persons=3)
     np.testing.assert_array_equal(clip.record["keypoint"], [X] * 3)
+
+
+def test_yolo_in_pixels(tmp_path):
+    low, high = X.min(axis=1), X.max(axis=1)
+    (tmp_path / "walk").mkdir()
+    for t in range(12):
+        box = [*(low[t] + high[t]) / 2, *(high[t] - low[t])]
+        (tmp_path / "walk" / f"walk_{t}.txt").write_text(" ".join(map(str, [0, *box, *XYS[t].ravel(), 0.87])))
+    (clip,) = read(tmp_path / "walk")
+    np.testing.assert_allclose(clip.record["keypoint"][0], X, rtol=1e-4)
+    np.testing.assert_allclose(clip.record["keypoint_score"][0], SCORE, rtol=1e-4)
+
+
+@pytest.mark.parametrize("delimiter", [",", " ", "\t", ";"])
+def test_folders_of_texts_with_a_clip_each(delimiter, tmp_path):
+    for name, x in (("clip_1", X), ("clip_2", Y)):
+        np.savetxt(tmp_path / f"{name}.txt", np.c_[np.arange(12), x.reshape(12, -1)], "%.6g", delimiter)
+    (tmp_path / "readme.txt").write_text("Two clips, 12 frames each.\n")
+    (tmp_path / "camera.txt").write_text("1 0 0\n0 1 0\n0 0 1\n")
+    first, second = read(tmp_path)
+    assert (first.name, second.name) == ("clip_1", "clip_2")
+    np.testing.assert_allclose([first.record["keypoint"][0], second.record["keypoint"][0]], [X, Y], rtol=1e-4)
+
+
+def test_rows_of_joints_need_a_skeleton(tmp_path):
+    np.savetxt(tmp_path / "a.txt", X.reshape(-1, 2), "%.6g")
+    with pytest.raises(DataError, match="--layout"):
+        read(tmp_path / "a.txt", format="csv")
+    np.testing.assert_allclose(
+        read(tmp_path / "a.txt", format="csv", layout=COCO)[0].record["keypoint"][0], X, rtol=1e-4
+    )
