@@ -76,8 +76,8 @@ class ModelConfig:
     dropout: Annotated[Number, Field(ge=0, le=0.99)] = 0.0
     input_norm: Literal["shared", "person"] = "shared"  # one normalisation of the input for all persons, or one each
     init: Literal["default", "2s-agcn", "torch"] = "default"  # 2s-agcn: that program's fresh weights; torch: PYSKL's
-    stages: Annotated[Index, Field(ge=1, le=100)] = 10  # stgcnpp
-    widen: Wholes = (5, 8)  # stgcnpp: stages, from 1, that double the channels and halve the frames
+    stages: Annotated[Index, Field(ge=1, le=100)] = 10
+    widen: Wholes = (5, 8)  # stages, from 1, that double the channels and halve the frames
 
 
 @dataclass(frozen=True, config=_CONFIG)

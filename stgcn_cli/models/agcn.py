@@ -7,39 +7,21 @@ Module names, order and shapes are those of MMAction2 0.24.1, and so are the fre
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stgcn_cli.config.skeletons import LAYOUTS, Layout
-from stgcn_cli.models.backbone import Head, Network, SharedBackbone, convolve_frames, scale_and_shift
+from stgcn_cli.models.backbone import Network, SharedBackbone
+from stgcn_cli.models.blocks import Residual, chain, convolve_frames, folded, in_autocast, projection
 from stgcn_cli.models.deduplicate import batch_norm
-from stgcn_cli.models.graph import adjacency
 from stgcn_cli.models.graph_conv import AdaptiveAggregateAndMix, mix
 from stgcn_cli.models.keys import Keys
-from stgcn_cli.models.stgcn import BLOCKS, TEMPORAL_KERNEL
+from stgcn_cli.models.stgcn import TEMPORAL_KERNEL
 
 _REDUCTION = 4  # output channels for each channel of an embedding
 _FAINT = 1e-6  # weight of the trained graph before training
-
-
-class AGCN(Network):
-    """Skeleton clips (N, C, T, V, M), of any strides and float type, to logits (N, num_classes)."""
-
-    keys = Keys(
-        blocks="backbone.agcn_networks.",
-        by_layout=r"backbone\.(A|data_bn\..*|agcn_networks\.\d+\.gcn\.PA)",
-        first=r"backbone\.agcn_networks\.0\.gcn\.(conv_[abd]\.\d|down\.0)\.weight",
-    )
-
-    def __init__(
-        self, layout: Layout | str, num_classes: int, channels: int = 3, partition: str = "agcn", dropout: float = 0.0
-    ) -> None:
-        super().__init__()
-        skeleton = LAYOUTS[layout] if isinstance(layout, str) else layout
-        self.backbone = Backbone(torch.tensor(adjacency(skeleton, partition)).float(), channels, dropout)
-        self.cls_head = Head(BLOCKS[-1][0], num_classes)
 
 
 def initialise_as_authors(model: nn.Module) -> None:
@@ -62,13 +44,9 @@ def initialise_as_authors(model: nn.Module) -> None:
 class Backbone(SharedBackbone):
     """Clips (N, C, T, V, M) to the mean features of each body, (N*M, 256)."""
 
-    def __init__(self, a: Tensor, channels: int, dropout: float) -> None:
-        super().__init__(a, channels, dropout)
-        widths = [channels] + [width for width, _ in BLOCKS]
-        self.agcn_networks = nn.ModuleList(
-            Block(c_in, c_out, stride, a, dropout, residual=i > 0)
-            for i, (c_in, (c_out, stride)) in enumerate(zip(widths, BLOCKS, strict=False))
-        )
+    def __init__(self, a: Tensor, channels: int, dropout: float, stages: Sequence[tuple[int, int]]) -> None:
+        super().__init__(a, channels, dropout, stages)
+        self.agcn_networks = chain(Block, channels, stages, a, dropout)
 
     def blocks(self, x: Tensor, copies: int) -> Tensor:
         """x (B, C, V, T) with channels last in memory -> (B, 256, V, T / 4)."""
@@ -83,7 +61,7 @@ class Backbone(SharedBackbone):
         return x
 
 
-class Block(nn.Module):
+class Block(Residual):
     """Adaptive graph convolution, then convolution over frames with BatchNorm; residual; ReLU."""
 
     def __init__(self, c_in: int, c_out: int, stride: int, a: Tensor, dropout: float, residual: bool) -> None:
@@ -94,26 +72,16 @@ class Block(nn.Module):
             nn.BatchNorm2d(c_out),
             nn.Dropout(dropout, inplace=True),
         )
-        self.residual = None
-        if residual and c_in == c_out and stride == 1:
-            self.residual = nn.Identity()
-        elif residual:
-            self.residual = nn.Sequential(nn.Conv2d(c_in, c_out, 1, (stride, 1)), nn.BatchNorm2d(c_out))
+        self.set_residual(c_in, c_out, stride, residual)
 
     def forward(self, x: Tensor, a: Tensor, copies: int) -> Tensor:
         """x (B, C_in, V, T), a (K, V, V) -> (B, C_out, V, T / stride)."""
         conv, norm, dropout = self.tcn
-        y = dropout(convolve_frames(conv, norm, self.gcn(x, a, copies), copies))
-        if isinstance(self.residual, nn.Identity):
-            y = y.add_(x)
-        elif self.residual is not None:
-            y = y.add_(convolve_frames(self.residual[0], self.residual[1], x, copies))
-        return y.relu_()
+        return self.completed(dropout(convolve_frames(conv, norm, self.gcn(x, a, copies), copies)), x, copies)
 
     def plain(self, x: Tensor, a: Tensor) -> Tensor:
         """The published order: x (B, C_in, T, V), a (K, V, V) -> (B, C_out, T / stride, V)."""
-        y = self.tcn(self.gcn.plain(x, a))
-        return F.relu(y if self.residual is None else y + self.residual(x))
+        return self.completed_plainly(self.tcn(self.gcn.plain(x, a)), x)
 
 
 class AdaptiveGraphConvolution(nn.Module):
@@ -129,9 +97,7 @@ class AdaptiveGraphConvolution(nn.Module):
             nn.ModuleList(nn.Conv2d(c_in, width, 1) for _ in a)
             for width in (c_out // _REDUCTION, c_out // _REDUCTION, c_out)
         )
-        self.down = None
-        if c_in != c_out:
-            self.down = nn.Sequential(nn.Conv2d(c_in, c_out, 1), nn.BatchNorm2d(c_out))
+        self.down = projection(c_in, c_out) if c_in != c_out else None
         self.bn = nn.BatchNorm2d(c_out)
 
     def forward(self, x: Tensor, a: Tensor, copies: int) -> Tensor:
@@ -140,13 +106,8 @@ class AdaptiveGraphConvolution(nn.Module):
         graph = self.graph(x_BVTC, a)
         weight = torch.stack([conv.weight.flatten(1) for conv in self.conv_d])
         bias = torch.stack([conv.bias for conv in self.conv_d]).sum(0)
-        if not self.training:
-            scale, shift = scale_and_shift(self.bn)
-            weight, bias = weight * scale[:, None], bias * scale + shift
-        device = x.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-        y = AdaptiveAggregateAndMix.apply(*(each.to(dtype) for each in (x_BVTC, graph, weight, bias)))
-        y = y.permute(0, 3, 1, 2)
+        inputs = in_autocast(x_BVTC, graph, *folded(self.bn, weight, bias))
+        y = AdaptiveAggregateAndMix.apply(*inputs).permute(0, 3, 1, 2)
         if self.training:
             y = batch_norm(self.bn, y, copies)
         added = x if self.down is None else convolve_frames(self.down[0], self.down[1], x, copies)
@@ -178,3 +139,14 @@ class AdaptiveGraphConvolution(nn.Module):
         from_v, to_w = embedded.reshape(2, bodies * len(a), joints, -1)
         similar = torch.bmm(from_v, to_w.transpose(1, 2)).div_(from_v.shape[-1])
         return similar.view(bodies, len(a), joints, joints).softmax(2) + (a + self.PA)
+
+
+class AGCN(Network):
+    """See `Network`."""
+
+    keys = Keys(
+        blocks="backbone.agcn_networks.",
+        by_layout=r"backbone\.(A|data_bn\..*|agcn_networks\.\d+\.gcn\.PA)",
+        first=r"backbone\.agcn_networks\.0\.gcn\.(conv_[abd]\.\d|down\.0)\.weight",
+    )
+    partition, backbone_type = "agcn", Backbone

@@ -1,17 +1,20 @@
-"""What the networks share: the treatment of their input, convolutions with folded BatchNorm, and the head.
+"""What the networks share: the treatment of their input, the graph, the stages, and the head.
 
 Shapes: N clips, C channels, T frames, V joints, M persons, B = N*M bodies. Features are (B, C, V, T) with the channels last in
 memory: sums over joints and 1x1 convolutions are matrix products, temporal convolutions run along rows.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stgcn_cli.models.deduplicate import Distinct, EmptyBody, batch_norm, distinct_bodies, known_bodies, rounded_up
-from stgcn_cli.models.temporal_conv import convolve
+from stgcn_cli.config.skeletons import LAYOUTS, Layout
+from stgcn_cli.models.deduplicate import Distinct, EmptyBody, distinct_bodies, known_bodies, rounded_up
+from stgcn_cli.models.graph import adjacency
+from stgcn_cli.models.keys import Keys
 
 if TYPE_CHECKING:
     from stgcn_cli.data.loader import Absent
@@ -19,6 +22,13 @@ if TYPE_CHECKING:
 # Bodies: their number is a multiple of it (in evaluation: or a smaller power of two), since cuDNN looks for its quickest
 # algorithm at every new size.
 SIZES_ON_GPU, SIZES_IN_TRAINING = 32, 8
+# Stages; those (from 1) that double the channels and halve the frames; first channels.
+STAGES, WIDEN, WIDTH = 10, (5, 8), 64
+
+
+def stages_of(stages: int = STAGES, widen: Sequence[int] = WIDEN) -> list[tuple[int, int]]:
+    """(output channels, stride over frames) of each stage."""
+    return [(WIDTH << sum(at <= stage for at in widen), 1 + (stage in widen)) for stage in range(1, stages + 1)]
 
 
 class Head(nn.Module):
@@ -42,10 +52,31 @@ def exporting() -> bool:
 
 
 class Network(nn.Module):
-    """A backbone and a head: skeleton clips (N, C, T, V, M), of any strides and float type, to logits (N, num_classes)."""
+    """A backbone and a head: skeleton clips (N, C, T, V, M), of any strides and float type, to logits (N, num_classes).
 
-    backbone: "SharedBackbone"
-    cls_head: Head
+    `layout` is a skeleton or the name of a built-in one, `partition` one in `graph.PARTITIONS`.
+    """
+
+    keys: ClassVar[Keys]
+    partition: ClassVar[str]  # by default
+    backbone_type: ClassVar[type["SharedBackbone"]]
+
+    def __init__(
+        self,
+        layout: Layout | str,
+        num_classes: int,
+        channels: int = 3,
+        partition: str | None = None,
+        dropout: float = 0.0,
+        stages: int = STAGES,
+        widen: Sequence[int] = WIDEN,
+    ) -> None:
+        super().__init__()
+        skeleton = LAYOUTS[layout] if isinstance(layout, str) else layout
+        graph = torch.tensor(adjacency(skeleton, partition or self.partition)).float()
+        sizes = stages_of(stages, widen)
+        self.backbone = self.backbone_type(graph, channels, dropout, sizes)
+        self.cls_head = Head(sizes[-1][0], num_classes)
 
     def forward(self, x_NCTVM: Tensor, absent: "Absent | None" = None) -> Tensor:
         """Logits; in training mode BatchNorm's buffers are updated. `absent` names the persons that are not there."""
@@ -64,10 +95,10 @@ class Network(nn.Module):
 class SharedBackbone(nn.Module):
     """Cast the input, find copies of one body, normalise, run `blocks`, and take the mean.
 
-    Clips (N, C, T, V, M) to the mean features of each body, (N*M, 256). `a` is the graph (K, V, V).
+    Clips (N, C, T, V, M) to the mean features of each body, (N*M, 256). `a` is the graph (K, V, V), `stages` as of `stages_of`.
     """
 
-    def __init__(self, a: Tensor, channels: int, dropout: float) -> None:
+    def __init__(self, a: Tensor, channels: int, dropout: float, stages: Sequence[tuple[int, int]]) -> None:
         super().__init__()
         self.register_buffer("A", a)
         self.data_bn = nn.BatchNorm1d(channels * a.shape[1])
@@ -154,41 +185,3 @@ class SharedBackbone(nn.Module):
         if self.training and x_BTVC.is_cuda:
             return None
         return distinct_bodies(x_BTVC, least=2 if is_learning else 1)
-
-
-def convolve_frames(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor, copies: int) -> Tensor:
-    """`norm` of `conv` over x (B, C, V, T); `conv` is published for (B, C, T, V). In evaluation norm is folded in."""
-    stride, padding = conv.stride[0], conv.padding[0]
-    if not norm.training:
-        scale, shift = scale_and_shift(norm)
-        weight, bias = conv.weight * scale[:, None, None, None], conv.bias * scale + shift
-        return convolve(x, weight.transpose(2, 3), bias, stride, padding)
-    weight = conv.weight.transpose(2, 3)
-    if torch.compiler.is_compiling():
-        return batch_norm(norm, convolve(x, weight, conv.bias, stride, padding), copies)
-    y = batch_norm(norm, convolve(x, weight, None, stride, padding), copies)
-    # BatchNorm takes a bias out again: only its running mean knows of it (`.data`: autograd keeps that buffer, unused)
-    norm.running_mean.data.add_(conv.bias.data, alpha=norm.momentum)
-    return WithoutBias.apply(y, conv.bias)
-
-
-class WithoutBias(torch.autograd.Function):
-    """y as it is; the gradient of `bias`, which has no influence on y, is zero and not None: decay and momentum go on."""
-
-    @staticmethod
-    def forward(ctx, y: Tensor, bias: Tensor) -> Tensor:
-        """Returns y itself."""
-        ctx.mark_dirty(y)
-        ctx.like = bias.detach()
-        return y
-
-    @staticmethod
-    def backward(ctx, dy: Tensor) -> tuple[Tensor, Tensor]:
-        """A zero for each channel."""
-        return dy, torch.zeros_like(ctx.like)
-
-
-def scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """What BatchNorm does in evaluation, per channel (C,): y = x * scale + shift."""
-    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    return scale, norm.bias - norm.running_mean * scale

@@ -11,64 +11,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stgcn_cli.config.skeletons import LAYOUTS, Layout
-from stgcn_cli.models.backbone import Head, Network, SharedBackbone, convolve_frames, scale_and_shift
+from stgcn_cli.models.backbone import Network, SharedBackbone
+from stgcn_cli.models.blocks import Residual, chain, convolve_frames, folded, in_autocast, projection
 from stgcn_cli.models.deduplicate import batch_norm
-from stgcn_cli.models.graph import adjacency
 from stgcn_cli.models.graph_conv import AggregateAndMix
-from stgcn_cli.models.joined_norm import JoinedNorm
 from stgcn_cli.models.keys import Keys
 
-# Stages; those (from 1) that double the channels and halve the frames; first channels.
-STAGES, WIDEN, WIDTH = 10, (5, 8), 64
 # Of the convolutions over 3 frames; two more branches: a maximum of 3 frames, and the frame itself.
 _DILATIONS = (1, 2, 3, 4)
 _BRANCHES = len(_DILATIONS) + 2
-
-
-def stages_of(stages: int, widen: Sequence[int]) -> list[tuple[int, int]]:
-    """(output channels, stride over frames) of each stage."""
-    return [(WIDTH << sum(at <= stage for at in widen), 1 + (stage in widen)) for stage in range(1, stages + 1)]
-
-
-class STGCNPP(Network):
-    """Skeleton clips (N, C, T, V, M), of any strides and float type, to logits (N, num_classes)."""
-
-    keys = Keys(
-        blocks="backbone.gcn.0.tcn.branches.",
-        by_layout=r"backbone\.(data_bn\..*|gcn\.\d+\.gcn\.A)",
-        first=r"backbone\.gcn\.0\.gcn\.(conv|down\.0)\.weight",
-        graph="",
-    )
-
-    def __init__(
-        self,
-        layout: Layout | str,
-        num_classes: int,
-        channels: int = 3,
-        partition: str = "pyskl",
-        dropout: float = 0.0,
-        stages: int = STAGES,
-        widen: Sequence[int] = WIDEN,
-    ) -> None:
-        super().__init__()
-        skeleton = LAYOUTS[layout] if isinstance(layout, str) else layout
-        graph = torch.tensor(adjacency(skeleton, partition)).float()
-        self.backbone = Backbone(graph, channels, dropout, stages_of(stages, widen))
-        self.cls_head = Head(stages_of(stages, widen)[-1][0], num_classes)
 
 
 class Backbone(SharedBackbone):
     """Clips (N, C, T, V, M) to the mean features of each body, (N*M, 256)."""
 
     def __init__(self, a: Tensor, channels: int, dropout: float, stages: Sequence[tuple[int, int]]) -> None:
-        super().__init__(a, channels, dropout)
+        super().__init__(a, channels, dropout, stages)
         self.register_buffer("A", a, persistent=False)  # each block learns a graph of its own
-        widths = [channels] + [width for width, _ in stages]
-        self.gcn = nn.ModuleList(
-            Block(c_in, c_out, stride, a, dropout if i else 0.0, residual=i > 0)
-            for i, (c_in, (c_out, stride)) in enumerate(zip(widths, stages, strict=False))
-        )
+        self.gcn = chain(Block, channels, stages, a, dropout)
 
     def blocks(self, x: Tensor, copies: int) -> Tensor:
         """x (B, C, V, T) with channels last in memory -> (B, 256, V, T / 4)."""
@@ -96,32 +56,22 @@ class Projection(nn.Module):
         return self.bn(self.conv(x))
 
 
-class Block(nn.Module):
+class Block(Residual):
     """Graph convolution, then the temporal branches; residual; ReLU."""
 
     def __init__(self, c_in: int, c_out: int, stride: int, a: Tensor, dropout: float, residual: bool) -> None:
         super().__init__()
         self.gcn = GraphConvolution(c_in, c_out, a)
-        self.tcn = TemporalBranches(c_out, stride, dropout)
-        self.residual = None
-        if residual and c_in == c_out and stride == 1:
-            self.residual = nn.Identity()
-        elif residual:
-            self.residual = Projection(c_in, c_out, stride)
+        self.tcn = TemporalBranches(c_out, stride, dropout if residual else 0.0)
+        self.set_residual(c_in, c_out, stride, residual, Projection)
 
     def forward(self, x: Tensor, copies: int) -> Tensor:
         """x (B, C_in, V, T) -> (B, C_out, V, T / stride)."""
-        y = self.tcn(self.gcn(x, copies), copies)
-        if isinstance(self.residual, nn.Identity):
-            y = y.add_(x)
-        elif self.residual is not None:
-            y = y.add_(convolve_frames(self.residual.conv, self.residual.bn, x, copies))
-        return y.relu_()
+        return self.completed(self.tcn(self.gcn(x, copies), copies), x, copies)
 
     def plain(self, x: Tensor) -> Tensor:
         """The published order: x (B, C_in, T, V) -> (B, C_out, T / stride, V)."""
-        y = self.tcn.plain(self.gcn.plain(x))
-        return F.relu(y if self.residual is None else y + self.residual(x))
+        return self.completed_plainly(self.tcn.plain(self.gcn.plain(x)), x)
 
 
 class GraphConvolution(nn.Module):
@@ -132,20 +82,13 @@ class GraphConvolution(nn.Module):
         self.A = nn.Parameter(a.clone())
         self.bn = nn.BatchNorm2d(c_out)
         self.conv = nn.Conv2d(c_in, c_out * len(a), 1)
-        self.down = None
-        if c_in != c_out:
-            self.down = nn.Sequential(nn.Conv2d(c_in, c_out, 1), nn.BatchNorm2d(c_out))
+        self.down = projection(c_in, c_out) if c_in != c_out else None
 
     def forward(self, x: Tensor, copies: int) -> Tensor:
         """x and result in channels-last memory; in evaluation BatchNorm is folded into the convolution."""
         weight = self.conv.weight.view(len(self.A), -1, x.shape[1])
         bias = self.A.sum(1).T @ self.conv.bias.view(len(self.A), -1)  # (V, C_out): what joint w receives of each bias
-        if not self.training:
-            scale, shift = scale_and_shift(self.bn)
-            weight, bias = weight * scale[:, None], bias * scale + shift
-        device = x.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-        inputs = (each.to(dtype) for each in (x.permute(0, 2, 3, 1), self.A, weight, bias))
+        inputs = in_autocast(x.permute(0, 2, 3, 1), self.A, *folded(self.bn, weight, bias))
         y = AggregateAndMix.apply(*inputs, [None] * len(self.A)).permute(0, 3, 1, 2)
         if self.training:
             y = batch_norm(self.bn, y, copies)
@@ -216,3 +159,48 @@ class TemporalBranches(nn.Module):
 def _mixed(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """A 1x1 convolution of x (B, C_in, V, T), whose channels are last in memory."""
     return F.conv2d(x.contiguous(memory_format=torch.channels_last), weight, bias)
+
+
+class JoinedNorm:
+    """BatchNorms of channels side by side, of one momentum and eps, with parameters and buffers concatenated; built for each use."""
+
+    def __init__(self, norms: Sequence[nn.BatchNorm2d]) -> None:
+        self.norms = norms
+        self.weight, self.bias = torch.cat([n.weight for n in norms]), torch.cat([n.bias for n in norms])
+        self.running_mean = torch.cat([n.running_mean for n in norms])
+        self.running_var = torch.cat([n.running_var for n in norms])
+        self.num_batches_tracked = norms[0].num_batches_tracked.clone()
+        self.momentum, self.eps, self.training = norms[0].momentum, norms[0].eps, norms[0].training
+
+    def __call__(self, x: Tensor, copies: int) -> Tensor:
+        """Normalise x (B, C, V, T); in training mode update the buffers, the last body counted `copies` times."""
+        if self.training and copies > 1:
+            y = batch_norm(self, x, copies)
+        else:
+            statistics = self.running_mean, self.running_var
+            y = F.batch_norm(x, *statistics, self.weight, self.bias, self.training, self.momentum, self.eps)
+        if self.training:
+            self._update()
+        return y
+
+    @torch.no_grad()
+    def _update(self) -> None:
+        sizes = [norm.num_features for norm in self.norms]
+        for norm, mean, var in zip(
+            self.norms, self.running_mean.split(sizes), self.running_var.split(sizes), strict=True
+        ):
+            norm.running_mean.copy_(mean)
+            norm.running_var.copy_(var)
+            norm.num_batches_tracked.add_(1)
+
+
+class STGCNPP(Network):
+    """See `Network`."""
+
+    keys = Keys(
+        blocks="backbone.gcn.0.tcn.branches.",
+        by_layout=r"backbone\.(data_bn\..*|gcn\.\d+\.gcn\.A)",
+        first=r"backbone\.gcn\.0\.gcn\.(conv|down\.0)\.weight",
+        graph="",
+    )
+    partition, backbone_type = "pyskl", Backbone

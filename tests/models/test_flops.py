@@ -6,15 +6,16 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from stgcn_cli.config.skeletons import COCO, NTU
+from stgcn_cli.models.backbone import stages_of
 from stgcn_cli.models.flops import cost_of_clip
-from stgcn_cli.models.stgcn import BLOCKS, STGCN
+from stgcn_cli.models.stgcn import STGCN
 
 CASES = [(NTU, 5, 3, "spatial", 20, 2), (COCO, 7, 2, "uniform", 33, 1), (NTU, 3, 3, "distance", 8, 1)]
 
 
 def biases(layout, partitions):
     """What the network computes once a step whatever the clips: the biases of the graph convolutions, summed."""
-    return sum(2 * len(layout.joints) * partitions * c_out for c_out, _ in BLOCKS)
+    return sum(2 * len(layout.joints) * partitions * c_out for c_out, _ in stages_of())
 
 
 @pytest.mark.parametrize(("layout", "classes", "channels", "partition", "frames", "persons"), CASES)
@@ -24,7 +25,7 @@ def test_the_count_equals_that_of_a_plain_network(layout, classes, channels, par
     x = torch.randn(persons, channels, frames, len(layout.joints))
     with FlopCounterMode(display=False) as counter:
         c_in = channels
-        for index, (c_out, stride) in enumerate(BLOCKS):
+        for index, (c_out, stride) in enumerate(stages_of()):
             y = torch.zeros(persons, c_out, *x.shape[2:])
             for a_k in a:
                 receive = a_k.any(0) if a_k.any(0).sum() <= 0.8 * len(a_k) else torch.ones(len(a_k), dtype=bool)
