@@ -44,7 +44,7 @@ def resumed(folder: Path, given: Mapping[str, Any], force: bool) -> dict[str, An
     chosen = {key: value for key, value in given.items() if value != ()}
     differing = {
         key: value for key, value in chosen.items()
-        if key in before and key not in _MAY_DIFFER and not _is_same(folder, before[key], value)
+        if before.get(key, ()) != () and key not in _MAY_DIFFER and not _is_same(folder, before[key], value)
     }  # fmt: skip
     if differing and not force:
         differences = ", ".join(

@@ -19,10 +19,11 @@ _VARIES = (
     "environment.json",
     ".report.json",
     "meta.json",
+    "sums.json",
     ".png",
     ".html",
     "last-1.pth",
-)  # time, place, history
+)  # time, place, history; sums.json has the sum of meta.json
 
 
 def files_of(folder: Path) -> list[Path]:

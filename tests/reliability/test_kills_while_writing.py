@@ -31,7 +31,7 @@ def kill(folder: Path, name: str, kills: int, rng: random.Random) -> int:
     shutil.copytree(disk.seen, beginning)
     began = time.monotonic()
     assert disk.run(*command.words).code == 0
-    seconds, calm, killed, named = time.monotonic() - began, digests(disk.seen), 0, 0
+    seconds, calm, killed, named, before = time.monotonic() - began, digests(disk.seen), 0, 0, digests(beginning)
     while killed < kills:
         disk.wipe()
         shutil.copytree(beginning, disk.seen, dirs_exist_ok=True)
@@ -43,7 +43,8 @@ def kill(folder: Path, name: str, kills: int, rng: random.Random) -> int:
         now = digests(disk.seen)
         assert all(now[file] == calm[file] for file in now.keys() & calm.keys())
         named += now.keys() == calm.keys()
-        again = command.words if now.keys() != calm.keys() else command.again or command.words
+        is_named = any(now[file] != before.get(file) for file in now.keys() & calm.keys())
+        again = command.again if command.again and is_named else command.words
         assert disk.run(*again).code == 0
         check_whole(disk.seen)
         assert digests(disk.seen) == calm

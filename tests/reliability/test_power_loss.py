@@ -76,7 +76,7 @@ def test_a_run_goes_on_after_the_power_went(disk, most):
             continue
         time.sleep(rng.uniform(0, 0.2))
         os.kill(pid, signal.SIGSTOP)
-        cuts.append((before, cut_power(disk, f"cut{len(cuts)}")))
+        cuts.append((before, cut_power(disk, f"cut{most}-{len(cuts)}")))
         os.kill(pid, signal.SIGCONT)
     assert disk.end(started).code == 0
     undisturbed = digests(disk.seen / "run")

@@ -152,7 +152,7 @@ COMMANDS = {
         ("data", "convert", "raw.zip", "--out", "own.pkl", "--format", "list", "--force")),
     "data merge": Command(("data", "merge", "data/ntu60.pkl", "--out", "merged.pkl"), annotations,
         ("data", "merge", "data/ntu60.pkl", "--out", "merged.pkl", "--force")),
-    "convert": Command(("checkpoint", "convert", "best.pth", "out.pth"), checkpoint),
+    "convert": Command(("checkpoint", "convert", "best.pth", "out.pth"), checkpoint, ("checkpoint", "convert", "best.pth", "out.pth", "--force")),
     "download": Command(
         ("download", "ntu60_xsub_val"), nothing, keeps_part=True, url="/posec3d/ntu60_xsub_val.pkl"
     ),

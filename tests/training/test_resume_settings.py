@@ -108,3 +108,10 @@ def test_training_ends_when_no_epoch_gets_better(stgcn, small_data, tmp_path):
     assert again.code == 0 and "no better" in again.err, again.err
     said = stgcn(*TRAIN, "--patience", "2", "--no-validate")
     assert said.code == 2 and "train.patience" in said.err
+
+
+def test_a_run_whose_settings_were_not_written_yet_takes_the_given_ones(recorded_run):
+    """The disk was full between preset.toml and environment.json."""
+    (recorded_run / "environment.json").unlink()
+    given = {"data": (recorded_run / "x.pkl",), "seed": 4}
+    assert settings.resumed(recorded_run, given, force=False) == given
