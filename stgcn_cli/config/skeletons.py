@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from stgcn_cli.errors import DataError, UsageError
+from stgcn_cli.io.own_files import read_regular
 from stgcn_cli.io.text import nearest, nearest_file, one_line, shown
 
 UPS = ("x", "-x", "y", "-y", "z", "-z")  # axes that may point up; "" where that is not known
@@ -67,7 +68,7 @@ def read_layout(path: Path) -> Layout:
     """The layout in the TOML file `path`. Raises UsageError naming the file, the key and what was expected."""
     path = Path(path)
     try:
-        text = path.open("rb").read(MAX_BYTES + 1)
+        text = read_regular(path, MAX_BYTES + 1)
         if len(text) > MAX_BYTES:
             raise UsageError(f"{path} is larger than {MAX_BYTES:,} bytes: this is no layout.")
         values = tomllib.loads(text.decode("utf-8"))

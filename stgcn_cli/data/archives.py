@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from stgcn_cli.errors import DataError
+from stgcn_cli.io.own_files import open_regular
 from stgcn_cli.io.text import one_line
 
 MAX_BYTES = 64 << 20  # of one text; NTU's longest have a few million
@@ -84,7 +85,7 @@ def read_text(entry: Entry) -> bytes:
     if size > MAX_BYTES:
         raise DataError(f"it has {size:,} bytes, more than the limit of {MAX_BYTES:,}")
     try:
-        with open(entry.path, "rb") as stream:
+        with open(entry.path, "rb", opener=open_regular) as stream:
             text = _read_member(stream, entry.packed, entry.size) if entry.packed else stream.read(entry.size + 1)
     except OSError as error:
         raise DataError(f"it cannot be read: {error.strerror or error}") from error

@@ -122,14 +122,18 @@ def open_store(
         return _open(folder, pickle_path)
 
 
+_COLUMNS = ("starts", "lengths", "labels", "image_sizes")
+_FILES = ("frames.bin", *(f"{name}.npy" for name in _COLUMNS), "splits.npz", "meta.json", "names.json", "findings.json")
+
+
 def _open(folder: Path, source: Path, verify: bool = False) -> Store:
     try:
-        store_sums.check(folder, verify)
+        store_sums.check(folder, _FILES, verify)
         meta = _json(folder / "meta.json")
         shape, dtype = tuple(meta["shape"]), _DTYPES[meta["dtype"]]
         # "c": changes would stay in this process, but torch wants writable memory; the pages are shared all the same
         frames = np.memmap(folder / "frames.bin", dtype, "c", shape=shape)
-        arrays = {name: _array(folder / f"{name}.npy") for name in ("starts", "lengths", "labels", "image_sizes")}
+        arrays = {name: _array(folder / f"{name}.npy") for name in _COLUMNS}
         with np.load(folder / "splits.npz", allow_pickle=False) as packed:
             splits = {name: packed[str(index)] for index, name in enumerate(meta["splits"])}
         names = _json(folder / "names.json")

@@ -7,7 +7,7 @@ import json
 import os
 import random
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -58,13 +58,15 @@ def _sums_of(content: bytes) -> list[int]:
     return [len(content), *map(zlib.crc32, blocks)]
 
 
-def check(folder: Path, whole: bool = False) -> None:
+def check(folder: Path, files: Collection[str] = (), whole: bool = False) -> None:
     """Raise ValueError naming a file whose bytes are others than those written, OSError for one that cannot be read.
 
-    `whole`: look at every block.
+    `files`: those that must have sums. `whole`: look at every block.
     """
     with open(folder / NAME, "rb", opener=open_own_regular) as stream:
         sums = json.loads(stream.read(_MOST))
+    if missing := set(files) - sums.keys():
+        raise ValueError(f"its {min(missing)} has no checksum")
     block = memoryview(bytearray(_BLOCK))
     for name, (size, *blocks) in sums.items():
         with open(folder / Path(name).name, "rb", buffering=0, opener=open_own_regular) as stream:

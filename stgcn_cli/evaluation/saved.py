@@ -64,6 +64,8 @@ def read_saved(path: Path) -> SavedScores:
         path = found
     if not path.exists():
         raise DataError(f"{path} not found.{nearest_file(path)}", "Make a result: stgcn eval CHECKPOINT --out FILE")
+    if not path.is_file():  # opening a pipe would block
+        raise DataError(f"{path} is not a regular file.")
     if path.suffix not in _READERS:
         raise UsageError(f"{path}: expected a result ({', '.join(SUFFIXES)}) or a run folder.")
     try:

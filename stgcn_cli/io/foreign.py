@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from stgcn_cli.errors import DataError
+from stgcn_cli.io.own_files import read_regular
 
 HEAD = 4096  # bytes that tell
 _MARKUP = re.compile(
@@ -86,8 +87,7 @@ def as_utf8(head: bytes) -> bytes:
 
 def head_of(path: Path) -> bytes:
     """The first bytes of a file. Raises OSError."""
-    with open(path, "rb") as stream:
-        return stream.read(HEAD)
+    return read_regular(path, HEAD)
 
 
 def refuse(path: Path, head: bytes, expected: str, accepted: Collection[str] = ()) -> None:

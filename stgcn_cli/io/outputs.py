@@ -5,6 +5,7 @@ An output that is an input, a folder or a device is refused, and a file that the
 """
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,13 @@ from stgcn_cli.io.text import nearest
 _ENDS = 8192  # bytes looked at, at each end of a file
 _ANOTHER = "Choose another --out."
 
-# What files of each command have in their first or last bytes: {command: {suffix: mark}}. CSV files have their header.
+# How the first record begins in annotations of `prepare`; those of `data convert`, by the same writer, have no label there.
+_PREPARED = (
+    rb"^\x80\x03(?:}X\x0b\x00{3}annotationsq\x00)?\]}q\x00\(X"
+    rb"(?:\t\x00{3}frame_dirq\x01X.{4}.{1,400}?q\x02X\x05\x00{3}label|\x08\x00{3}keypoint)q"
+)
+
+# Patterns in the first or last bytes of files of each command: {command: {suffix: pattern}}. CSV files have their header.
 MARKS: dict[str, dict[str, bytes]] = {
     "eval": {
         ".pkl": b"stgcn eval", ".json": b'{"made_by": "stgcn eval"', ".csv": b"name,label,label_name,predicted",
@@ -33,7 +40,7 @@ MARKS: dict[str, dict[str, bytes]] = {
         ".pdf": b"stgcn report",
     },
     "demo": {".zip": b"demo_skeletons/S001C001P001R001A001.skeleton"},
-    "prepare": {".pkl": b"}X\x0b\x00\x00\x00annotationsq\x00]", ".json": b'"set_aside":'},
+    "prepare": {".pkl": _PREPARED, ".json": b'"set_aside":'},
 }  # fmt: skip
 _TABLES = (
     b"class,name,clips,accuracy,most_often_taken_for",
@@ -103,7 +110,7 @@ def _is_made_by(command: str, path: Path) -> bool:
             ends = head + stream.read(_ENDS)
     except OSError:
         return False
-    return not ends or mark in ends or (command == "eval" and ends.startswith(_TABLES))
+    return not ends or bool(re.search(mark, ends, re.DOTALL)) or (command == "eval" and ends.startswith(_TABLES))
 
 
 def expect_suffix(

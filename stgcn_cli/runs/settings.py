@@ -14,7 +14,7 @@ from stgcn_cli.io.files import atomic_write
 from stgcn_cli.io.own_files import read_regular
 from stgcn_cli.runs.folder import environment
 
-_MOST_BYTES = 1 << 20  # of an environment.json
+_MOST_BYTES = 16 << 20  # of an environment.json
 _RECORDED: dict[str, tuple[type, ...]] = {  # keyword of RunOptions -> types of its recorded value
     "data": (list,), "seed": (int,), "diff_seed": (bool,), "deterministic": (bool,), "precision": (str,),
     "freeze": (str, type(None)), "validate": (bool,), "skip_nonfinite": (int,), "gpus": (int,),
@@ -22,13 +22,18 @@ _RECORDED: dict[str, tuple[type, ...]] = {  # keyword of RunOptions -> types of 
 _MAY_DIFFER = ("gpus",)  # where a run is computed, not what
 
 
-def recorded(folder: Path) -> dict[str, Any]:
-    """Return the settings that the run in `folder` was started with, without those that are absent or invalid."""
+def environment_of(folder: Path) -> dict[str, Any]:
+    """Return the content of environment.json; empty when it is missing or damaged."""
     try:
         value = json.loads(read_regular(folder / "environment.json", _MOST_BYTES))
     except (OSError, ValueError, RecursionError):
-        value = {}
-    known = value if isinstance(value, dict) else {}
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def recorded(folder: Path) -> dict[str, Any]:
+    """Return the settings that the run in `folder` was started with, without those that are absent or invalid."""
+    known = environment_of(folder)
     settings = {key: known[key] for key, types in _RECORDED.items() if key in known and type(known[key]) in types}
     settings["data"] = tuple(Path(path) for path in settings.get("data", ()) if isinstance(path, str))
     return settings
@@ -77,13 +82,9 @@ def _value(value: Any) -> str:
 
 def record(folder: Path, settings: Mapping[str, Any]) -> None:
     """Write environment.json: machine, versions and `settings`. A resumed run keeps it and adds an entry to "resumed"."""
-    path, now = folder / "environment.json", environment(dict(settings))
-    try:
-        before = json.loads(read_regular(path, _MOST_BYTES))
-    except (OSError, ValueError, RecursionError):
-        before = None
-    if isinstance(before, dict):
+    now, before = environment(dict(settings)), environment_of(folder)
+    if before:
         earlier = before.get("resumed")
         now = before | {"resumed": [*(earlier if isinstance(earlier, list) else []), now]}
-    with atomic_write(path, "w") as stream:
+    with atomic_write(folder / "environment.json", "w") as stream:
         json.dump(now, stream, indent=2)

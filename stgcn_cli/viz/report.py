@@ -1,10 +1,8 @@
 """Reports: collect what a run folder or result files hold, and write the page."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +16,7 @@ from stgcn_cli.evaluation import metrics, results
 from stgcn_cli.evaluation.score import EvalResult
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.io.text import nearest_file
+from stgcn_cli.runs import settings
 from stgcn_cli.runs.folder import environment
 from stgcn_cli.runs.log import numbers_of, read_log, read_published
 from stgcn_cli.viz.html.comparison import Compared
@@ -27,7 +26,6 @@ from stgcn_cli.viz.skeleton import stored_motion
 
 PAIRS = 8  # most confused pairs shown, each with a clip
 _ENDING = ".result.npz"
-_MOST_BYTES = 16 << 20  # of environment.json
 NO_SCORES = "This folder holds no scores. Write them there: stgcn eval CHECKPOINT --out best.result.npz"
 
 
@@ -40,7 +38,7 @@ def of_run(folder: Path, data: Sequence[Path] = (), reporter: Reporter = SILENT)
         raise UsageError(
             f"{folder} is not a run folder: it has no preset.toml.", "Give a folder that `stgcn train` wrote."
         )
-    preset, known = presets.load(str(folder / "preset.toml")), _environment(folder / "environment.json")
+    preset, known = presets.load(str(folder / "preset.toml")), settings.environment_of(folder)
     names = sorted(path.name.removesuffix(_ENDING) for path in folder.glob(f"*{_ENDING}"))
     read = [(f"{name}.pth", results.read(folder / f"{name}{_ENDING}")) for name in names]
     for name, result in read:
@@ -148,16 +146,6 @@ def _existing(data: Sequence[Path]) -> Sequence[Path]:
     if missing := next((path for path in data if not path.exists()), None):
         raise DataError(f"{missing} not found.{nearest_file(missing)}", "Without --data the data of the run are used.")
     return data
-
-
-def _environment(path: Path) -> dict[str, Any]:
-    """The content of environment.json; empty when it is missing or damaged."""
-    try:
-        with open(path, "rb") as stream:
-            value = json.loads(stream.read(_MOST_BYTES))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _scored(

@@ -73,6 +73,15 @@ def test_an_output_is_no_input_folder_device_or_file_of_the_user(place, name):
     assert state(place) == before
 
 
+def test_prepare_replaces_its_own_annotations_only(place):
+    for out in ("made.pkl", "merged.pkl"):
+        words = COMMANDS["data merge" if out == "merged.pkl" else "data convert"].typed({OUT: out})
+        assert run_stgcn(place, *words).code == 0
+        assert "not made by" in is_refused(run_stgcn(place, *COMMANDS["prepare"].typed({OUT: out})), {2})
+    for _ in range(2):
+        assert run_stgcn(place, *COMMANDS["prepare"].typed({OUT: "lists"}), "--format", "list").code == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_links_are_followed_own_files_replaced_and_streams_written(place, name):

@@ -3,19 +3,24 @@
 import contextlib
 import json
 import os
+import shutil
 import threading
+from pathlib import Path
 
 import pytest
 
+from stgcn_cli.data.store import open_store
 from stgcn_cli.errors import StgcnError, UsageError
 from stgcn_cli.io import files, locks
 from stgcn_cli.io.download import fetch
 from stgcn_cli.io.reporter import SILENT
 from stgcn_cli.runs import folder as runs
 from stgcn_cli.runs.log import RunLog
+from tests.cli.runner import run_stgcn
 from tests.factories.http_server import Served
 from tests.factories.served import CONTENT, QUICK, wanted
 from tests.io.conftest import mirror, target  # noqa: F401
+from tests.reliability.commands import records_with, setting
 
 OWN = ("best.pth.123-abcdef.part", "log.jsonl.9-00ff00.part")
 OTHERS = (
@@ -26,6 +31,11 @@ OTHERS = (
     "x.1-abcdef0.part",
     "notes.1-abcdef.part",
 )
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    return setting(tmp_path_factory.mktemp("inputs"), run_stgcn)
 
 
 @pytest.fixture
@@ -138,3 +148,35 @@ def test_waiting_for_a_lock_is_reported(tmp_path, monkeypatch):
 def _wait(path, told, done):
     with locks.locked(path, on_wait=told.append):
         done.set()
+
+
+PIPES = {  # what is typed, and what it answers where a stranger put a pipe: an exit code
+    "best.result.npz": (("report", "run"), 3),
+    "environment.json": (("report", "run"), 0),
+    "log.jsonl": (("runs", "run"), 0),
+    "clips/clip.skeleton": (("data", "inspect", "run/clips/clip.skeleton"), 3),
+    "clips/clips": (("data", "inspect", "run/clips"), 3),
+    "own.toml": (("view", "--layout", "run/own.toml"), 2),
+    "r.csv": (("fuse", "run/r.csv", "run/best.result.npz"), 3),
+}
+
+
+@pytest.mark.parametrize("name", PIPES)
+def test_a_pipe_is_not_waited_for(inputs, tmp_path, name):
+    words, code = PIPES[name]
+    run = shutil.copytree(inputs / "run", tmp_path / "run")
+    (run / name).unlink(missing_ok=True)
+    (run / name).parent.mkdir(exist_ok=True)
+    os.mkfifo(run / name)
+    said = run_stgcn(tmp_path, *words, timeout=30)
+    assert said.code == code and (code == 0 or Path(name).name in said.err), said
+
+
+def test_a_store_whose_checksums_leave_a_file_out_is_rebuilt(tmp_path):
+    path = tmp_path / "x.pkl"
+    path.write_bytes(records_with(["a", "b"]))
+    found, notes = open_store(path, tmp_path / "cache"), []
+    (found.path / "sums.json").write_text("{}")
+    (found.path / "names.json").unlink()
+    os.mkfifo(found.path / "names.json")
+    assert open_store(path, tmp_path / "cache", note=notes.append).names == ["a", "b"] and "rebuilt" in notes[0]

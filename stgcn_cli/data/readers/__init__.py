@@ -28,6 +28,7 @@ from stgcn_cli.data.readers import (
 )
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.io import foreign
+from stgcn_cli.io.own_files import read_regular
 
 _HEAD = 1 << 16  # bytes of a file that tell what it is
 
@@ -131,6 +132,4 @@ def is_frame(path: Path, name: str) -> bool:
 
 def _head(path: Path) -> bytes:
     """The first bytes of a file, of a text in UTF-16 or UTF-32 in UTF-8."""
-    with open(path, "rb") as stream:
-        head = stream.read(_HEAD)
-    return foreign.as_utf8(head)
+    return foreign.as_utf8(read_regular(path, _HEAD))

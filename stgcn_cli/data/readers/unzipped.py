@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from stgcn_cli.data.archives import check_packed
 from stgcn_cli.errors import DataError
+from stgcn_cli.io.own_files import read_regular
 from stgcn_cli.io.text import printable
 
 _MOST_FILES, _MOST_BYTES = 1_000_000, 64 << 30
@@ -52,8 +53,7 @@ def _unzipped(path: Path, changed: int, size: int, suffixes: frozenset[str]) -> 
 
 def is_gzip(path: Path) -> bool:
     """Whether the file is packed with gzip, whatever it is called. Raises OSError."""
-    with open(path, "rb") as stream:
-        return stream.read(2) == b"\x1f\x8b"
+    return read_regular(path, 2) == b"\x1f\x8b"
 
 
 def gunzipped(path: Path) -> Path:
