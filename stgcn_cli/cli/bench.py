@@ -115,7 +115,7 @@ def _options(
 def _render(measured: dict[str, Any]) -> None:
     console.table(
         f"{measured['preset']} on {measured['device']} ({measured['device_name']}), {measured['precision']}, "
-        f"{measured['batch_size']} {measured['clips']} clips, {measured['rounds']} rounds",
+        f"{measured['batch_size']} {measured['clips']} clips, rounds: {measured['rounds']}",
         ["", "clips/s", "from", "to"],
         [
             [name, *(f"{measured['clips_per_s'][key][which]:.3g}" for which in ("median", "least", "greatest"))]

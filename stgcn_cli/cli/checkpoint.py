@@ -73,7 +73,7 @@ def _rows(d: dict[str, Any]) -> list[list[object]]:
     likely = " or ".join(d["likely_presets"])
     rows: list[list[object]] = [
         ["kind", d["kind"]],
-        ["likely preset", f"{likely} ({d['told_by']})" if likely else "-"],
+        ["likely preset", f"{likely} ({d['identified_by']})" if likely else "-"],
         ["classes", f"{d['num_classes']}" + (f": {shown}" if names else "")],
         ["skeleton", f"{skeleton['joints']} joints" + (f" ({layouts}, {ways})" if layouts else "")],
         ["parameters", f"{d['parameters']:,} ({', '.join(d['dtypes'])})"],

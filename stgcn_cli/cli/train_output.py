@@ -113,6 +113,10 @@ def show_result(result: "RunResult", as_json: bool) -> None:
     if result.was_finished:
         console.note(f"The run in {result.folder} has all its {result.summary['epochs']} epochs: nothing to do.")
     console.table(f"Trained {result.preset.name}", ["", ""], _results(result))
+    if result.tests and (clips := result.preset.eval.clips) > 1:
+        console.note(
+            f"{', '.join(result.tests)}.pth: averaged over {clips} samples of each clip; validation during training takes one."
+        )
     weights = "best" if result.summary["best"] else "last"
     console.note(f"Next: stgcn eval {shlex.quote(f'{result.folder / weights}.pth')} --out result.pkl")
 

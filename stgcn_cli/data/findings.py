@@ -64,7 +64,7 @@ class Findings:
         """One line: the number of each level."""
         counts = [(self.count(level), level) for level in LEVELS]
         listed = ", ".join(f"{count:,} {level}{'' if count == 1 else 's'}" for count, level in counts if count)
-        return f"{self.clips:,} records: {listed or 'nothing wrong'}"
+        return f"{self.clips:,} records: {listed or 'no problems'}"
 
     def shortened(self, most: int) -> list[str]:
         """Lines for people, the gravest first; of one level and key at most so many."""
@@ -94,7 +94,8 @@ class Findings:
                 )
                 where = f"{many}, for instance {where}"
             wanted = f"; expected {first.expected}" if first.expected else ""
-            lines.append(f"{where}: {first.key}: {first.found}{wanted}.")
+            key = "" if first.where.startswith(f"{first.key} ") else f"{first.key}: "
+            lines.append(f"{where}: {key}{first.found}{wanted}.")
         return lines
 
     def packed(self) -> list[list[Any]]:

@@ -116,7 +116,7 @@ class Measured:
         return {
             "preset": o.preset.name, "device": device.type, "threads": torch.get_num_threads(),
             "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability(),
-            "precision": o.precision, "batch_size": o.batch, "rounds": o.rounds, "clips": "given" if o.split else "drawn",
+            "precision": o.precision, "batch_size": o.batch, "rounds": o.rounds, "clips": "given" if o.split else "random",
             "clips_per_s": clips_per_s, "phases": phases,
             "latency": {"p50": percentile(self.latency, 0.5), "p95": percentile(self.latency, 0.95)},
             "peak_memory": self.peak, "training_clips": self.training_clips,

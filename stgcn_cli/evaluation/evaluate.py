@@ -70,7 +70,7 @@ def _data_of_run(folder: Path, reporter: Reporter) -> tuple[Path, ...]:
     """Return the annotations that a run was trained on, for a checkpoint in its folder; empty where they are gone."""
     found = tuple(path for path in settings.recorded(folder)["data"] if path.is_file())
     if found:
-        reporter.note(f"Data of the run: {', '.join(map(str, found))}. Others are chosen with --data.")
+        reporter.note(f"Data of the run: {', '.join(map(str, found))}. Choose others with --data.")
     return found
 
 

@@ -22,7 +22,7 @@ class Likely:
     """The presets that a checkpoint may belong to, and how they were told."""
 
     presets: tuple[str, ...]
-    told_by: str
+    identified_by: str
 
 
 def likely(read: Checkpoint, asked: str = "") -> Likely:

@@ -27,7 +27,7 @@ def describe(read: Checkpoint) -> dict[str, Any]:
         "sha256_prefix": read.sha256[:8],
         "bytes": read.path.stat().st_size,
         "likely_presets": list(found.presets),
-        "told_by": found.told_by,
+        "identified_by": found.identified_by,
         "skeleton": _skeleton(read),
         "channels": read.channels,
         "num_classes": read.num_classes,

@@ -71,7 +71,7 @@ def preset_of(read: "Checkpoint", wishes: EvalOptions, reporter: Reporter) -> Pr
 
         found = identify.the_preset(read, asked)
         preset = presets.load(found.presets[0], wishes.settings)
-        reporter.note(f"Preset {preset.name}, told by {found.told_by}. Another is chosen with --preset.")
+        reporter.note(f"Preset {preset.name}, identified by {found.identified_by}. Choose another with --preset.")
         _warn_of_length(read, preset, reporter)
     return with_metrics(preset, wishes)
 

@@ -25,7 +25,7 @@ def test_from_a_folder_of_clips_to_a_training(clips, stgcn, tmp_path):
     following = "stgcn train --preset own.toml --data own.pkl"
     assert said.err.splitlines()[-1] == f"Next: {following}" and "skeleton       17 joints" in said.out
     said = stgcn("data", "validate", "own.pkl", "--preset", "own.toml")
-    assert said.code == 0 and said.out == "own.pkl: 10 records: nothing wrong\n"
+    assert said.code == 0 and said.out == "own.pkl: 10 records: no problems\n"
     assert said.err == f"Next: {following}\n"
     said = stgcn("data", "inspect", "own.pkl")
     assert said.code == 0 and "kick  5      4      1" in said.out and "1280x720" in said.out

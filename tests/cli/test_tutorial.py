@@ -102,7 +102,7 @@ def test_converting_looking_and_checking(evening):
     assert (folder / "own.pkl").is_file() and (folder / "own.toml").is_file()
     for name in CLASSES.values():
         assert re.search(rf"{name} +24 +18 +6\b", inspect), inspect
-    assert "72 records: nothing wrong" in validate
+    assert "72 records: no problems" in validate
     page = folder / view.strip()
     assert page.suffix == ".html" and 'class="player"' in page.read_text("utf-8")
 

@@ -66,7 +66,7 @@ def test_the_rules_go_from_sure_to_likely(tmp_path, monkeypatch):
     assert identify.likely(checkpoint.read(path)) == identify.Likely(("babel60",), "its sha256")
     named = shutil.copy(path, tmp_path / "stgcn_80e_ntu60_xsub_keypoint_3d.pth")
     assert identify.likely(checkpoint.read(named)) == identify.Likely(("ntu60-xsub-3d",), "its file name")
-    assert identify.likely(checkpoint.read(named), "babel120").told_by == "its name in the catalogue"
+    assert identify.likely(checkpoint.read(named), "babel120").identified_by == "its name in the catalogue"
     ours = save(
         tmp_path / "babel60.pth", presets.load("babel120"), {"preset": presets.to_toml(presets.load("babel120"))}
     )
