@@ -1,9 +1,12 @@
 """Command classes: short metavars in help, and answers to other programs' spellings of commands and options."""
 
 import dataclasses
+import re
 
-from typer._click.exceptions import NoSuchOption, UsageError
+from typer._click.exceptions import MissingParameter, NoSuchOption, UsageError
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+from stgcn_cli.io.text import nearest
 
 _METAVARS = {  # of types in help
     "int": "N", "int range": "N", "float": "X", "float range": "X", "Path": "PATH", "path": "PATH", "file": "PATH",
@@ -12,7 +15,7 @@ _METAVARS = {  # of types in help
 _COMMANDS = {  # of other programs
     "test": "eval", "val": "eval", "evaluate": "eval", "validate": "data validate", "infer": "predict",
     "inference": "predict", "detect": "predict", "convert": "data convert", "inspect": "data inspect", "merge": "data merge",
-    "visualize": "view", "show": "view", "plot": "report", "list": "presets", "benchmark": "bench", "version": "--version",
+    "visualize": "view", "show": "view", "plot": "report", "list": "presets", "benchmark": "bench", "version": "--version", "help": "--help",
 }  # fmt: skip
 _OPTIONS = {  # of other programs
     "--learning-rate": "--lr", "--num-epochs": "--epochs", "--max-epochs": "--epochs", "--bs": "--batch-size",
@@ -23,6 +26,11 @@ _OPTIONS = {  # of other programs
     "--output": "--out", "--save": "--out", "--dataset": "--data", "--ann-file": "--data", "--topk": "--top-k",
     "--early-stopping": "--patience", "--imgsz": "--image-size", "--conf": "--min-score",
 }  # fmt: skip
+_WORDS = (  # of messages about values
+    ("^Value error, ", ""), ("Input should be a valid integer.*", "expected a whole number"),
+    ("Input should be a valid number.*", "expected a number"), ("Input should be greater than or equal to", "expected at least"),
+    ("Input should be less than or equal to", "expected at most"),
+)  # fmt: skip
 
 
 class Command(TyperCommand):
@@ -35,9 +43,11 @@ class Command(TyperCommand):
                 parameter.metavar = _metavar(parameter, ctx)
         try:
             return super().parse_args(ctx, args)
-        except NoSuchOption as error:
+        except UsageError as error:
             known = {name for parameter in self.params for name in parameter.opts}
-            if hint := option_hint(error.option_name, known):
+            if not isinstance(error, NoSuchOption):
+                error.message = _reworded(error, known, self.help or "")
+            elif hint := option_hint(error.option_name, known):
                 error.message, error.possibilities = f"{error.message}. {hint}", None
             raise
 
@@ -54,6 +64,21 @@ class Command(TyperCommand):
     def collect_usage_pieces(self, ctx):
         """The words of the usage line: required arguments without braces."""
         return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
+
+
+def _reworded(error: UsageError, known: set[str], help_text: str) -> str:
+    """The message with what was expected and what to type."""
+    if isinstance(error, MissingParameter):
+        example = re.search(r"Example: (stgcn .*(?:\n.+)*)", help_text)
+        return f"For example: {' '.join(example[1].split())}" if example else error.message
+    if found := re.fullmatch(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", error.message):
+        is_data = "--data" in known and found[1].endswith((".pkl", "/"))
+        return f"Unexpected argument: {found[1]}" + (f". Use --data {found[1]}" if is_data else "")
+    message = error.message
+    for pattern, words in _WORDS:
+        message = re.sub(pattern, words, message)
+    chosen = re.match(r"'(.*?)' is not one of (.*)\.$", message)
+    return message + nearest(chosen[1], re.findall(r"'(.*?)'", chosen[2])) if chosen else message
 
 
 def _metavar(parameter, ctx) -> str | None:

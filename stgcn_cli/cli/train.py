@@ -131,6 +131,7 @@ def train(
          "For example: --rdzv-endpoint node0:29500"),
         (test_best and validate is False, "--test-best needs a best checkpoint, which --no-validate never writes.",
          "Use --test-last."),
+        (work_dir and work_dir.is_file(), f"{work_dir} is a file; --work-dir names a folder.", "For example: --work-dir runs/mine"),
     )  # fmt: skip
     preset = name or preset
     from stgcn_cli.config import presets

@@ -47,7 +47,7 @@ def _run(plan: "RunPlan") -> list[list[str]]:
         ["clips", clips + (f", each {data.passes} times an epoch" if data.passes > 1 else "")],
         ["clip", f"{plan.frames} frames, {data.num_person} {person}, {data.layout} skeleton, {data.channels}"],
         ["batch", f"{train.batch_size} clips{shares}, on {plan.launch.device} in {plan.options.precision}"],
-        ["epochs", f"{train.epochs}{done}, {plan.steps:,} steps each"],
+        ["epochs", f"{train.epochs}{done}, {plan.steps:,} {'step' if plan.steps == 1 else 'steps'} each"],
         ["learning rate", rates],
         ["validation", validation],
         ["run folder", str(plan.folder)],

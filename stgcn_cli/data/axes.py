@@ -127,9 +127,7 @@ def understand(
         return understand(array.squeeze(), None, joints, score_last, meant)
     if not found:
         if joints and (other := next(_candidates(array.shape, None), None)):
-            raise DataError(
-                f"the array has {other.sizes['V']} joints ({other.words}), the skeleton that is named has {joints}"
-            )
+            raise DataError(f"the array has {other.sizes['V']} joints ({other.words}), --layout has {joints}")
         raise DataError(f"the array has the shape {array.shape}, {EXPECTED}{_beyond(array.shape)}")
     return found[0] if len(found) == 1 else _likeliest(array, found, joints, meant)
 

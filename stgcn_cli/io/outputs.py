@@ -78,13 +78,13 @@ class OutputRule:
         if not stat.S_ISREG(state.st_mode):
             raise UsageError(f"{path} is not a regular file.", f"{_ANOTHER} Only /dev/null and - (stdout) are none.")
         if any(_is_same(state, each) for each in self.inputs):
-            raise UsageError(f"{path} is an input; it is not written over.", _ANOTHER)
+            raise UsageError(f"{path} is an input and is not overwritten.", _ANOTHER)
         is_ours = _is_made_by(self.command, real)
         if not is_ours and any(_is_inside(real, each) for each in self.inputs):
-            raise UsageError(f"{path} lies among the inputs; it is not written over.", _ANOTHER)
+            raise UsageError(f"{path} lies among the inputs and is not overwritten.", _ANOTHER)
         if not (is_ours or self.force):
             made = f" and was not made by `stgcn {self.command}`" if self.command else ""
-            raise UsageError(f"{path} exists already{made}; it is not written over.", self.hint)
+            raise UsageError(f"{path} already exists{made} and is not overwritten.", self.hint)
         return real if path.is_symlink() else path
 
 

@@ -54,7 +54,9 @@ def read(path: Path) -> Any:
     Raises CheckpointError for a file that is missing, damaged, hostile, or not a checkpoint.
     """
     if path.is_dir():
-        raise CheckpointError(f"{path} is a folder.", "Give a checkpoint in it, for example best.pth of a run folder.")
+        raise CheckpointError(f"{path} is a folder; expected a checkpoint.", "Give one in it: best.pth of a run folder")
+    if path.suffix.lower() == ".toml" and path.is_file():
+        raise CheckpointError(f"{path} is a preset; expected a checkpoint.", f"Train it first: stgcn train {path}")
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would block, reading a device never end
             raise CheckpointError(f"{path} is not a regular file.")

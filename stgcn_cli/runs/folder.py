@@ -133,9 +133,8 @@ def find_run(word: str, work_dir: Path | None, preset: str | None) -> Path:
     if found is None:
         known = ", ".join(map(str, runs[:8])) + (", …" if len(runs) > 8 else "")
         raise UsageError(
-            f"--resume: there is no {wanted}.",
-            (f"Runs: {known}" if runs else "There are no runs in ./runs.")
-            + " To start a run when there is none yet: --resume-or-start",
+            f"--resume: no {wanted}.",
+            f"Runs in ./runs: {known or 'none'}. To start a run when there is none yet: --resume-or-start",
         )
     return found
 

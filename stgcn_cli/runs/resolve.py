@@ -50,8 +50,8 @@ def locate(wishes: EvalOptions, reporter: Reporter) -> Path:
     published_files.refuse_retired(word)
     if path.is_dir():
         inside = [path / name for name in ("best.pth", "last.pth") if (path / name).is_file()]
-        hint = "" if inside else "Name a checkpoint in it, for instance best.pth of a run folder."
-        raise CheckpointError(f"{path} is a folder.", hint + (f"Type: stgcn eval {inside[0]}" if inside else ""))
+        example = inside[0] if inside else "best.pth of a run folder"
+        raise CheckpointError(f"{path} is a folder; expected a checkpoint.", f"Give one in it: {example}")
     known = [name for entry in catalog.PUBLISHED for name in (entry.preset, entry.name)]
     raise CheckpointError(
         f"Checkpoint {word} not found.{nearest_file(path) or nearest(word, known)}",

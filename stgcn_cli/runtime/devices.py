@@ -57,7 +57,10 @@ def resolve_device(device: str, gpus: int, warn: Callable[[str], Any] = lambda t
     if gpus > present:
         found = f"{present} CUDA GPU{'' if present == 1 else 's'}" if present else "no CUDA GPU"
         if named:
-            raise UsageError(f"--device {device} is not possible: not all of these GPUs are there.", "See nvidia-smi.")
+            raise UsageError(
+                f"--device {device} is not possible: not all of these GPUs exist.",
+                "List them: nvidia-smi. Without a GPU: --device cpu",
+            )
         hint = f"Use --gpus {present}." if present else f"Use --gpus {gpus} --device cpu to train on the processor."
         raise UsageError(f"--gpus {gpus} is not possible: this machine has {found}.", hint)
     return "cuda"

@@ -36,7 +36,8 @@ def of_run(folder: Path, data: Sequence[Path] = (), reporter: Reporter = SILENT)
     """
     if not (folder / "preset.toml").is_file():
         raise UsageError(
-            f"{folder} is not a run folder: it has no preset.toml.", "Give a folder that `stgcn train` wrote."
+            f"{folder} is not a run folder: it has no preset.toml.",
+            "Give a folder that `stgcn train` wrote. List them: stgcn runs",
         )
     preset, known = presets.load(str(folder / "preset.toml")), settings.environment_of(folder)
     names = sorted(path.name.removesuffix(_ENDING) for path in folder.glob(f"*{_ENDING}"))

@@ -189,8 +189,8 @@ def test_how_the_batch_is_split_is_shown_beside_the_published_run(stgcn):
 
 def test_a_run_folder_is_no_checkpoint_but_holds_one(run, stgcn):
     said = stgcn("eval", run)
-    assert said.code == 4 and f"{run} is a folder." in said.err and f"Type: stgcn eval {run}/best.pth" in said.err
-    assert "Name a checkpoint" in stgcn("eval", run.parent).err
+    assert said.code == 4 and f"{run} is a folder" in said.err and f"Give one in it: {run}/best.pth" in said.err
+    assert "Give one in it: best.pth of a run" in stgcn("eval", run.parent).err
 
 
 def test_a_checkpoint_of_another_size_is_reported_with_its_cause(run, stgcn):

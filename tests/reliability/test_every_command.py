@@ -91,7 +91,7 @@ def test_links_are_followed_own_files_replaced_and_streams_written(place, name):
     first = out.read_bytes()
     again = run_stgcn(place, *command.typed({OUT: out}))
     if name.startswith(("data", "checkpoint", "export")):
-        assert "exists already" in is_refused(again, {2})
+        assert "already exists" in is_refused(again, {2})
     else:
         assert again.code == 0, again.err
     link.symlink_to(real)

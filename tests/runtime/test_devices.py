@@ -35,7 +35,7 @@ def test_only_the_named_gpus_are_seen(four_gpus, device, visible, left):
 
 
 @pytest.mark.parametrize(("device", "gpus", "words"), [
-    ("cuda:7", 1, "not all of these GPUs"), ("0,2", 3, "2 GPUs for 3 processes"), ("cuda:1,1", 2, "twice"),
+    ("cuda:7", 1, "not all of these GPUs exist"), ("0,2", 3, "2 GPUs for 3 processes"), ("cuda:1,1", 2, "twice"),
     ("cuda:x", 1, "Unknown device 'cuda:x'"), ("gpu", 1, "Unknown device 'gpu'"), ("cuda", 5, "4 CUDA GPUs"), ("cuda", 0, "--gpus 0"),
 ])  # fmt: skip
 def test_what_cannot_be_is_refused(four_gpus, device, gpus, words):

@@ -35,7 +35,7 @@ def validate(options: ValidateOptions, reporter: Reporter) -> Findings:
     census = take_census(str(options.file), reporter)
     found = census.finish(beside(options.file).classes if options.names is None else options.names)
     if not census.is_pickle:
-        found.add("note", str(options.file), "record", "no annotation pickle: convert it before training", "")
+        found.add("note", str(options.file), "record", "not an annotation pickle; convert it before training", "")
         return found
     if options.verify and not found.count("error"):
         with reporter.progress("verify the store", None) as advance:

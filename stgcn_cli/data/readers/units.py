@@ -94,7 +94,7 @@ def _paths(word: str) -> list[Path]:
     if glob.has_magic(word):
         if found := sorted(glob.glob(word, recursive=True)):
             return [Path(name) for name in found]
-        raise DataError(f"Nothing fits {word}.")
+        raise DataError(f"No file matches {word}.", "Put patterns in quotes: 'clips/*.npy'")
     raise DataError(f"{word} not found.{nearest_file(path)}")
 
 

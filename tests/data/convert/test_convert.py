@@ -162,7 +162,7 @@ def test_a_list_a_share_or_one_split(tmp_path):
 def test_nothing_is_written_over_and_nothing_read_is_lost(tmp_path):
     source = wave_and_kick(tmp_path / "own")
     (tmp_path / "a.toml").write_text("mine")
-    with pytest.raises(UsageError, match=r"a\.toml exists already"):
+    with pytest.raises(UsageError, match=r"a\.toml already exists"):
         convert(ConvertOptions(inputs=[str(source)], target=Target(tmp_path / "a.pkl")))
     convert(ConvertOptions(inputs=[str(source)], target=Target(tmp_path / "a.pkl", preset=False)))
     assert (tmp_path / "a.toml").read_text() == "mine"

@@ -95,7 +95,7 @@ def test_missing_and_unreadable_files_are_reported(tmp_path):
         tmp_path / "raw", {"S001C001P001R001A001": b"3\n1\n", "S001C001P001R001A002": skeletons.text([1])}
     )
     (tmp_path / "note.txt").write_text("nothing")
-    for word, said in {"ray": "raw'", "*.foo": "Nothing fits", "note.txt": "not recognised"}.items():
+    for word, said in {"ray": "raw'", "*.foo": "No file matches", "note.txt": "not recognised"}.items():
         with pytest.raises(DataError, match=said):
             expand([str(tmp_path / word)])
     with pytest.raises(DataError, match=r"A001\.skeleton.*line 3"):
