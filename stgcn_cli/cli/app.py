@@ -31,7 +31,7 @@ from stgcn_cli.cli.report import report
 from stgcn_cli.cli.runs import runs
 from stgcn_cli.cli.train import train
 from stgcn_cli.cli.view import view
-from stgcn_cli.errors import DONE, FAILED_RUN, INTERRUPTED, TERMINATED, RunError, StgcnError, Terminated, UsageError
+from stgcn_cli.errors import DONE, FAILED_RUN, INTERRUPTED, TERMINATED, StgcnError, Terminated, UsageError
 from stgcn_cli.io.files import disk_error, path_error
 
 console.open_streams()
@@ -128,7 +128,10 @@ def main() -> None:
         console.fail("There is not enough memory.", "Close other programs, or give fewer clips at a time.")
         sys.exit(FAILED_RUN)
     except Exception as error:
-        if exhausted := _out_of_memory(error):
+        from stgcn_cli.runtime.memory import out_of_memory
+
+        hint = "Try a smaller batch (--batch-size, --set train.batch_size=) or --device cpu."
+        if exhausted := out_of_memory(error, "This command", hint):
             console.fail(exhausted.message, exhausted.hint)
             sys.exit(exhausted.exit_code)
         _blame_ourselves(error)
@@ -139,15 +142,6 @@ def _require_working_directory() -> None:
         os.getcwd()
     except OSError as error:
         raise UsageError("The working directory does not exist any more.", "Change to another one: cd ~") from error
-
-
-def _out_of_memory(error: Exception) -> RunError | None:
-    """What to tell where memory ran out in a place that has no words of its own for it."""
-    from stgcn_cli.runtime.memory import out_of_memory
-
-    return out_of_memory(
-        error, "This command", "Try a smaller batch (--batch-size, --set train.batch_size=) or --device cpu."
-    )
 
 
 def _blame_ourselves(error: Exception) -> NoReturn:

@@ -1,7 +1,6 @@
 """`stgcn train`: train a preset, in one process or many."""
 
 import os
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -171,8 +170,7 @@ def train(
         save_minutes=checkpoint_minutes, report=report, tensorboard=tensorboard, wandb=wandb,
         cuda_graph=cuda_graph, compile=compile_blocks, **chosen,
     )  # fmt: skip
-    run_it = partial(_train_streams, streams=wanted) if wanted else _plan if dry_run else _train
-    run_it(run_options, as_json=as_json)
+    _start(run_options, wanted, dry_run, as_json)
 
 
 def _run_to_resume(word: str | None, or_start: bool, work_dir: Path | None, preset: str | None) -> Path | None:
@@ -208,26 +206,22 @@ def _refuse_missing_data(recipe: "Preset", data: tuple[Path, ...]) -> None:
         find_pickles(recipe.data.dataset, (recipe.data.train,), data)
 
 
-def _plan(options: "RunOptions", as_json: bool) -> None:
+def _start(options: "RunOptions", streams: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+    """Plan, train, or train a run for each stream, and print what came out; other ranks than the first print nothing."""
     from stgcn_cli.cli import train_output
-    from stgcn_cli.training.dry_run import plan_run
 
-    if plan := plan_run(options, console.reporter()):
-        train_output.show_plan(plan, as_json)
+    if streams:
+        from stgcn_cli.training.streams import train_streams
 
+        if done := train_streams(options, streams, console.reporter()):
+            train_output.show_streams(done, options.preset.name, as_json)
+    elif dry_run:
+        from stgcn_cli.training.dry_run import plan_run
 
-def _train(options: "RunOptions", as_json: bool) -> None:
-    from stgcn_cli.cli import train_output
-    from stgcn_cli.training.run import run
+        if plan := plan_run(options, console.reporter()):
+            train_output.show_plan(plan, as_json)
+    else:
+        from stgcn_cli.training.run import run
 
-    if result := run(options, console.reporter()):  # else another rank prints
-        train_output.show_result(result, as_json)
-
-
-def _train_streams(options: "RunOptions", streams: tuple[str, ...], as_json: bool) -> None:
-    """Train a run for each stream, and end with a table of the single results and their fusions."""
-    from stgcn_cli.cli import train_output
-    from stgcn_cli.training.streams import train_streams
-
-    if done := train_streams(options, streams, console.reporter()):  # else another rank prints
-        train_output.show_streams(done, options.preset.name, as_json)
+        if result := run(options, console.reporter()):
+            train_output.show_result(result, as_json)

@@ -58,15 +58,7 @@ def _reach(keypoint: np.ndarray) -> tuple[float, float]:
 
 def input_warnings(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> list[str]:
     """Warnings about `facts`. `trained_on` is what `statistics.describe` returned, empty where it is unknown."""
-    asked = _Asked(preset, trained_on)
-    told = [question(facts, asked) for question in _QUESTIONS]
-    return [line for text in told for line in text.splitlines()]
-
-
-@dataclass(frozen=True)
-class _Asked:
-    preset: Preset
-    trained_on: Mapping[str, Any]
+    return [line for question in _QUESTIONS for line in question(facts, preset, trained_on).splitlines()]
 
 
 def _clips(some: Sequence[Facts], one: str, many: str) -> str:
@@ -79,22 +71,22 @@ def _range(values: Sequence[float]) -> str:
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
-def _nobody(facts: Sequence[Facts], asked: _Asked) -> str:
+def _nobody(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
     empty = [each for each in facts if not each.persons]
     return f"{_clips(empty, 'has', 'have')} no person in any frame; the answer means nothing." if empty else ""
 
 
-def _cut(facts: Sequence[Facts], asked: _Asked) -> str:
-    length = asked.preset.data.clip_len
+def _cut(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
+    length = preset.data.clip_len
     long = [each for each in facts if length and each.frames > length]
-    if not long or asked.preset.data.sampling != "loop":
+    if not long or preset.data.sampling != "loop":
         return ""
-    return f"{_clips(long, 'is', 'are')} longer than {length} frames: only the first {length} are seen.{_advice(long, asked)}"
+    return f"{_clips(long, 'is', 'are')} longer than {length} frames: only the first {length} are seen.{_advice(long, preset, trained_on)}"
 
 
-def _advice(long: Sequence[Facts], asked: _Asked) -> str:
+def _advice(long: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
     """What to type for recordings much longer than the clips of the training."""
-    known, length = asked.trained_on.get("frames"), asked.preset.data.clip_len
+    known, length = trained_on.get("frames"), preset.data.clip_len
     most = known[-1] if known else length
     if not most or max(each.frames for each in long) <= _LONG * most:
         return ""
@@ -102,8 +94,8 @@ def _advice(long: Sequence[Facts], asked: _Asked) -> str:
     return f" For a timeline of the recording: --window {window} --stride {max(1, window // 4)}"
 
 
-def _lengths(facts: Sequence[Facts], asked: _Asked) -> str:
-    known, length = asked.trained_on.get("frames"), asked.preset.data.clip_len
+def _lengths(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
+    known, length = trained_on.get("frames"), preset.data.clip_len
     if not known:
         return ""
     seen = [each for each in facts if not length or each.frames <= length]  # of the others, see `_cut`
@@ -112,12 +104,12 @@ def _lengths(facts: Sequence[Facts], asked: _Asked) -> str:
         return ""
     found = _range([each.frames for each in odd])
     trained = f"the model was trained on clips of {_range([known[0], known[-1]])}"
-    return f"{_clips(odd, 'has', 'have')} {found} frames; {trained}.{_advice(odd, asked)}"
+    return f"{_clips(odd, 'has', 'have')} {found} frames; {trained}.{_advice(odd, preset, trained_on)}"
 
 
-def _spread(facts: Sequence[Facts], asked: _Asked) -> str:
-    by_image = asked.preset.data.normalize in ("image", "half-image") and asked.preset.data.image_size == "record"
-    known = asked.trained_on.get("image_spread" if by_image else "spread")
+def _spread(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
+    by_image = preset.data.normalize in ("image", "half-image") and preset.data.image_size == "record"
+    known = trained_on.get("image_spread" if by_image else "spread")
     if not known:
         return ""
     pairs = [
@@ -130,7 +122,7 @@ def _spread(facts: Sequence[Facts], asked: _Asked) -> str:
     found = _range([float(f"{size:.3g}") for _, size in odd])
     return (
         f"{_clips([each for each, _ in odd], 'has', 'have')} bodies of another size: joints lie {found} from their mean, "
-        f"in training {_range([float(f'{n:.3g}') for n in (known[0], known[2])])}.{_unit(ratio, asked.preset)}"
+        f"in training {_range([float(f'{n:.3g}') for n in (known[0], known[2])])}.{_unit(ratio, preset)}"
     )
 
 
@@ -141,26 +133,26 @@ def _unit(ratio: float, preset: Preset) -> str:
     return " Is this another unit?"
 
 
-def _dropped(facts: Sequence[Facts], asked: _Asked) -> str:
-    crowded, kept = [each for each in facts if each.dropped], asked.preset.data.num_person
+def _dropped(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
+    crowded, kept = [each for each in facts if each.dropped], preset.data.num_person
     most = f"{kept} persons" if kept > 1 else "one person"
     return f"{_clips(crowded, 'has', 'have')} more than {most}; the others are dropped." if crowded else ""
 
 
-def _more_persons(facts: Sequence[Facts], asked: _Asked) -> str:
-    known, kept = asked.trained_on.get("persons"), asked.preset.data.num_person
+def _more_persons(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
+    known, kept = trained_on.get("persons"), preset.data.num_person
     odd = [each for each in facts if known and min(each.persons, kept) > known]
     never = f"the model was trained on clips with at most {known}"
     return f"{_clips(odd, 'has', 'have')} {_range([e.persons for e in odd])} persons; {never}." if odd else ""
 
 
-def _images(facts: Sequence[Facts], asked: _Asked) -> str:
-    if asked.preset.data.normalize not in ("image", "half-image"):
+def _images(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
+    if preset.data.normalize not in ("image", "half-image"):
         return ""
     if small := [each for each in facts if each.persons and max(each.reach) <= 2]:
         said = "coordinates that look divided by an image size already; the model expects pixels"
         return f"{_clips(small, 'has', 'have')} {said}."
-    for_all = asked.preset.data.image_size == "reference"
+    for_all = preset.data.image_size == "reference"
     assumed = [each for each in facts if each.persons and (for_all or each.assumed)]
     height, width = next((each.assumed for each in assumed if each.assumed), REFERENCE_SIZE)
     odd = [each for each in assumed if each.reach[0] > _BEYOND * width or each.reach[1] > _BEYOND * height]
@@ -171,14 +163,14 @@ def _images(facts: Sequence[Facts], asked: _Asked) -> str:
     if assumed and not for_all:
         stated = f"not state the image size: {width} x {height} pixels are assumed"
         return f"{_clips(assumed, 'does', 'do')} {stated}. {say}"
-    return _other_images(facts, asked)
+    return _other_images(facts, preset, trained_on)
 
 
-def _other_images(facts: Sequence[Facts], asked: _Asked) -> str:
+def _other_images(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
     """Sizes that a model which divides by the reference's, whatever the image, was not trained on."""
-    seen = {tuple(size) for size in asked.trained_on.get("image_sizes", ())}
+    seen = {tuple(size) for size in trained_on.get("image_sizes", ())}
     odd = [each for each in facts if each.image[0] and each.image not in seen and each.image != REFERENCE_SIZE]
-    if asked.preset.data.image_size != "reference" or not odd:
+    if preset.data.image_size != "reference" or not odd:
         return ""
     sizes = " and ".join(sorted({f"{each.image[1]} x {each.image[0]}" for each in odd})[:3])
     return (
@@ -187,25 +179,21 @@ def _other_images(facts: Sequence[Facts], asked: _Asked) -> str:
     )
 
 
-def _unlike(facts: Sequence[Facts], asked: _Asked) -> str:
+def _unlike(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
     odd = [each for each in facts if each.unlike and each.persons]
     said = "25 joints that do not lie as a Kinect's do: another skeleton, or another order of joints, than the model's"
     return f"{_clips(odd, 'has', 'have')} {said}." if odd else ""
 
 
-def _changes(facts: Sequence[Facts], asked: _Asked) -> str:
+def _changes(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
     texts = {
-        adapt.SCORES_MADE: ("has no scores; they count as 1", "have no scores; they count as 1"),
-        adapt.SCORES_LEFT: ("has scores, which the model does not use", "have scores, which the model does not use"),
-        adapt.SCORES_TAKEN: (
-            "has three values a joint, taken as x, y and score",
-            "have three values a joint, taken as x, y and score",
-        ),
-    }
+        adapt.SCORES_MADE: "no scores; they count as 1", adapt.SCORES_LEFT: "scores, which the model does not use",
+        adapt.SCORES_TAKEN: "three values a joint, taken as x, y and score",
+    }  # fmt: skip
     changed = {change: [each for each in facts if each.change == change] for change in texts}
-    return "\n".join(f"{_clips(some, *texts[change])}." for change, some in changed.items() if some)
+    return "\n".join(f"{_clips(some, 'has', 'have')} {texts[change]}." for change, some in changed.items() if some)
 
 
-_QUESTIONS: tuple[Callable[[Sequence[Facts], _Asked], str], ...] = (
+_QUESTIONS: tuple[Callable[[Sequence[Facts], Preset, Mapping[str, Any]], str], ...] = (
     _nobody, _changes, _unlike, _cut, _lengths, _spread, _images, _dropped, _more_persons,
 )  # fmt: skip

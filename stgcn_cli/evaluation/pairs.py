@@ -12,8 +12,6 @@ from stgcn_cli.errors import DataError
 from stgcn_cli.evaluation.metrics import class_accuracy, confusion
 from stgcn_cli.evaluation.score import EvalResult
 
-_EXACT = 10_000  # discordant clips up to which the binomial distribution is summed
-
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
@@ -78,13 +76,11 @@ def pair(first: EvalResult, second: EvalResult) -> Pair:
 def mcnemar(gained: int, lost: int) -> float:
     """Return the two-sided p-value of McNemar's test for so many flipped clips in each direction.
 
-    Exact (binomial); for many clips its normal approximation with continuity correction. Source: McNemar 1947.
+    Exact (binomial). Source: McNemar 1947.
     """
     flipped, fewer = gained + lost, min(gained, lost)
     if flipped == 0:
         return 1.0
-    if flipped > _EXACT:
-        return math.erfc(max(0.0, abs(gained - lost) - 1) / math.sqrt(2 * flipped))
     whole = math.lgamma(flipped + 1) - flipped * math.log(2)
     tail = sum(math.exp(whole - math.lgamma(k + 1) - math.lgamma(flipped - k + 1)) for k in range(fewer + 1))
     return min(1.0, 2 * tail)

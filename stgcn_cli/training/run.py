@@ -133,7 +133,8 @@ def draw_curve(preset: Preset, folder: Path) -> None:
     """Draw the learning curve of a run, with the published one when its log has been downloaded."""
     log = published_files.cached_log(preset.name)
     published = read_published(log) if log else ()
-    plots.learning_curve(read_log(folder / "log.jsonl"), folder / "learning_curve.png", preset.name, published)
+    if figure := plots.curves(read_log(folder / "log.jsonl"), preset.name, published):  # None before the first epoch
+        plots.save(figure, folder / "learning_curve.png")
 
 
 def _test(job: Job, name: str) -> EvalResult:

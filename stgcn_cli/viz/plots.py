@@ -38,14 +38,6 @@ def save(figure: Any, path: Path, made_by: str = "stgcn eval") -> None:
         figure.savefig(stream, format=format, metadata=about)
 
 
-def learning_curve(
-    records: Sequence[Mapping[str, Any]], path: Path, title: str, published: Sequence[Mapping[str, Any]] = ()
-) -> None:
-    """Write `curves` as PNG; nothing before the first epoch. Raises RunError."""
-    if figure := curves(records, title, published):
-        save(figure, path)
-
-
 def curves(
     records: Sequence[Mapping[str, Any]], title: str, published: Sequence[Mapping[str, Any]] = (), stacked: bool = False
 ) -> Any | None:

@@ -37,10 +37,8 @@ def choose(word: str, wanted: str | None, options: Options, reporter: Reporter) 
         if wanted in (clip.name, str(index)):
             return Choice(clip, "")
         names.append(clip.name)
-    last = {0: " It holds no clips.", 1: f" It holds one clip: 0, {names[0]}." if names else ""}.get(
-        len(names), f" It holds {len(names):,} clips: 0 to {len(names) - 1}."
-    )
-    raise DataError(f"{word} holds no clip {wanted!r}.{last}{nearest(wanted, names)}")
+    count = f"{len(names):,} clip{'s' * (len(names) != 1)}"
+    raise DataError(f"{word} holds no clip {wanted!r}. It holds {count}, numbered from 0.{nearest(wanted, names)}")
 
 
 def _first(word: str, units: list[Unit]) -> Choice:

@@ -63,10 +63,10 @@ MISTAKES = {
         ("best.pth --out m.pt2 --int8", 2, ".onnx"), ("best.pth --output m.onnx", 2, "Use --out"),
     ],
     "view": [
-        ("", 2, "INPUT"), ("clpi.npy", 3, "clip.npy"), ("own.pkl --clip 99", 3, "0 to 5"), ("own.pkl --out v.mp4", 2, ".gif"),
+        ("", 2, "INPUT"), ("clpi.npy", 3, "clip.npy"), ("own.pkl --clip 99", 3, "6 clips, numbered from 0"), ("own.pkl --out v.mp4", 2, ".gif"),
         ("own.pkl --layout ntuu", 2, "'ntu'"), ("own.pkl --frames 0", 2, "at least 1"), ("own.pkl --fps fast", 2, "expected a number"),
         ("own.pkl extra.pkl", 2, "Unexpected argument"), ("own.pkl --save v.gif", 2, "Use --out"),
-        ("own.pkl --checkpoint bets.pth", 4, "best.pth"), ("clip.npy --clip 3", 3, "one clip"), ("own.pkl --clip", 2, "requires an argument"),
+        ("own.pkl --checkpoint bets.pth", 4, "best.pth"), ("clip.npy --clip 3", 3, "1 clip, numbered from 0"), ("own.pkl --clip", 2, "requires an argument"),
     ],
     "runs": [
         ("nowhere", 2, "not a folder"), ("own.pkl", 2, "not a folder"), ("runs/onw", 2, "not a folder"), ("--jsn", 2, "--json"),

@@ -30,16 +30,11 @@ def test_clips_are_joined_by_name_and_flips_are_counted():
     np.testing.assert_array_equal(both.class_changes(), [[1, 0], [0.5, 1], [1, 1]])
 
 
-@pytest.mark.parametrize(("gained", "lost"), [(0, 0), (1, 0), (5, 5), (12, 3), (40, 61), (0, 30)])
+@pytest.mark.parametrize(("gained", "lost"), [(0, 0), (1, 0), (5, 5), (12, 3), (40, 61), (0, 30), (610, 700)])
 def test_mcnemar_is_the_exact_binomial_test(gained, lost):
     flipped = gained + lost
     tail = sum(Fraction(comb(flipped, k), 2**flipped) for k in range(min(gained, lost) + 1))
     assert mcnemar(gained, lost) == pytest.approx(float(min(Fraction(1), 2 * tail)), rel=1e-9)
-
-
-def test_many_flips_are_approximated_closely():
-    exact = mcnemar(5_080, 4_900)
-    assert mcnemar(5_100, 4_920) == pytest.approx(exact, rel=0.02)  # the same distance, just above the limit
 
 
 def test_what_does_not_belong_together_is_refused():
