@@ -194,7 +194,7 @@ def test_a_clip_is_chosen_by_name_or_index_and_the_others_are_listed(here):
     assert "3 clips; this is clip000" in told[0]
     for wanted in ("clip002", "2"):
         assert select.choose("three.pkl", wanted, Options(), SILENT).clip.record["frame_dir"] == "clip002"
-    with pytest.raises(DataError, match=r"no clip 'clip9'.* 0 to 2\. Did you mean 'clip00"):
+    with pytest.raises(DataError, match=r"no clip 'clip9'.*3 clips, numbered from 0\. Did you mean 'clip00"):
         select.choose("three.pkl", "clip9", Options(), SILENT)
     (here / "many").mkdir()
     for name in ("S001C001P001R001A001", "S001C001P001R001A002"):
