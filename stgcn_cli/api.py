@@ -17,9 +17,9 @@ import numpy as np
 from stgcn_cli.config import presets
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.config.skeletons import Layout
+from stgcn_cli.data.clips import Clip
 from stgcn_cli.data.readers.inputs import read_inputs
 from stgcn_cli.data.readers.parsing import Options
-from stgcn_cli.data.records import Clip
 from stgcn_cli.errors import UsageError
 from stgcn_cli.io.reporter import SILENT, Reporter
 

@@ -24,7 +24,18 @@ ROOMS = [
     "cli",
 ]  # each imports earlier ones
 DATA = [  # inside data/: a group imports itself and earlier groups
-    {"archives", "records", "axes", "axis_evidence", "joint_values", "locations", "name_index", "pickles", "ntu"},
+    {
+        "archives",
+        "records",
+        "clips",
+        "axes",
+        "axis_evidence",
+        "joint_values",
+        "locations",
+        "name_index",
+        "pickles",
+        "ntu",
+    },
     {"annotations", "output", "checks", "findings"},
     {"readers"},
     {"store", "store_build", "store_sums"},

@@ -15,7 +15,7 @@ from stgcn_cli import __version__
 from stgcn_cli.cli import console
 from stgcn_cli.cli.bench import bench
 from stgcn_cli.cli.checkpoint import checkpoint
-from stgcn_cli.cli.commands import Command, Group
+from stgcn_cli.cli.commands import Command, Group, join_values
 from stgcn_cli.cli.data import data
 from stgcn_cli.cli.demo import demo
 from stgcn_cli.cli.doctor import doctor
@@ -23,7 +23,6 @@ from stgcn_cli.cli.download import download_command
 from stgcn_cli.cli.evaluate import evaluate
 from stgcn_cli.cli.export import export
 from stgcn_cli.cli.fuse import fuse
-from stgcn_cli.cli.options import join_values
 from stgcn_cli.cli.predict import predict
 from stgcn_cli.cli.prepare import prepare
 from stgcn_cli.cli.presets import presets

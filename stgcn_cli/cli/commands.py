@@ -2,10 +2,12 @@
 
 import dataclasses
 import re
+from collections.abc import Sequence
 
 from typer._click.exceptions import MissingParameter, NoSuchOption, UsageError
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from stgcn_cli.config.choices import METRICS
 from stgcn_cli.io.text import nearest
 
 _METAVARS = {  # of types in help
@@ -127,3 +129,40 @@ def _preset_keys() -> list[str]:
 
     sections = {field.name: field.type for field in dataclasses.fields(Preset) if dataclasses.is_dataclass(field.type)}
     return [f"{name}.{field.name}" for name, section in sections.items() for field in dataclasses.fields(section)]  # type: ignore[arg-type]
+
+
+# The command line as users of the reference type it: several values after one option.
+
+_METRIC_OPTIONS = ("--eval", "--metrics")
+_SETTING_OPTIONS = ("--cfg-options", "--set")
+
+
+def join_values(argv: Sequence[str]) -> list[str]:
+    """`--eval a b` becomes `--eval a,b`, `--cfg-options k=1 l=2` becomes two options, a lone `--resume` gets an empty value.
+
+    A word is taken for a further value only when it is a metric's name (after `--eval`, `--metrics`) or holds `=`
+    and is no option (after `--cfg-options`, `--set`), so a checkpoint that follows is never swallowed.
+    """
+    joined: list[str] = []
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        joined.append(word)
+        if word == "--":
+            return joined + words
+        if word == "--resume" and (not words or words[0].startswith("-")):
+            joined.append("")  # its value may be absent
+        elif word in _METRIC_OPTIONS and words:
+            joined.append(",".join([words.pop(0), *_take(words, lambda w: w in METRICS)]))
+        elif word in _SETTING_OPTIONS and words:
+            joined.append(words.pop(0))
+            for value in _take(words, lambda w: "=" in w and not w.startswith("-")):
+                joined += [word, value]
+    return joined
+
+
+def _take(words: list[str], belongs) -> list[str]:
+    taken = []
+    while words and belongs(words[0]):
+        taken.append(words.pop(0))
+    return taken

@@ -11,6 +11,7 @@ from stgcn_cli.cli import console, options
 from stgcn_cli.cli.commands import Command
 from stgcn_cli.cli.convert import convert, merge
 from stgcn_cli.errors import DataError
+from stgcn_cli.io.text import some
 
 if TYPE_CHECKING:
     from stgcn_cli.data.facts import Facts
@@ -95,7 +96,7 @@ def _rows(facts: "Facts") -> list[list[object]]:
     ]
     if not facts.lengths:
         return rows
-    length, empty = facts.lengths, facts.frames_without_anybody
+    length, empty, several = facts.lengths, facts.frames_without_anybody, facts.several_labels
     hidden = f", {facts.hidden_labels:,} clips without a label" if facts.hidden_labels else ""
     notes: list[list[object]] = [["read as", line] for line in facts.axes]
     notes += [["note", line] for line in facts.notes]
@@ -122,8 +123,8 @@ def _rows(facts: "Facts") -> list[list[object]]:
         ["missing joints", _missing(facts)],
         ["values", ", ".join(f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in facts.values.items()) or "-"],
         ["NaN or infinite", _not_finite(facts)],
-        ["clips twice", _named(facts.twice)],
-        ["several labels", _named(facts.several_labels)],
+        ["clips twice", f"{len(facts.twice):,}: {some([*facts.twice], 3)}" if facts.twice else "none"],
+        ["several labels", f"{len(several):,}: {some([*several], 3)}" if several else "none"],
     ]
 
 
@@ -136,8 +137,7 @@ def _counted(counts: dict[str, int]) -> str:
     """What there is; with counts where there is more than one."""
     if len(counts) == 1:
         return next(iter(counts))
-    shown = [f"{what} ({count:,})" for what, count in list(counts.items())[:3]]
-    return ", ".join(shown) + (f" and {len(counts) - 3} more" if len(counts) > 3 else "")
+    return some([f"{what} ({count:,})" for what, count in counts.items()], 3)
 
 
 def _missing(facts: "Facts") -> str:
@@ -147,12 +147,6 @@ def _missing(facts: "Facts") -> str:
     always = ", ".join(facts.always_zero)
     zero = f"; always zero: {always} (the origin, or never recorded)" if always else ""
     return f"{100 * facts.missing_joints:.1f} %" + (f"; most: {most}" if most else "") + zero
-
-
-def _named(found: dict[str, Any]) -> str:
-    if not found:
-        return "none"
-    return f"{len(found):,}: {', '.join(list(found)[:3])}" + (", ..." if len(found) > 3 else "")
 
 
 def _splits(facts: "Facts") -> list[list[Any]]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io.own_files import read_regular
-from stgcn_cli.io.text import nearest, nearest_file, one_line, shown
+from stgcn_cli.io.text import nearest, nearest_file, shown
 
 UPS = ("x", "-x", "y", "-y", "z", "-z")  # axes that may point up; "" where that is not known
 _SIDES = {"l": "left", "r": "right", "left": "left", "right": "right"}
@@ -186,7 +186,6 @@ _FITS = {  # joints, coordinates -> layout
     (22, 3): "smpl-22", (20, 3): "kinect-20",
 }  # fmt: skip
 
-_SHOWN = 5  # names in a message
 
 Shape = tuple[int, int, bool]  # joints, coordinates, whether there is a keypoint_score
 
@@ -206,12 +205,6 @@ def layout_for(shape: Shape, given: Layout | None = None) -> Layout | None:
 def channels_of(shape: Shape) -> str | None:
     """What a preset calls these values: xyz, xys or xy; None for what no network here takes."""
     return {(3, False): "xyz", (2, True): "xys", (2, False): "xy"}.get(shape[1:])
-
-
-def some(names: Sequence[str]) -> str:
-    """The first few of many names, for people."""
-    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-    return ", ".join(map(one_line, names[:_SHOWN])) + more
 
 
 def words(shape: Shape) -> str:

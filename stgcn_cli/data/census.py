@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from stgcn_cli.config.skeletons import Layout, Shape
-from stgcn_cli.data import records
+from stgcn_cli.data import clips, records
 from stgcn_cli.data.axes import Understood, summaries
 from stgcn_cli.data.checks import RecordChecker
+from stgcn_cli.data.clips import Clip
 from stgcn_cli.data.findings import Findings
 from stgcn_cli.data.joint_values import origin_joints
-from stgcn_cli.data.records import Clip
 from stgcn_cli.errors import DataError
 
 UNSIZED = "not told"  # the image size of records in pixels without one
@@ -154,7 +154,7 @@ class Census:
         self.frames += body_MT.shape[1]
         self.frames_empty += int((~body_MT.any(axis=0)).sum())
         if shape not in self.layouts:
-            self.layouts[shape] = records.likely_layout(coordinates, has_score, self.layout)
+            self.layouts[shape] = clips.likely_layout(coordinates, has_score, self.layout)
         if seen_MTV.any():
             values = frames_MTVC[seen_MTV].astype(np.float64)
             self.not_finite += int((~np.isfinite(values)).sum())

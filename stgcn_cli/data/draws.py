@@ -1,4 +1,4 @@
-"""Random numbers of a batch on its device: pure functions of (seed, epoch, clip), equal on CPUs and GPUs, for any batch.
+"""Random numbers of a batch on its device, and the order of an epoch: pure functions, equal on CPUs and GPUs, for any batch.
 
 Each clip has a key; its n-th number is a hash of key and n (SplitMix64), so that nothing depends on the order of the draws, on
 the other clips of the batch, or on the number of ranks.
@@ -60,3 +60,21 @@ def sent(value: Tensor, device: torch.device) -> Tensor:
     if value.is_cuda or device.type != "cuda":  # "cuda" is no other device than "cuda:0", and does not equal it
         return value.to(device)
     return (value if value.is_pinned() else value.pin_memory()).to(device, non_blocking=True)
+
+
+def epoch_order(clips: int, seed: int, epoch: int, passes: int = 1, shuffle: bool = True) -> Tensor:
+    """The order of an epoch, a pure function: items (clips * passes,), as the reference's distributed sampler draws.
+
+    Item i is a pass over clip i % clips, so that each pass has random numbers of its own.
+    """
+    if not shuffle:
+        return torch.arange(clips * passes)
+    generator = torch.Generator().manual_seed(seed + epoch)
+    return torch.randperm(clips * passes, generator=generator)
+
+
+def shard(order: Tensor, rank: int, world: int) -> Tensor:
+    """This rank's part of a training order: padded by its own beginning to a multiple of `world`, then rank::world."""
+    padding = -len(order) % world
+    repeats = -(-padding // len(order))
+    return torch.cat([order, order.repeat(repeats)[:padding]])[rank::world]

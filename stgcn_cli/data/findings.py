@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from stgcn_cli.config.skeletons import Shape, some
-from stgcn_cli.io.text import one_line, shown_name
+from stgcn_cli.config.skeletons import Shape
+from stgcn_cli.io.text import one_line, shown_name, some
 
 Level = Literal["error", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")

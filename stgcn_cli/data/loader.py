@@ -19,7 +19,7 @@ from stgcn_cli.config.skeletons import TURNED, Layout
 from stgcn_cli.data import sampling, streams
 from stgcn_cli.data.augment import AugmentConfig, Sides, augmented
 from stgcn_cli.data.draws import Draws, sent
-from stgcn_cli.data.prenormalize import BodyFrames, Boxes
+from stgcn_cli.data.prenormalize import BodyFrames, Boxes, normalised
 from stgcn_cli.data.records import REFERENCE_SIZE
 from stgcn_cli.data.splits import Split
 
@@ -169,7 +169,7 @@ class Clips:
             return self.fixed[self.fixed_row[index]].flatten(0, 1)
         if draws is not None and self.data.sampling != "loop":
             return sampling.uniform(lengths, length, draws)
-        return sampling.looped(lengths, length)
+        return torch.arange(length, device=lengths.device) % lengths[:, None]  # repeated
 
     def _network_input(self, index: Tensor, time: Tensor, draws: Draws | None) -> Tensor:
         """(N, M, T, V, C): the frames `time` (N, T) of the clips `index` (N,), as the stream shows them."""
@@ -243,29 +243,3 @@ def _image_sizes(sizes: np.ndarray, data: DataConfig) -> np.ndarray:
     """(N, 2) height, width to normalise by; the reference's for a record without a size."""
     reference = np.broadcast_to(np.array(REFERENCE_SIZE), sizes.shape)
     return reference.copy() if data.image_size == "reference" else np.where(sizes > 0, sizes, reference)
-
-
-def normalised(x: Tensor, sizes: Tensor) -> Tensor:
-    """Pixels relative to the image: (x - width/2) / width, (y - height/2) / height, score - 0.5 where there is one."""
-    height, width = sizes[:, 0].float(), sizes[:, 1].float()
-    one = torch.ones_like(width)
-    scale = torch.stack([width, height, one], dim=-1)[:, None, None, None, : x.shape[-1]]
-    return (x - scale / 2) / scale
-
-
-def epoch_order(clips: int, seed: int, epoch: int, passes: int = 1, shuffle: bool = True) -> Tensor:
-    """The order of an epoch, a pure function: items (clips * passes,), as the reference's distributed sampler draws.
-
-    Item i is a pass over clip i % clips, so that each pass has random numbers of its own.
-    """
-    if not shuffle:
-        return torch.arange(clips * passes)
-    generator = torch.Generator().manual_seed(seed + epoch)
-    return torch.randperm(clips * passes, generator=generator)
-
-
-def shard(order: Tensor, rank: int, world: int) -> Tensor:
-    """This rank's part of a training order: padded by its own beginning to a multiple of `world`, then rank::world."""
-    padding = -len(order) % world
-    repeats = -(-padding // len(order))
-    return torch.cat([order, order.repeat(repeats)[:padding]])[rank::world]

@@ -11,9 +11,8 @@ from stgcn_cli.data.findings import Findings
 from stgcn_cli.data.records import name_of
 from stgcn_cli.data.splits import Split
 from stgcn_cli.errors import DataError
-from stgcn_cli.io.text import one_line
+from stgcn_cli.io.text import one_line, some
 
-_SHOWN = 3  # clips named in a warning
 _MID_SPINE = 1  # a joint
 _AT_ORIGIN, _BEFORE_SENSOR = 0.5, 1.0  # metres: a clip was moved to the origin; a person in front of a camera
 _SAMPLED = 200  # clips that are looked at
@@ -137,7 +136,7 @@ def _warnings(preset: Preset, split: Split) -> list[str]:
         return []
     return [
         f"{crowded.sum()} clips of {split.name!r} have more than {preset.data.num_person} persons; the others are dropped: "
-        f"{_some(split.names(np.flatnonzero(crowded)[:_SHOWN].tolist()), crowded.sum())}."
+        f"{some(split.names(np.flatnonzero(crowded).tolist()))}."
     ]
 
 
@@ -156,11 +155,6 @@ def findings(preset: Preset, splits: Sequence[Split]) -> list[str]:
         found = [each for each in store.findings.found if each.where not in hidden]
         lines += Findings(str(store.source), len(store), found).kinds(*unused)
     return lines
-
-
-def _some(names: list[str], count: int) -> str:
-    """The first few of `count` names."""
-    return ", ".join(map(one_line, names[:_SHOWN])) + (", ..." if count > _SHOWN else "")
 
 
 def check_pair(train: Split, val: Split) -> list[str]:

@@ -131,3 +131,11 @@ def _edges(frames: np.ndarray, starts: np.ndarray, lengths: np.ndarray, has_scor
         seen = np.concatenate([frames[row : row + length] for row in rows if row] or [frames[:1]]).astype(np.float32)
         points = seen[seen[..., 2] > SCORE] if has_score else seen.reshape(-1, seen.shape[-1])
         yield np.stack([points[:, :2].min(0), points[:, :2].max(0)]) if len(points) else np.zeros((2, 2))
+
+
+def normalised(x: Tensor, sizes: Tensor) -> Tensor:
+    """Pixels relative to the image: (x - width/2) / width, (y - height/2) / height, score - 0.5 where there is one."""
+    height, width = sizes[:, 0].float(), sizes[:, 1].float()
+    one = torch.ones_like(width)
+    scale = torch.stack([width, height, one], dim=-1)[:, None, None, None, : x.shape[-1]]
+    return (x - scale / 2) / scale

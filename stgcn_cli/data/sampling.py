@@ -15,11 +15,6 @@ _SEED = 255  # of the reference's evaluation, set for each clip
 _START, _SLOTS, _PLACE = 1, 2, 3  # purposes of draws
 
 
-def looped(lengths: Tensor, frames: int) -> Tensor:
-    """(N, T) the first frames of clips of `lengths` (N,), repeated."""
-    return torch.arange(frames, device=lengths.device) % lengths[:, None]
-
-
 def uniform(lengths: Tensor, frames: int, draws: Draws) -> Tensor:
     """(N, T) for clips of `lengths` (N,), by the rules of `reference_frames` for training, all clips at once."""
     long, column = lengths[:, None], torch.arange(frames, device=lengths.device)

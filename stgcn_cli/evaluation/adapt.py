@@ -10,7 +10,8 @@ import numpy as np
 from stgcn_cli.config import presets
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.config.skeletons import NTU, words
-from stgcn_cli.data.records import REFERENCE_SIZE, Clip, image_size_of, name_of
+from stgcn_cli.data.clips import Clip
+from stgcn_cli.data.records import REFERENCE_SIZE, image_size_of, name_of
 from stgcn_cli.errors import DataError
 
 SCORES_TAKEN, SCORES_MADE, SCORES_LEFT = "third value taken as score", "score taken as 1", "scores left out"

@@ -19,11 +19,12 @@ from stgcn_cli.config.schema import Preset
 from stgcn_cli.data.axes import summaries
 from stgcn_cli.data.census import Census
 from stgcn_cli.data.checks import RecordChecker
+from stgcn_cli.data.clips import Clip
 from stgcn_cli.data.findings import Findings
 from stgcn_cli.data.readers.inputs import read_inputs
 from stgcn_cli.data.readers.parsing import MAX_PERSONS, Options
 from stgcn_cli.data.readers.units import expand
-from stgcn_cli.data.records import REFERENCE_SIZE, Clip
+from stgcn_cli.data.records import REFERENCE_SIZE
 from stgcn_cli.data.splits import Split
 from stgcn_cli.data.statistics import parse_statistics
 from stgcn_cli.data.store import Store, store_of

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from stgcn_cli.data.clips import Clip
 from stgcn_cli.data.readers.parsing import Options
-from stgcn_cli.data.records import Clip
 from stgcn_cli.errors import DataError
 from stgcn_cli.evaluation import metrics
 from stgcn_cli.evaluation.input_checks import Facts

@@ -35,6 +35,12 @@ def shortened(text: object, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+def some(names: Sequence[str], most: int = 5) -> str:
+    """The first few of many names."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(map(one_line, names[:most])) + more
+
+
 def shown(value: object) -> str:
     """A value out of a file, fit for a message: short, without control characters, and at once.
 

@@ -21,7 +21,8 @@ from stgcn_cli import __version__
 from stgcn_cli.config import presets
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.data import streams
-from stgcn_cli.data.loader import REFERENCE_SIZE, normalised
+from stgcn_cli.data.prenormalize import normalised
+from stgcn_cli.data.records import REFERENCE_SIZE
 from stgcn_cli.errors import UsageError
 
 INSTALL = 'pip install "stgcn[onnx]"'

@@ -13,7 +13,7 @@ from torch import Tensor, distributed
 
 from stgcn_cli.data.loader import sent
 from stgcn_cli.errors import RunError
-from stgcn_cli.io.text import duration, printable
+from stgcn_cli.io.text import duration, some
 from stgcn_cli.runtime.memory import peak_bytes
 from stgcn_cli.training.options import TrainContext
 
@@ -67,7 +67,7 @@ class Monitor:
         if self.world.is_first:
             self.job.reporter.warn(
                 f"Skipped epoch {self.epoch + 1}, iteration {step + 1}: its loss is not a finite number "
-                f"({self.state.skipped} of at most {allowed} skips). Clips: {_first_names(names)}."
+                f"({self.state.skipped} of at most {allowed} skips). Clips: {some(names, 8)}."
             )
         skipped = {"skipped": self.state.skipped, "clips": names}
         return {"mode": "skipped", "epoch": self.epoch + 1, "iter": step + 1, **skipped}
@@ -160,7 +160,7 @@ class Monitor:
     def _not_finite(self, step: int, names: list[str], more: str = "") -> RunError:
         return RunError(
             f"The loss is not a finite number at epoch {self.epoch + 1}, iteration {step + 1}. "
-            f"Clips of that step: {_first_names(names)}.{more}",
+            f"Clips of that step: {some(names, 8)}.{more}",
             f"The last good checkpoint is in {self.job.folder}. Try a smaller learning rate, for instance "
             f"--set optim.lr={self.job.preset.optim.lr / 10:g}, or check these clips.",
         )
@@ -169,9 +169,5 @@ class Monitor:
 def _means(sums: Tensor) -> tuple[dict[str, float], float]:
     """Return mean loss, top-1 and top-5 accuracy, and the number of clips; zeros when all steps were skipped."""
     loss, top1, top5, clips = sums.tolist()
-    some = max(clips, 1)
-    return {"loss": loss / some, "top1_acc": top1 / some, "top5_acc": top5 / some}, clips
-
-
-def _first_names(names: list[str]) -> str:
-    return printable(", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else ""))
+    counted = max(clips, 1)
+    return {"loss": loss / counted, "top1_acc": top1 / counted, "top5_acc": top5 / counted}, clips

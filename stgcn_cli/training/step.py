@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, distributed, nn
 
-from stgcn_cli.data.draws import Draws
-from stgcn_cli.data.loader import Absent, Clips, epoch_order, shard
+from stgcn_cli.data.draws import Draws, epoch_order, shard
+from stgcn_cli.data.loader import Absent, Clips
 from stgcn_cli.runtime.distributed import World
 from stgcn_cli.runtime.memory import memory_errors
 from stgcn_cli.runtime.precision import computing

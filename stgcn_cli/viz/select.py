@@ -3,10 +3,10 @@
 import itertools
 from dataclasses import dataclass
 
+from stgcn_cli.data.clips import Clip
 from stgcn_cli.data.readers.inputs import read_inputs, read_unit
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.data.readers.units import Unit, list_units
-from stgcn_cli.data.records import Clip
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.io.text import nearest

@@ -10,9 +10,9 @@ import numpy as np
 from stgcn_cli.config import presets
 from stgcn_cli.config.skeletons import Layout, find_layout
 from stgcn_cli.data.axes import summaries
+from stgcn_cli.data.clips import Clip
 from stgcn_cli.data.locations import beside
 from stgcn_cli.data.readers.parsing import Options
-from stgcn_cli.data.records import Clip
 from stgcn_cli.errors import CheckpointError, DataError, UsageError, refuse_first
 from stgcn_cli.evaluation import metrics
 from stgcn_cli.io.files import is_stream

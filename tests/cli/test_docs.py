@@ -14,7 +14,7 @@ import typer
 from typer._click.exceptions import ClickException, MissingParameter
 
 from stgcn_cli.cli import app
-from stgcn_cli.cli.options import join_values
+from stgcn_cli.cli.commands import join_values
 from tests.cli.runner import ROOT, run_stgcn
 from tests.conftest import SMALL, make_records, write_small_data
 from tests.factories import checkpoints, skeletons

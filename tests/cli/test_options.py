@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stgcn_cli.cli.app import app
-from stgcn_cli.cli.options import join_values
+from stgcn_cli.cli.commands import join_values
 
 
 def test_several_metrics_after_one_option_are_joined():

@@ -8,7 +8,8 @@ import torch
 
 from stgcn_cli.config import presets
 from stgcn_cli.data import loader
-from stgcn_cli.data.loader import Clips, epoch_order, shard
+from stgcn_cli.data.draws import epoch_order, shard
+from stgcn_cli.data.loader import Clips
 from stgcn_cli.data.splits import Split, open_stores
 from stgcn_cli.diagnostics import bench
 from tests.conftest import make_records

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stgcn_cli.data.draws import Draws
-from stgcn_cli.data.sampling import looped, reference_frames, uniform, uniform_fixed
+from stgcn_cli.data.sampling import reference_frames, uniform, uniform_fixed
 
 
 def test_every_index_and_every_draw_is_the_references(shared):
@@ -80,7 +80,3 @@ def test_draws_are_even_and_independent():
     assert np.abs(np.corrcoef(values.numpy())[np.triu_indices(1000, 1)]).max() < 0.55
     normal = Draws.of(0, 0, torch.arange(1000)).normal(2, 100)
     assert abs(float(normal.mean())) < 0.02 and abs(float(normal.std()) - 1) < 0.02
-
-
-def test_loop_repeats_and_cuts():
-    assert looped(torch.tensor([2, 9]), 5).tolist() == [[0, 1, 0, 1, 0], [0, 1, 2, 3, 4]]

@@ -117,7 +117,7 @@ def test_what_is_odd_but_possible_is_named(tmp_path):
     split = find_split([store], "a")
     preset = load("ntu60-xsub-3d", ["data.num_person=1"])
     said = "\n".join(preflight.check(preset, split, training=False) + preflight.findings(preset, [split]))
-    assert "4 clips of 'a' have more than 1 persons; the others are dropped: clip000, clip000, clip003, ..." in said
+    assert "4 clips of 'a' have more than 1 persons; the others are dropped: clip000, clip000, clip003" in said
     for line in (
         "clip000: frame_dir: 2 records of this name with label 0; expected one.",
         "2 of 6 clips, for instance clip004: keypoint: all zeros",

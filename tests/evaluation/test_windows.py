@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stgcn_cli.api import load
-from stgcn_cli.data.records import Clip
+from stgcn_cli.data.clips import Clip
 from stgcn_cli.errors import UsageError
 from stgcn_cli.evaluation.timeline import Segment, Timeline, WindowOptions, window_starts
 from stgcn_cli.evaluation.windows import as_srt, timelines

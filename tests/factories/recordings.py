@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from stgcn_cli.config import presets
-from stgcn_cli.data.records import Clip
+from stgcn_cli.data.clips import Clip
 from stgcn_cli.evaluation.windows import timelines
 from tests.factories import checkpoints
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stgcn_cli.config import presets
-from stgcn_cli.data import loader
+from stgcn_cli.data import draws, loader
 from stgcn_cli.data.splits import Split, open_stores
 from stgcn_cli.evaluation import score
 from stgcn_cli.models import build_model
@@ -36,7 +36,7 @@ def trained(monkeypatch, pickle_path, preset_name, tag, epochs, steps=None):
     """Train in the order of the file as tag says; returns rows (steps, 6) and, after three epochs, logits (clips, classes)."""
 
     def in_order(options, clips, epoch, rank, world):
-        return loader.epoch_order(clips, 0, 0, options.preset.data.passes, shuffle=False).split(8)[:steps]
+        return draws.epoch_order(clips, 0, 0, options.preset.data.passes, shuffle=False).split(8)[:steps]
 
     variant, kind, lr = tag.removeprefix("BABEL_wfl_").split("_")
     settings = [f"optim.lr={lr.removeprefix('lr')}", "optim.steps=[1, 2]", "train.batch_size=8", "train.log_every=1"]

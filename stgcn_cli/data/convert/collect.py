@@ -6,12 +6,12 @@ from pathlib import Path
 
 from stgcn_cli.config.skeletons import NTU, Layout, Shape, words
 from stgcn_cli.data.census import Census
+from stgcn_cli.data.clips import KINECT, Clip
 from stgcn_cli.data.convert.labels import LabelTable
 from stgcn_cli.data.convert.split import plain_subject
 from stgcn_cli.data.convert.spool import Spool, Spooled, Word, plain_label
 from stgcn_cli.data.ntu.names import parse_name
 from stgcn_cli.data.readers.parsing import Options
-from stgcn_cli.data.records import KINECT, Clip
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.text import one_line
 

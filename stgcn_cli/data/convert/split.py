@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from stgcn_cli.config.skeletons import some
 from stgcn_cli.data.convert.labels import read_list
 from stgcn_cli.data.convert.spool import Spooled
 from stgcn_cli.data.name_index import NameIndex
 from stgcn_cli.errors import DataError, UsageError
-from stgcn_cli.io.text import natural, nearest, one_line
+from stgcn_cli.io.text import natural, nearest, one_line, some
 
 _STRAY = 0.2  # share of clips without a subject that are left out of a division by subject
 AS_THEY_WERE = "as they were"  # splits that clips bring along

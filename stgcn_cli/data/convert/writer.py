@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stgcn_cli.config import presets
-from stgcn_cli.config.skeletons import Layout, Shape, channels_of, some, words
+from stgcn_cli.config.skeletons import Layout, Shape, channels_of, words
 from stgcn_cli.data.axes import summaries
 from stgcn_cli.data.census import UNSIZED, Census
+from stgcn_cli.data.clips import KINECT
 from stgcn_cli.data.convert.preset_template import Facts, pair_of, preset_text
 from stgcn_cli.data.convert.split import Splits
 from stgcn_cli.data.convert.spool import Spool
 from stgcn_cli.data.output import Target, open_writer
-from stgcn_cli.data.records import KINECT
 from stgcn_cli.io.files import atomic_write, is_stream
 from stgcn_cli.io.reporter import Reporter
+from stgcn_cli.io.text import some
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stgcn_cli.data import annotations, pickles
 from stgcn_cli.data.archives import Entry, Listing, read_text
 from stgcn_cli.data.ntu.normalize import choose_two, pre_normalise
 from stgcn_cli.data.ntu.parser import read_skeleton
@@ -51,6 +50,8 @@ def list_records(sources: Sequence[Path]) -> Listing:
 
     Splits are not read: they follow from the names. Raises DataError when a pickle cannot be read.
     """
+    from stgcn_cli.data import annotations  # which texts, the usual source, need not wait for
+
     entries: dict[str, Entry] = {}
     duplicates, foreign = [], []
     for source in sources:
@@ -71,6 +72,8 @@ def bodies_of(entry: AnnotatedEntry) -> np.ndarray:
 
     Raises DataError when it is not a raw 3-D record, or its label is not the one in its name.
     """
+    from stgcn_cli.data import pickles
+
     try:
         record = pickles.complete(entry.record, Path(entry.path))
         bodies, label = frames_of(record)[:_BODIES], label_of(record)

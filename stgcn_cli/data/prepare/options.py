@@ -13,7 +13,7 @@ from stgcn_cli.data.output import Add, open_writer, place_splits
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io.files import atomic_write, is_stream
 from stgcn_cli.io.outputs import OutputRule
-from stgcn_cli.io.text import nearest, to_json
+from stgcn_cli.io.text import nearest, some, to_json
 
 
 @dataclass(kw_only=True)
@@ -108,8 +108,7 @@ class PrepareSummary:
         if self.set_aside:
             found.append(f"{len(self.set_aside):,} files or records are not used. The reason of each: {self._reasons}")
         if self.empty_clips:
-            more = f" and {len(self.empty_clips) - 3} more" if len(self.empty_clips) > 3 else ""
-            found.append(f"No person in any frame of {', '.join(self.empty_clips[:3])}{more}; kept, as zeros.")
+            found.append(f"No person in any frame of {some(self.empty_clips, 3)}; kept, as zeros.")
         return found
 
     @property

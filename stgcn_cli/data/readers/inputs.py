@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from stgcn_cli.data.clips import KINECT, Clip
 from stgcn_cli.data.readers import FORMATS
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.data.readers.units import PLAIN, Unit, list_units
-from stgcn_cli.data.records import KINECT, Clip, frames_of
+from stgcn_cli.data.records import frames_of
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.io.text import printable

@@ -129,7 +129,7 @@ def test_joints_with_nan_are_not_seen_and_counted(tmp_path):
 
 def test_25_joints_are_kinects_only_where_they_lie_so():
     from stgcn_cli.config.skeletons import NTU, OPENPOSE_25
-    from stgcn_cli.data.records import Clip
+    from stgcn_cli.data.clips import Clip
 
     x = bodies.kinect(10)
     shuffled = x[:, :, np.random.default_rng(0).permutation(25)]

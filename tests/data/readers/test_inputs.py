@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stgcn_cli.data.clips import Clip
 from stgcn_cli.data.readers.inputs import read_inputs
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.data.readers.units import expand
-from stgcn_cli.data.records import Clip
 from stgcn_cli.errors import DataError, UsageError
 from tests.conftest import make_records
 from tests.factories import foreign, skeletons
