@@ -44,9 +44,9 @@ def bench(
             raise UsageError("--export measures random clips on the CPU, in precisions of its own.")
         _bench_export(preset, settings or [], batch_size, rounds, as_json)
         return
+    measuring = _options(preset, tuple(data or ()), settings or [], batch_size, rounds, device, precision)
     from stgcn_cli.diagnostics.bench import measure
 
-    measuring = _options(preset, tuple(data or ()), settings or [], batch_size, rounds, device, precision)
     measured = measure(measuring, console.reporter()).as_dict()
     if as_json:
         console.print_json(measured)
@@ -55,13 +55,14 @@ def bench(
 
 
 def _bench_export(name: str, settings: list[str], batch: int | None, rounds: int, as_json: bool) -> None:
+    from stgcn_cli.config import presets
+
+    preset = presets.load(name, settings)  # before torch is imported, which takes seconds
     import torch
 
-    from stgcn_cli.config import presets
     from stgcn_cli.diagnostics.bench import ON_CPU
     from stgcn_cli.diagnostics.bench_export import WINDOW, measure
 
-    preset = presets.load(name, settings)
     frames = preset.data.clip_len or WINDOW
     found = [row.as_dict() for row in measure(preset, frames, batch or ON_CPU, rounds, console.reporter())]
     if as_json:
@@ -82,9 +83,11 @@ def _bench_export(name: str, settings: list[str], batch: int | None, rounds: int
 def _options(
     name: str, data: tuple[Path, ...], settings: list[str], batch: int | None, rounds: int, device: str, precision: str
 ) -> "BenchOptions":
+    from stgcn_cli.config import presets
+
+    preset = presets.load(name, settings)  # before torch is imported, which takes seconds
     import torch
 
-    from stgcn_cli.config import presets
     from stgcn_cli.data import preflight
     from stgcn_cli.data.locations import find_pickles
     from stgcn_cli.data.splits import find_split, open_stores
@@ -95,7 +98,7 @@ def _options(
 
     if joined_world():
         raise UsageError("bench measures a single process; it does not run under torchrun or SLURM's srun.")
-    preset, where = presets.load(name, settings), resolve_device(device, 1, console.warn)
+    where = resolve_device(device, 1, console.warn)
     split = None
     if data:
         pickles = tuple(find_pickles(preset.data.dataset, (preset.data.train,), data))

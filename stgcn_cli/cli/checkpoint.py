@@ -7,12 +7,14 @@ import typer
 
 from stgcn_cli.cli import console, options
 from stgcn_cli.cli.commands import Command
+from stgcn_cli.errors import CheckpointError
 
 checkpoint = typer.Typer(
     help="Inspect a checkpoint, or convert it for other programs.\n\nExample: stgcn checkpoint inspect best.pth",
     no_args_is_help=True,
 )
 
+_MISSING = "See the run folder, or `stgcn train`."
 _File = Annotated[
     Path, typer.Argument(help="A checkpoint of stgcn, MMAction2, PYSKL or the original ST-GCN code, or bare weights.")
 ]
@@ -25,6 +27,7 @@ def inspect(file: _File, as_json: options.Json = False, quiet: options.Quiet = F
     Example: stgcn checkpoint inspect best.pth
     """
     console.set_quiet(quiet)
+    options.check_there(CheckpointError, [file], _MISSING)
     from stgcn_cli.runs import checkpoint as checkpoints
     from stgcn_cli.runs import inspect as inspection
 
@@ -57,6 +60,7 @@ def convert(
     Example: stgcn checkpoint convert best.pth mine.pth
     """
     console.set_quiet(quiet)
+    options.check_there(CheckpointError, [file], _MISSING)
     from stgcn_cli.runs import checkpoint as checkpoints
     from stgcn_cli.runs import convert as conversion
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from stgcn_cli.cli import console, options
-from stgcn_cli.errors import UsageError
+from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io.outputs import OutputRule
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def fuse(
     Example: stgcn fuse joint.npz bone.npz --weights 2:1
     """
     console.set_quiet(quiet)
+    options.check_there(DataError, results, "Make a result: stgcn eval CHECKPOINT --out FILE")
     from stgcn_cli.data.locations import data_folder
     from stgcn_cli.evaluation import fuse as fusing
     from stgcn_cli.evaluation import results as files

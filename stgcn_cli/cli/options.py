@@ -1,7 +1,7 @@
 """Option types that commands share, what a shell completes after them, and the parsing of their words."""
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -10,8 +10,8 @@ from typer import Argument, Option
 
 from stgcn_cli.config import choices
 from stgcn_cli.config.choices import METRICS, STREAMS
-from stgcn_cli.errors import UsageError
-from stgcn_cli.io.text import nearest
+from stgcn_cli.errors import StgcnError, UsageError
+from stgcn_cli.io.text import nearest, nearest_file
 from stgcn_cli.runtime import DEVICES, PrecisionName
 
 if TYPE_CHECKING:
@@ -125,6 +125,13 @@ Stream = Annotated[
     choices.Stream | None,
     Option("--stream", help="Short for --set data.stream=X, and of published weights those of it."),
 ]
+
+
+def check_there(error: type[StgcnError], paths: Iterable[Path], hint: str) -> None:
+    """Raise `error` for a missing file, before torch is imported, which takes seconds."""
+    for path in paths:
+        if not path.exists():
+            raise error(f"{path} not found.{nearest_file(path)}", hint)
 
 
 def with_preset(checkpoint: str, preset: str | None, *files: Path) -> list[Path]:

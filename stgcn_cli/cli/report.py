@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from typer import Argument, Option
 
 from stgcn_cli.cli import console, options
-from stgcn_cli.errors import UsageError
+from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io.files import is_stream
 from stgcn_cli.io.outputs import OutputRule, suffix_of
 
@@ -38,6 +38,7 @@ def report(
     Example: stgcn report stgcn-demo/run
     """
     console.set_quiet(quiet)
+    options.check_there(DataError, sources, "Give a run folder, or a result: stgcn eval CHECKPOINT --out FILE")
     folders = [path for path in sources if path.is_dir()]
     if len(sources) > 1:
         target = out or Path("comparison.html")

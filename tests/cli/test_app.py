@@ -27,6 +27,26 @@ def test_nothing_heavy_is_imported_for_help():
     assert not HEAVY & set(done.stdout.split())
 
 
+def test_argument_mistakes_are_answered_without_torch():
+    mistakes = (
+        "train --preset nope", "train demo --set optim.lrr=3", "eval no.pth", "predict no.pth no.npy", "fuse a.pkl b.pkl",
+        "report nope", "checkpoint inspect no.pth", "checkpoint convert no.pth out.pth", "bench --preset nope",
+        "bench --export --preset nope", "view no.npy", "data convert no --out a.pkl", "data validate no.pkl", "prepare ntu61",
+    )  # fmt: skip
+    code = f"""
+import sys
+from stgcn_cli.cli.app import main
+for words in {mistakes!r}:
+    sys.argv = ["stgcn", *words.split()]
+    try:
+        main()
+    except SystemExit as ended:
+        print(words, ended.code in (2, 3, 4), "torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.splitlines() == [f"{words} True False" for words in mistakes], done.stderr
+
+
 @pytest.mark.parametrize("words", [("--help",), ("train", "--help"), ("prepare", "--help"), ("eval", "--help")])
 def test_help_has_an_example_and_answers_at_once(stgcn, words):
     said = stgcn(*words)
