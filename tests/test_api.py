@@ -1,6 +1,8 @@
 """The Python API answers what the commands answer, for every kind of clip, and its page says what it does."""
 
 import contextlib
+import dataclasses
+import hashlib
 import io
 import json
 import re
@@ -13,10 +15,13 @@ import pytest
 import torch
 
 import stgcn_cli as stgcn
+from stgcn_cli.config import catalog, presets
 from stgcn_cli.errors import DataError, UsageError
+from stgcn_cli.models import build_model
 from tests.cli.runner import ROOT, environment
 from tests.conftest import make_records, write_small_data
 from tests.factories import checkpoints
+from tests.factories.http_server import Served, running
 
 
 @pytest.fixture
@@ -33,6 +38,28 @@ def folder(tmp_path, monkeypatch):
     columns |= dict(zip("xyz", keypoint[0].reshape(-1, 3).T, strict=True))
     pd.DataFrame(columns).to_csv(tmp_path / "clips.csv", index=False)
     return tmp_path
+
+
+def test_published_weights_are_loaded_by_name_and_downloaded_once(tmp_path, monkeypatch):
+    """As in the documentation: stgcn.load("babel60-wfl"), here from a server with drawn weights under that name."""
+    torch.manual_seed(0)
+    network, stream = build_model(presets.load("babel60-wfl")), io.BytesIO()
+    torch.save({"state_dict": network.state_dict(), "meta": {}}, stream)
+    digest, entry = hashlib.sha256(stream.getvalue()).hexdigest()[:8], catalog.find("babel60-wfl")
+    monkeypatch.setattr(catalog, "PUBLISHED", (dataclasses.replace(entry, sha256_prefix=digest),))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("STGCN_CACHE", str(tmp_path))
+    with running() as mirror:
+        mirror.files[f"/{entry.weights}"] = Served(stream.getvalue())
+        plain = {"data.pre_normalize": "none"}  # frames as they are, as the network below gets them
+        models = [stgcn.load("babel60-wfl", "cpu", settings=plain, base_url=mirror.base) for _ in range(2)]
+        assert len(mirror.asked) == 1, "the second comes out of the cache"
+    clip = make_records(1)[0]["keypoint"][:, :8]
+    assert models[0].preset.name == "babel60-wfl" and len(models[0].classes) == 60
+    x = torch.from_numpy(np.tile(clip[0], (38, 1, 1))[:300]).permute(2, 0, 1)[None, ..., None].float()
+    with torch.no_grad():
+        wanted = network.eval()(x).numpy()
+    np.testing.assert_allclose(models[1].logits([clip[:1]]), wanted, atol=1e-4)
 
 
 def test_importing_costs_no_torch(tmp_path):
