@@ -69,7 +69,7 @@ def curves(
         right.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
         left.legend(loc="upper right", frameon=False, fontsize=8)
     else:
-        right.legend(loc="lower right", frameon=False, fontsize=8)
+        right.legend(loc="best", frameon=False, fontsize=8)
     _tidy(figure, [left, right], x, [r["lr"] for r in epochs], bool(published))
     if title:
         figure.suptitle(title)
@@ -131,7 +131,7 @@ def _tidy(figure: Any, axes: Sequence[Any], epochs: Sequence[int], rates: Sequen
         for epoch, _ in changes:
             axis.axvline(epoch, color=_GREY, linewidth=0.8, linestyle=":")
     for epoch, rate in changes:
-        text = f"learning rate {rate:g}"
+        text = f"learning rate {rate:.3g}"
         axis, height, side = (axes[1], 0.03, "bottom") if published else (axes[0], 0.97, "top")
         axis.annotate(text, (epoch, height), xycoords=("data", "axes fraction"), rotation=90, va=side, ha="right",
                       fontsize=7, color=_GREY)  # fmt: skip

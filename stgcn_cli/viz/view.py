@@ -114,7 +114,9 @@ def view(options: ViewOptions, reporter: Reporter) -> Path:
         reporter.note(line)
     classes, prediction = own.classes, None
     if predictor:
-        layout, classes = layout or presets.layout_of(predictor.preset), tuple(predictor.classes)
+        layout = layout or presets.layout_of(predictor.preset)
+        if not clip.raw or predictor.preset.data.dataset.startswith(("ntu", "demo")):  # file names count theirs
+            classes = tuple(predictor.classes)
         prediction = _predict(predictor, Path(str(options.checkpoint)).name, clip, reporter)
     if own.layout and len(own.layout.joints) == clip.shape[0]:
         layout = layout or own.layout

@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from stgcn_cli.config import class_names, presets
@@ -39,8 +40,6 @@ def here(tmp_path, monkeypatch):
 @pytest.fixture
 def weights(here):
     """A checkpoint of a small untrained model, as its parts are named in files."""
-    import torch
-
     torch.manual_seed(0)
     preset = presets.load("demo", ["data.clip_len=8"])
     model = build_model(preset)
@@ -186,6 +185,15 @@ def test_a_model_says_in_the_page_what_it_scores(weights, here):
     best = class_names.class_names(presets.load("demo"))[int(scores[0].argmax())]
     assert f"<td>{best}</td>" in page and f"{100 * metrics.probabilities(scores)[0].max():.1f} %" in page
     assert json.loads(outline(page).scripts[0])["clips"]["clip"]["name"] == "wave"
+
+
+@pytest.mark.parametrize(("dataset", "label"), [("demo", "wave both hands"), ("own", "class 1")])
+def test_the_action_in_a_file_name_is_named_by_models_of_that_data_set_only(here, dataset, label):
+    (here / "wave.skeleton").rename(name := "S001C001P001R001A002.skeleton")
+    preset = presets.load("demo", ["data.clip_len=8", f"data.dataset={dataset}"])
+    torch.save({"meta": {"preset": presets.to_toml(preset)}, "state_dict": build_model(preset).state_dict()}, "m.pth")
+    page = view.view(view.ViewOptions(source=name, checkpoint="m.pth", device="cpu"), SILENT).read_text()
+    assert f"<dt>label</dt><dd>{label}</dd>" in page
 
 
 def test_a_clip_is_chosen_by_name_or_index_and_the_others_are_listed(here):

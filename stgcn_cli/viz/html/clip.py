@@ -22,7 +22,7 @@ _FULL, _UNSEEN = 32_000, -32_768  # whole numbers keep the page small
 
 @dataclass(frozen=True)
 class ClipPrediction:
-    """The name of a model, its likeliest classes for a clip with probabilities, and warnings about the clip."""
+    """The name of a model, its most likely classes for a clip with probabilities, and warnings about the clip."""
 
     model: str
     likeliest: Sequence[tuple[str, float]]
@@ -89,7 +89,7 @@ def clip_page(
     values = {
         "about": [*about, *_facts(motion)],
         "prediction": prediction,
-        "likeliest": Table([Column("Likeliest class"), Column("Probability", True)], rows),
+        "likeliest": Table([Column("Most likely class"), Column("Probability", True)], rows),
         "turns": motion.points.shape[-1] == 3,
         "strips": strips,
         "segments": Table(
@@ -114,7 +114,7 @@ def _facts(motion: Motion) -> list[tuple[str, object]]:
     facts += [("persons", persons), ("joints", f"{joints} in {coordinates}-D"), ("skeleton", skeleton)]
     if frames > PAGE_FRAMES:
         facts.append(("shown", f"every {-(-frames // PAGE_FRAMES)}th frame"))
-    return facts + ([("upwards", motion.up)] if motion.up else [])
+    return facts + ([("up axis", motion.up)] if motion.up else [])
 
 
 def layout_page(layout: Layout, over: Importance | None = None) -> str:

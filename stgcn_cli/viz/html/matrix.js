@@ -5,7 +5,7 @@ function setUpMatrix(root) {
   const told = make("output", "soft", root, "Point at a cell to read it.");
   const canvas = make("canvas", "", root);
   canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", "Confusion matrix of " + count + " classes; the table below tells the same in words.");
+  canvas.setAttribute("aria-label", "Confusion matrix of " + count + " classes; the table below has the same figures.");
   const cells = new Map(matrix.cells.map(([row, column, clips]) => [row * count + column, clips]));
   let place = { left: 0, top: 0, size: 1 };
 

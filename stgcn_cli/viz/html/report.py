@@ -228,7 +228,13 @@ def _settings(report: Report) -> Section:
         *(key for key in _FIRST_IN_ENVIRONMENT if key in given),
         *(k for k in given if k not in _FIRST_IN_ENVIRONMENT),
     ]
-    listed = [(key, " ".join(map(str, v)) if isinstance(v := given[key], list) else v) for key in keys
-              if given[key] not in (None, [], "")]  # fmt: skip
+    listed = [(key, _in_words(given[key])) for key in keys if given[key] not in (None, [], "")]
     values = {"environment": listed, "preset": presets.to_toml(report.preset)}
     return Section("settings", "Settings and versions", "settings", values)
+
+
+def _in_words(value: Any) -> Any:
+    """A list as words; of the processes that resumed a run, how many."""
+    if not isinstance(value, list):
+        return value
+    return f"{len(value)} times" if isinstance(value[0], dict) else " ".join(map(str, value))
