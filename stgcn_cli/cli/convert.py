@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option
 
@@ -19,12 +19,8 @@ _FOLDERS = "folders"  # --classes folders
 
 _Out = Annotated[Path, Option(help="The annotation pickle to write; its preset goes beside it, as .toml.")]
 _Format = Annotated[
-    str,
-    Option(
-        help="single: one file with all splits; list: OUT_train.pkl, OUT_val.pkl.",
-        parser=options.file_format, metavar="single|list", autocompletion=options.one_of(*options.PICKLE_FORMATS),
-    ),
-]  # fmt: skip
+    Literal["single", "list"], Option(help="single: one file with all splits; list: OUT_train.pkl, OUT_val.pkl.")
+]
 _NoPreset = Annotated[bool, Option("--no-preset", help="Write no preset.")]
 _Force = Annotated[bool, Option("--force", help="Overwrite existing files.")]
 
@@ -62,9 +58,9 @@ def convert(
     max_persons: options.MaxPersonsOption = None,
     image_size: options.ImageSizeOption = None,
     pre_normalize: Annotated[
-        options.PreNormalize,
+        Literal["auto", "ntu", "none"],
         Option(help="ntu: centre and rotate 25 Kinect joints; none: leave as they are; auto: ntu for raw ones."),
-    ] = options.PreNormalize.auto,
+    ] = "auto",
     axes: options.AxesOption = None,
     score_last: options.ScoreLastOption = None,
     skip_bad: Annotated[bool, Option("--skip-bad", help="Skip unusable clips with a warning.")] = False,

@@ -1,11 +1,9 @@
 """Option types that commands share, what a shell completes after them, and the parsing of their words."""
 
-import enum
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
-import typer
 from typer import Argument, Option
 
 from stgcn_cli.config import choices
@@ -41,8 +39,6 @@ def _listed(text: str, kind: str, known: Sequence[Word]) -> tuple[Word, ...]:
     return tuple(known[known.index(word)] for word in words)
 
 
-PICKLE_FORMATS = ("single", "list")
-_OLD_FORMATS = {"one": "single", "mmaction0x": "list"}  # accepted as before, and not shown
 Offer = Callable[[str], list[str]]
 
 
@@ -149,22 +145,6 @@ def with_stream(checkpoint: str, settings: list[str], stream: str | None) -> tup
     if published and (entry := catalog.of_preset(published.preset, stream)):
         checkpoint = entry.label
     return checkpoint, [f"data.stream={stream}", *settings]
-
-
-class PreNormalize(enum.StrEnum):
-    """What `data convert` does to raw clips."""
-
-    auto = "auto"
-    ntu = "ntu"
-    none = "none"
-
-
-def file_format(text: str) -> str:
-    """Parse --format: one file with all splits, or a list for each split."""
-    known = _OLD_FORMATS.get(text, text)
-    if known not in PICKLE_FORMATS:
-        raise typer.BadParameter(f"{text!r} is not one of {', '.join(PICKLE_FORMATS)}.{nearest(text, PICKLE_FORMATS)}")
-    return known
 
 
 # How files are read, alike in every command that reads skeletons.

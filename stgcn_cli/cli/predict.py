@@ -211,7 +211,10 @@ def _render(said: "Predictions", topk: int, out: Path | None, as_json: bool, as_
 
 def _table(said: "Predictions", topk: int) -> None:
     """One clip: a line a class. Several: a line a clip."""
-    shown = [[(said.classes[index], f"{100 * share:.1f} %") for index, share in best] for best in said.top(topk)]
+    from stgcn_cli.evaluation.predictions import top
+
+    best = top(said.scores, topk)
+    shown = [[(said.classes[index], f"{100 * share:.1f} %") for index, share in each] for each in best]
     if len(shown) == 1:
         facts, persons = said.facts[0], "person" if said.facts[0].persons == 1 else "persons"
         console.note(f"{facts.frames} frames, {facts.persons} {persons}; model {said.preset.name}")

@@ -4,7 +4,7 @@ import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option
 
@@ -52,13 +52,8 @@ def prepare(
     workers: Annotated[int | None, Option(help="Number of processes. Default: one per CPU core.", min=1)] = None,
     splits: Annotated[str | None, Option(help="Benchmarks or splits, for example xsub,xview. Default: all.")] = None,
     format: Annotated[
-        str,
-        Option(
-            help="single: one file with all splits; list: a folder of train.pkl and val.pkl.",
-            parser=options.file_format,
-            metavar="single|list",
-            autocompletion=options.one_of(*options.PICKLE_FORMATS),
-        ),
+        Literal["single", "list"],
+        Option(help="single: one file with all splits; list: a folder of train.pkl and val.pkl."),
     ] = "single",
     max_bad: Annotated[float, Option(help="Share of bad files or records that is an error.", min=0, max=1)] = 0.5,
     raw: Annotated[

@@ -95,7 +95,7 @@ def _check(options: FuseOptions) -> None:
 
 def _scaled(read: Sequence[SavedScores], softmax: bool, reporter: Reporter) -> list[SavedScores]:
     """Turn logits into probabilities with `softmax`; refuse to add probabilities to logits without."""
-    kinds = [saved.are_probabilities for saved in read]
+    kinds = [metrics.are_probabilities(saved.scores) for saved in read]
     if not softmax:
         if any(kinds) and not all(kinds):
             yes, no = read[kinds.index(True)].path, read[kinds.index(False)].path

@@ -33,20 +33,16 @@ class Predictions:
     axes: list[str] = field(default_factory=list)  # how those of arrays were understood
     features: np.ndarray | None = None  # (N, 256)
 
-    def top(self, k: int) -> list[list[tuple[int, float]]]:
-        """The k likeliest classes of each clip with their probabilities, likeliest first."""
-        return top(self.scores, k)
-
 
 def top(scores: np.ndarray, k: int) -> list[list[tuple[int, float]]]:
-    """Of logits (N, classes): the k likeliest classes of each clip with their probabilities (softmax), likeliest first."""
+    """Of logits (N, classes): the k most likely classes of each clip with their probabilities (softmax), the likeliest first."""
     probabilities = metrics.probabilities(scores)
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
     return [[(int(index), float(row[index])) for index in best] for row, best in zip(probabilities, order, strict=True)]
 
 
 def as_dict(said: Predictions, topk: int) -> dict[str, Any]:
-    """Everything for scripts: per clip its name, file, frames, persons and likeliest classes."""
+    """Everything for scripts: per clip its name, file, frames, persons and most likely classes."""
     clips = [
         {
             "clip": facts.name, "source": str(source), "frames": facts.frames, "persons": facts.persons,
@@ -54,7 +50,7 @@ def as_dict(said: Predictions, topk: int) -> dict[str, Any]:
                 {"class": index, "name": said.classes[index], "probability": round(share, 6)} for index, share in best
             ],
         }
-        for facts, source, best in zip(said.facts, said.sources, said.top(topk), strict=True)
+        for facts, source, best in zip(said.facts, said.sources, top(said.scores, topk), strict=True)
     ]  # fmt: skip
     return {
         "made_by": "stgcn predict",

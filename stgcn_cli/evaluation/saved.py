@@ -17,7 +17,6 @@ from stgcn_cli.config import class_names, presets
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.data.archives import check_packed
 from stgcn_cli.errors import DataError, UsageError
-from stgcn_cli.evaluation import metrics
 from stgcn_cli.io import safe_pickle
 from stgcn_cli.io.text import csv_text, nearest_file, one_line, printable
 
@@ -39,11 +38,6 @@ class SavedScores:
     preset: Preset | None = None
     split: str = ""
     source: Path | None = None  # the annotations that were evaluated
-
-    @property
-    def are_probabilities(self) -> bool:
-        """Whether the scores can only be probabilities."""
-        return metrics.are_probabilities(self.scores)
 
 
 def is_result(path: Path) -> bool:

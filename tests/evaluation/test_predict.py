@@ -15,6 +15,7 @@ from stgcn_cli.data.splits import open_stores
 from stgcn_cli.data.store import store_of
 from stgcn_cli.errors import DataError
 from stgcn_cli.evaluation import predict
+from stgcn_cli.evaluation.predictions import top
 from stgcn_cli.models import build_model
 from stgcn_cli.runs import checkpoint
 from tests.conftest import make_records
@@ -33,7 +34,7 @@ def test_predictions_equal_an_evaluation_to_the_bit(tmp_path, settings):
     said = predicted(path, data)
     assert [facts.name for facts in said.facts] == [record["frame_dir"] for record in records]
     np.testing.assert_array_equal(said.scores, evaluated(path, data))
-    np.testing.assert_array_equal(said.scores.argmax(axis=1), [best[0][0] for best in said.top(1)])
+    np.testing.assert_array_equal(said.scores.argmax(axis=1), [best[0][0] for best in top(said.scores, 1)])
 
 
 def test_a_store_in_memory_equals_that_on_a_disk(tmp_path):
