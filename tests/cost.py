@@ -19,7 +19,7 @@ from stgcn_cli.config import presets
 from stgcn_cli.data.loader import Clips
 from stgcn_cli.data.splits import find_split, open_stores
 from stgcn_cli.runtime.distributed import World
-from stgcn_cli.training import options, step, train
+from stgcn_cli.training import options, start, step
 
 
 class Recipe:
@@ -30,7 +30,7 @@ class Recipe:
         run, world = options.RunOptions(preset=self.preset, precision=precision), World(0, 1, torch.device("cpu"))
         clips = Clips.of(find_split(open_stores([data]), self.preset.data.train), self.preset, world.device)
         job = options.Job(run, (data,), Path(tempfile.gettempdir()) / "none")
-        learner = train.learner_of(job, world, train.start(job, world))
+        learner = options.learner_of(job.options, world, start.start(job, world))
         step.set_training(learner.net, None)
         self.steps = step.EagerSteps(run, learner, clips)
         self.batches = step.batches_of_epoch(run, len(clips), 0, 0, 1)

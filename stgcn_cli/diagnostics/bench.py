@@ -8,21 +8,18 @@ import statistics
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stgcn_cli.config import presets
 from stgcn_cli.config.schema import Preset
-from stgcn_cli.data.loader import REFERENCE_SIZE, Absent, Clips
+from stgcn_cli.data.loader import Absent, Clips
 from stgcn_cli.data.ntu.names import NTU
 from stgcn_cli.data.prepare.babel import BABEL
 from stgcn_cli.data.splits import Split
-from stgcn_cli.data.store import store_of
+from stgcn_cli.diagnostics.drawn import batch_of, labels_of, split_of, with_counts
 from stgcn_cli.errors import RunError
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.models import build_model
@@ -30,46 +27,12 @@ from stgcn_cli.runtime.distributed import World
 from stgcn_cli.runtime.memory import memory_errors, peak_bytes, reset_peak, tune_allocator
 from stgcn_cli.runtime.precision import computing, dtype_of, set_up
 from stgcn_cli.runtime.timing import seconds_of
-from stgcn_cli.training.optim import build_loss, build_optimizer
-from stgcn_cli.training.options import Learner, State
+from stgcn_cli.training.optim import build_optimizer
+from stgcn_cli.training.options import Learner, RunOptions, State, learner_of
 from stgcn_cli.training.step import Batch, step
 
 _SINGLES = 20  # clips whose latency is measured, at least
 ON_CPU = 4  # clips of a batch by default
-TWO_PERSONS = 0.2  # of the clips, as in NTU RGB+D
-LOOPED, STORED = 100, 150  # frames of a drawn clip if the preset loops it to a length, and if it does not
-
-
-def split_of(preset: Preset, count: int, two_persons: float = TWO_PERSONS) -> Split:
-    """`count` clips of random movement in memory; the first ones, this share of them, have all the preset's persons."""
-    data, joints = preset.data, len(presets.layout_of(preset).joints)
-    rng, several = np.random.default_rng(0), -int(-count * two_persons // 1)
-    records = []
-    for index in range(count):
-        shape = (data.num_person, LOOPED if data.clip_len else STORED, joints)
-        drawn = rng.normal(size=(*shape, len(data.channels))).astype(np.float32)
-        if data.channels != "xyz":
-            drawn[..., :2] = 500 + 100 * drawn[..., :2]  # pixels
-        drawn[data.num_person if index < several else 1 :] = 0
-        record = {"frame_dir": f"drawn{index}", "total_frames": shape[1], "img_shape": REFERENCE_SIZE}
-        record["keypoint"] = drawn
-        if data.channels == "xys":
-            record |= {"keypoint": drawn[..., :2], "keypoint_score": drawn[..., 2]}
-        records.append(record)
-    return Split("drawn", store_of(records, Path("drawn clips")), np.arange(count))
-
-
-def batch_of(
-    preset: Preset, count: int, device: torch.device, two_persons: float = TWO_PERSONS
-) -> tuple[Tensor, Tensor]:
-    """x (N, C, T, V, M) and labels (N,) of `count` drawn clips, fetched as training does."""
-    clips = Clips.of(split_of(preset, count, two_persons), preset, device)
-    return clips.batch(torch.arange(count))[0], labels_of(preset, count, device)
-
-
-def labels_of(preset: Preset, count: int, device: torch.device) -> Tensor:
-    """Labels (N,): each class in turn."""
-    return torch.arange(count, device=device) % preset.model.num_classes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,14 +154,15 @@ def _peak_here(preset: Preset, batch: int, device: torch.device, precision: str)
 
 def train_step(preset: Preset, device: torch.device, precision: str) -> Callable[..., object]:
     """Return the step that `train` takes: x (N, C, T, V, M), labels (N,), absent persons -> loss and ranks; the weights change."""
+    learner = _learner(preset, device, precision)
+    return lambda *batch: step(learner, Batch(*batch))
+
+
+def _learner(preset: Preset, device: torch.device, precision: str) -> Learner:
     preset = with_counts(preset)
     model = _model(preset, device, precision).train()
-    state, loss = State(model, build_optimizer(preset, model)), build_loss(preset.loss)
-    learner = Learner(
-        state=state, net=model, loss=loss, world=World(0, 1, device), precision=precision,
-        clip_norm=preset.optim.clip_norm,
-    )  # fmt: skip
-    return lambda *batch: step(learner, Batch(*batch))
+    options = RunOptions(preset=preset, precision=precision)
+    return learner_of(options, World(0, 1, device), State(model, build_optimizer(preset, model)))
 
 
 def eval_step(preset: Preset, device: torch.device, precision: str) -> Callable[..., Tensor]:
@@ -221,37 +185,27 @@ def _phases(
     advance: Callable[[], object],
 ) -> dict[str, list[float]]:
     """Seconds of gather, forward, backward and update in each round of training steps, each waited for."""
-    device, precision = options.device, options.precision
-    preset = with_counts(options.preset)
-    model = _model(preset, device, precision).train()
-    optimizer, loss_of = build_optimizer(preset, model), build_loss(preset.loss)
+    learner = _learner(options.preset, options.device, options.precision)
     held: dict[str, Tensor] = {}
 
     def forward() -> None:
-        with computing(precision, device):
-            logits = model(held["x"], absent)
-        held["loss"] = loss_of(logits, labels)
+        with computing(options.precision, options.device):
+            logits = learner.net(held["x"], absent)
+        held["loss"] = learner.loss(logits, labels)
 
-    def backward() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        held["loss"].backward()
+    def update() -> None:
+        learner.state.optimizer.step()
+        learner.state.optimizer.zero_grad(set_to_none=True)
 
     phases: dict[str, Callable[[], object]] = {
-        "gather": lambda: held.update(x=batch()), "forward": forward, "backward": backward, "update": optimizer.step,
+        "gather": lambda: held.update(x=batch()), "forward": forward, "backward": lambda: held["loss"].backward(), "update": update,
     }  # fmt: skip
     times: dict[str, list[float]] = {name: [] for name in phases}
     for _ in range(options.rounds + 1):
         for name, phase in phases.items():
-            times[name].append(seconds_of(phase, device, calls=1))
+            times[name].append(seconds_of(phase, options.device, calls=1))
         advance()
     return {name: each[1:] for name, each in times.items()}
-
-
-def with_counts(preset: Preset) -> Preset:
-    """Return the preset with equal class counts if it counts those of the data."""
-    if isinstance(preset.loss.class_counts, str):
-        return replace(preset, loss=replace(preset.loss, class_counts=(100,) * preset.model.num_classes))
-    return preset
 
 
 def _model(preset: Preset, device: torch.device, precision: str) -> nn.Module:

@@ -14,6 +14,7 @@ from stgcn_cli.evaluation import evaluate, metrics, results
 from stgcn_cli.io.outputs import OutputRule
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.runs import resolve
+from stgcn_cli.runs.folder import free_folder
 from stgcn_cli.runtime.devices import resolve_device
 from stgcn_cli.runtime.distributed import LaunchConfig
 from stgcn_cli.runtime.precision import resolve_precision
@@ -53,7 +54,7 @@ def show(folder: Path, epochs: int | None, seed: int, device: str, reporter: Rep
     reporter.note("3/4  train (about a minute on two cores)")
     preset = presets.load("demo", [f"train.epochs={epochs}"] if epochs else [])
     options = RunOptions(
-        preset=preset, launch=LaunchConfig(device), data=(annotations,), work_dir=_free(folder), seed=seed,
+        preset=preset, launch=LaunchConfig(device), data=(annotations,), work_dir=free_folder("run", folder), seed=seed,
         precision=resolve_precision("auto", device, training=True),
     )  # fmt: skip
     outcome = run(options, reporter)
@@ -74,8 +75,3 @@ def show(folder: Path, epochs: int | None, seed: int, device: str, reporter: Rep
         len(SUBJECTS) - len(trained), metrics.informative(measured.metrics, preset.model.num_classes), outcome.folder,
         outcome.folder / "result.pkl", confusion, time.monotonic() - began,
     )  # fmt: skip
-
-
-def _free(folder: Path) -> Path:
-    """Return the first run folder in `folder` that does not exist yet."""
-    return next(path for n in range(1, 100_000) if not (path := folder / ("run" if n == 1 else f"run-{n}")).exists())

@@ -1,6 +1,7 @@
 """Run folders: names, the lock of a running training, and the record of its environment."""
 
 import contextlib
+import itertools
 import os
 import platform
 import re
@@ -96,6 +97,12 @@ def new_folder(work_dir: Path | None, preset: str) -> Path:
         except OSError as error:
             raise disk_error(error, folder) from error
     raise UsageError("There are 100,000 runs of this preset in ./runs.", "Choose a --work-dir.")
+
+
+def free_folder(name: str, parent: Path = Path("runs")) -> Path:
+    """Return the first of NAME, NAME-2, … in `parent` that does not exist."""
+    numbered = (parent / (name if count == 1 else f"{name}-{count}") for count in itertools.count(1))
+    return next(folder for folder in numbered if not folder.exists())
 
 
 def list_runs(root: Path = Path("runs")) -> list[Path]:

@@ -3,7 +3,6 @@
 No run folder is made. The stores of the pickles may be built, as in training. Shapes: N clips of a batch.
 """
 
-import itertools
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +27,9 @@ from stgcn_cli.runtime.precision import computing, dtype_of, evaluation_precisio
 from stgcn_cli.runtime.timing import seconds_of
 from stgcn_cli.training.check import check
 from stgcn_cli.training.optim import build_optimizer, learning_rate
-from stgcn_cli.training.options import Job, Learner, RunOptions, State
+from stgcn_cli.training.options import Learner, RunOptions, State, learner_of
+from stgcn_cli.training.start import freeze
 from stgcn_cli.training.step import EagerSteps, batches_of_epoch, is_due, memory_hint, set_training
-from stgcn_cli.training.train import freeze, learner_of
 
 _SECONDS = 8.0  # of the measurement, roughly
 _FIRST = 2  # clips of the first steps
@@ -66,7 +65,7 @@ def measure(options: RunOptions, split: Split) -> Measured:
     model = build_model(preset).to(device, dtype_of(options.precision))
     freeze(model, options.freeze)
     state = State(model, build_optimizer(preset, model))
-    learner = learner_of(Job(options, (), Path()), World(0, 1, device), state)
+    learner = learner_of(options, World(0, 1, device), state)
     set_training(model, options.freeze)
     few, batch = min(_FIRST, len(index)), len(index)  # less than the preset's batch when there are fewer clips
     reset_peak(device)
@@ -197,16 +196,16 @@ def plan_run(options: RunOptions, reporter: Reporter) -> RunPlan | None:
         measured = measure(options, split)
     last = history.newest(folder) if options.resume and folder.is_dir() else None
     model = build_model(preset).to(dtype_of(options.precision))
-    parameters, frames = (
-        dict(model.named_parameters()),
-        preset.data.clip_len or int(split.store.lengths[split.indices[0]]),
-    )
+    parameters = dict(model.named_parameters())
+    freeze(model, options.freeze)
+    joints, data = len(presets.layout_of(preset).joints), preset.data
+    frames = data.clip_len or int(split.store.lengths[split.indices[0]])
     return RunPlan(
         options=options, pickles=pickles, folder=folder, clips=clips, frames=frames,
         done=history.progress_in(last).epoch if last else 0,
         parameters=sum(each.numel() for each in parameters.values()), weights=_bytes(model.state_dict()),
         momenta=_bytes(parameters) * _moments(preset),
-        cost=_cost(options, frames), measured=measured,
+        cost=cost_of_clip(model, (len(data.channels), frames, joints, data.num_person)), measured=measured,
     )  # fmt: skip
 
 
@@ -219,22 +218,13 @@ def _moments(preset: Preset) -> int:
 
 def _folder(options: RunOptions) -> Path:
     """Return the run folder that training would use. Raises UsageError when it contains a run."""
-    name = options.preset.name
     if options.work_dir:
         if not options.resume:
             run_folders.ensure_empty(options.work_dir)
         return options.work_dir
-    if options.resume and (newest := run_folders.newest_folder(name)):
+    if options.resume and (newest := run_folders.newest_folder(options.preset.name)):
         return newest
-    names = (name if count == 1 else f"{name}-{count}" for count in itertools.count(1))
-    return next(folder for each in names if not (folder := Path("runs") / each).exists())
-
-
-def _cost(options: RunOptions, frames: int) -> Cost:
-    model, data = build_model(options.preset), options.preset.data
-    freeze(model, options.freeze)
-    joints = len(presets.layout_of(options.preset).joints)
-    return cost_of_clip(model, (len(data.channels), frames, joints, data.num_person))
+    return run_folders.free_folder(options.preset.name)
 
 
 def _bytes(tensors: dict[str, Any]) -> int:

@@ -8,11 +8,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, distributed
 
+from stgcn_cli.config import class_names
 from stgcn_cli.data.loader import sent
 from stgcn_cli.errors import RunError
+from stgcn_cli.evaluation.score import EvalResult
 from stgcn_cli.io.text import duration, some
 from stgcn_cli.runtime.memory import peak_bytes
 from stgcn_cli.training.options import TrainContext
@@ -21,6 +24,7 @@ _STUCK_SHARE = 0.02  # relative distance of the mean loss to ln(classes) below w
 _STUCK_STEPS = 100  # after at least so many steps
 _STATUS_SECONDS = 2.0
 _NEVER = 1 << 40  # a step that does not exist
+_COLLAPSED_SHARE, _COLLAPSED_TIMES = 0.95, 3  # of the predictions; validations in a row
 
 
 class Monitor:
@@ -171,3 +175,34 @@ def _means(sums: Tensor) -> tuple[dict[str, float], float]:
     loss, top1, top5, clips = sums.tolist()
     counted = max(clips, 1)
     return {"loss": loss / counted, "top1_acc": top1 / counted, "top5_acc": top5 / counted}, clips
+
+
+class CollapseWarning:
+    """Warn once when validations in a row stay on one class, though the clips have several."""
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        self.warn, self.answer, self.count = warn, -1, 0
+
+    def look_at(self, result: EvalResult) -> None:
+        """Count a validation."""
+        known = result.labelled
+        if not len(known.labels):
+            return
+        answer, share = _commonest(known.scores.argmax(1))
+        if share < _COLLAPSED_SHARE or _commonest(known.labels)[1] >= _COLLAPSED_SHARE:
+            self.count = 0
+            return
+        self.count = self.count + 1 if answer == self.answer else 1
+        self.answer = answer
+        if self.count == _COLLAPSED_TIMES:
+            name = class_names.class_names(result.preset)[answer]
+            self.warn(
+                f"{100 * share:.0f} % of the validation clips have been classified as {name!r} in {self.count} validations: the "
+                "training may have collapsed. A lower rate often helps: --lr, or optim.warmup_epochs."
+            )
+
+
+def _commonest(classes: np.ndarray) -> tuple[int, float]:
+    """The most frequent class, and its share."""
+    counts = np.bincount(classes)
+    return int(counts.argmax()), float(counts.max() / len(classes))

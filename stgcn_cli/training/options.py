@@ -5,6 +5,7 @@ Shapes: N clips of a batch.
 
 import math
 import shlex
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.data.loader import Clips
@@ -20,7 +22,9 @@ from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.runs.log import NullLog
 from stgcn_cli.runtime.distributed import LaunchConfig, World
 from stgcn_cli.runtime.stop import StopRequest
-from stgcn_cli.training.optim import WeightAverage
+from stgcn_cli.training.optim import WeightAverage, build_loss
+
+BUCKET_MB = 4  # three buckets for 3.1 M parameters, so that their reduction overlaps with the backward pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +99,27 @@ class Learner:
     world: World
     precision: str = "float32"
     clip_norm: float | None = None  # largest norm of the gradients
+
+
+def learner_of(options: RunOptions, world: World, state: State) -> Learner:
+    """Return what a step needs, with the model distributed over the ranks."""
+    preset = options.preset
+    return Learner(
+        state=state, net=parallel(state.model, world), loss=build_loss(preset.loss), world=world,
+        precision=options.precision, clip_norm=preset.optim.clip_norm,
+    )  # fmt: skip
+
+
+def parallel(model: nn.Module, world: World) -> nn.Module:
+    """Average gradients over ranks; BatchNorm buffers stay each rank's own, as in the reference."""
+    if world.size == 1:
+        return model
+    for harmless in ("`broadcast_buffers` is deprecated", "Grad strides do not match bucket view strides"):
+        warnings.filterwarnings("ignore", message=harmless)
+    ids = [world.device.index] if world.device.type == "cuda" else None
+    return DistributedDataParallel(
+        model, device_ids=ids, broadcast_buffers=False, bucket_cap_mb=BUCKET_MB, gradient_as_bucket_view=True
+    )
 
 
 @dataclass(frozen=True)

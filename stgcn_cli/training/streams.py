@@ -1,12 +1,12 @@
 """A run for each stream of a preset, and the fusions of their results."""
 
-import itertools
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from stgcn_cli.evaluation.fuse import FuseOptions, fuse
 from stgcn_cli.io.reporter import Reporter
+from stgcn_cli.runs.folder import free_folder
 from stgcn_cli.training.options import RunOptions
 from stgcn_cli.training.run import run
 
@@ -24,8 +24,7 @@ class StreamRuns:
 
 def train_streams(options: RunOptions, streams: tuple[str, ...], reporter: Reporter) -> StreamRuns | None:
     """Train a run for each stream in runs/PRESET-streams, numbered; None on ranks other than the first."""
-    names = (f"{options.preset.name}-streams{'' if n == 1 else f'-{n}'}" for n in itertools.count(1))
-    base = options.work_dir or next(Path("runs") / name for name in names if not (Path("runs") / name).exists())
+    base = options.work_dir or free_folder(f"{options.preset.name}-streams")
     folders = {}
     for stream in streams:
         preset = replace(options.preset, data=replace(options.preset.data, stream=stream))  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import pytest
 
 from stgcn_cli.data.ntu.parser import read_skeleton
 from stgcn_cli.data.prepare import synthetic
-from stgcn_cli.diagnostics.demo import _free
+from stgcn_cli.runs.folder import free_folder
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +59,9 @@ def test_with_shuffled_labels_it_stays_at_chance(stgcn, folder, tmp_path):
 
 
 def test_a_second_demo_does_not_overwrite_the_first(tmp_path):
-    assert _free(tmp_path).name == "run"
+    assert free_folder("run", tmp_path).name == "run"
     (tmp_path / "run").mkdir()
-    assert _free(tmp_path).name == "run-2"
+    assert free_folder("run", tmp_path).name == "run-2"
 
 
 def test_synthetic_texts_are_true_skeleton_files():

@@ -8,7 +8,7 @@ from stgcn_cli.config.skeletons import LAYOUTS
 from stgcn_cli.io.reporter import SILENT
 from stgcn_cli.models import build_model
 from stgcn_cli.runs import checkpoint, resolve
-from stgcn_cli.training import options, train
+from stgcn_cli.training import options, start
 from stgcn_cli.training.optim import build_loss, build_optimizer
 
 
@@ -25,7 +25,7 @@ def test_a_preset_builds_steps_and_its_checkpoint_comes_back(name, tmp_path):
     loss.backward()
     assert torch.isfinite(loss) and all(p.grad is not None for p in model.parameters())
     state.optimizer.step()
-    train.save_epoch(options.Job(options.RunOptions(preset=preset), (), tmp_path), state, {}, is_best=True)
+    start.save_epoch(options.Job(options.RunOptions(preset=preset), (), tmp_path), state, {}, is_best=True)
 
     read = checkpoint.read(tmp_path / "last.pth")
     assert resolve.preset_of(read, resolve.EvalOptions(checkpoint=str(read.path)), SILENT) == preset

@@ -43,7 +43,7 @@ def record(name: str, batch: int, precision: str, settings: list[str], wanted: l
     from stgcn_cli.runtime.distributed import World
     from stgcn_cli.training import optim, options, static_step, step
     from stgcn_cli.training.monitor import Monitor
-    from stgcn_cli.training.train import freeze as freeze_parts
+    from stgcn_cli.training.start import freeze as freeze_parts
 
     def computing(precision: str, device: Any) -> Any:
         return fake.autocast_bf16() if precision == "bf16" else contextlib.nullcontext()

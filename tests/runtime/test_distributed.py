@@ -20,7 +20,7 @@ from stgcn_cli.models import build_model
 from stgcn_cli.runtime import rendezvous
 from stgcn_cli.runtime.distributed import LaunchConfig, World, launch
 from stgcn_cli.runtime.stop import StopRequest
-from stgcn_cli.training import options, step, train
+from stgcn_cli.training import options, start, step, train
 from stgcn_cli.training.optim import cross_entropy
 from tests.cli.runner import ROOT, environment, fork_ranks
 from tests.conftest import SMALL
@@ -38,7 +38,7 @@ def gradients(job: tuple, world: World) -> dict[str, torch.Tensor]:
     clips = Clips.of(split, preset, world.device, torch.float64)
     model = build_model(preset)
     weights.fill(model, "B")
-    net = train.parallel(model.double().eval(), world)
+    net = options.parallel(model.double().eval(), world)
     x, labels = clips.batch(
         step.batches_of_epoch(options.RunOptions(preset=preset), len(clips), 0, world.rank, world.size)[0]
     )
@@ -61,12 +61,12 @@ def validated(pickle_path, world: World) -> list[dict]:
     preset = presets.load("ntu60-xsub-3d", SETTINGS)
     split = find_split(open_stores([pickle_path]), "xsub_val")
     job = options.Job(options.RunOptions(preset=preset), (pickle_path,), pickle_path.parent)
-    state = train.start(job, world)
+    state = start.start(job, world)
     for name, buffer in state.model.named_buffers():
         if name.endswith("running_mean") and world.rank > 0:
             buffer += torch.arange(len(buffer))
     data = options.Dataset(split, Clips.of(split, preset, world.device))
-    learner = train.learner_of(job, world, state)
+    learner = options.learner_of(job.options, world, state)
     train.validate(options.TrainContext(job=job, learner=learner, data=data, log=train.NullLog()), data, 1)
     mine = {name: buffer.double().sum().item() for name, buffer in state.model.named_buffers()}
     everyones = [None] * world.size

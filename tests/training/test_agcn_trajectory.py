@@ -13,7 +13,7 @@ from stgcn_cli.data.splits import Split, open_stores
 from stgcn_cli.models import build_model
 from stgcn_cli.runs import agcn_names
 from stgcn_cli.runtime.distributed import World
-from stgcn_cli.training import options, step, train
+from stgcn_cli.training import options, step
 from stgcn_cli.training.optim import build_optimizer
 from tests.factories.weights import by_rules
 
@@ -59,7 +59,7 @@ def test_six_steps_in_float64_are_those_of_the_reference(shared, name):
     preset, model, clips, batches = prepared(name, shared)
     alone = World(0, 1, torch.device("cpu"))
     state = options.State(model, build_optimizer(preset, model))
-    learner = train.learner_of(options.Job(options.RunOptions(preset=preset), (), shared), alone, state)
+    learner = options.learner_of(options.RunOptions(preset=preset), alone, state)
     step.set_training(model, None)
     losses = [float(step.step(learner, step.Batch(*clips.batch(index)))[0]) for index in batches]
     np.testing.assert_allclose(losses, figures[f"{name}_f64"]["losses"], rtol=1e-6)

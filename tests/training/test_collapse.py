@@ -4,7 +4,7 @@ import numpy as np
 
 from stgcn_cli.config import presets
 from stgcn_cli.evaluation.score import EvalResult
-from stgcn_cli.training.collapse import CollapseWarning
+from stgcn_cli.training.monitor import CollapseWarning
 
 PRESET = presets.load("ntu60-xsub-3d", ["model.num_classes=3", 'data.classes=["a","b","c"]'])
 LABELS = np.arange(30) % 3

@@ -11,7 +11,7 @@ from stgcn_cli.data.loader import Clips
 from stgcn_cli.data.splits import find_split, open_stores
 from stgcn_cli.runs import checkpoint
 from stgcn_cli.runtime.distributed import LaunchConfig, World, launch
-from stgcn_cli.training import options, step, train
+from stgcn_cli.training import options, start, step
 from tests.conftest import SMALL
 
 SETTINGS = (
@@ -42,8 +42,8 @@ def updated(job: tuple, world: World) -> dict[str, torch.Tensor]:
     path, stream = job
     preset = presets.load("ntu60-xsub-3d", [*SMALL[1::2][:5], *SETTINGS, f"data.stream={stream}"])
     run = options.RunOptions(preset=preset, precision="float64")
-    state = train.start(options.Job(run, (path,), path.parent / "none"), world)
-    learner = train.learner_of(options.Job(run, (path,), path.parent), world, state)
+    state = start.start(options.Job(run, (path,), path.parent / "none"), world)
+    learner = options.learner_of(run, world, state)
     clips = Clips.of(find_split(open_stores([path]), "xsub_train"), preset, world.device, torch.float64)
     items = step.batches_of_epoch(run, len(clips), 0, world.rank, world.size)[0]
     learner.net.eval()

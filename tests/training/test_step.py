@@ -31,7 +31,9 @@ def context_of(*settings: str, **more: str) -> options.TrainContext:
     state = options.State(model, build_optimizer(preset, model))
     job = options.Job(options.RunOptions(preset=preset, **more), (), Path())
     data = options.Dataset(split, clips)
-    return options.TrainContext(job=job, learner=train.learner_of(job, ALONE, state), data=data, log=NullLog())
+    return options.TrainContext(
+        job=job, learner=options.learner_of(job.options, ALONE, state), data=data, log=NullLog()
+    )
 
 
 @pytest.mark.parametrize(("dropout", "times"), [("0", 0), ("0.5", 2)])

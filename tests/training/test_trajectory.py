@@ -14,7 +14,7 @@ from stgcn_cli.models import build_model
 from stgcn_cli.runs.log import NullLog
 from stgcn_cli.runtime.distributed import World
 from stgcn_cli.runtime.precision import dtype_of
-from stgcn_cli.training import options, step, train
+from stgcn_cli.training import options, step
 from stgcn_cli.training.optim import build_optimizer
 from tests.factories import weights
 
@@ -51,7 +51,7 @@ def trained(monkeypatch, pickle_path, preset_name, tag, epochs, steps=None):
     model.to(dtype_of(precision))
     state, log = options.State(model, build_optimizer(preset, model)), Rows()
     job = options.Job(options.RunOptions(preset=preset, precision=precision), (), pickle_path.parent)
-    learner, data = train.learner_of(job, ALONE, state), options.Dataset(split, clips)
+    learner, data = options.learner_of(job.options, ALONE, state), options.Dataset(split, clips)
     context = options.TrainContext(job=job, learner=learner, data=data, log=log)
     for epoch in range(epochs):
         state.step, state.sums = 0, []
