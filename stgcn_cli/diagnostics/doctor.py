@@ -26,7 +26,7 @@ _VARIABLES = (
     "GLOO_SOCKET_IFNAME", "SLURM_JOB_ID", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODELIST",
 )  # fmt: skip  # a literal list: other variables may hold tokens
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy")
-_LEAST_MEMORY, _LEAST_SHARED, _LEAST_DISK, _LEAST_FILES = 4e9, 64e6, 2e9, 1024  # bytes; open files
+_LEAST_MEMORY, _LEAST_DISK = 4e9, 2e9  # bytes
 _NATIVE_BF16 = (8, 0)  # compute capability
 _USER = re.compile(r"(?P<scheme>\b[a-zA-Z][\w+.-]*://)\S*@(?=[^\s/@])")  # greedy: a password may hold / and @
 
@@ -80,30 +80,17 @@ def versions() -> Iterator[Finding]:
 
 
 def machine() -> Iterator[Finding]:
-    """Platform, cores, memory, shared memory, open files."""
+    """Platform, cores and memory."""
     yield Finding("platform", f"{platform.platform()}, {platform.machine()}")
-    cores = os.cpu_count() or 1
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
-    yield Finding("cores", f"{cores}" if usable == cores else f"{usable} of {cores} available")
+    yield Finding("cores", str(os.cpu_count()))
     total, free = machine_memory()
     few = free is not None and free < _LEAST_MEMORY
     known = f"{size(total)}, {size(free)} free" if total and free is not None else "unknown on this system"
     yield Finding("memory", known, "Training the published presets on a CPU needs about 5 GB." if few else "")
-    with contextlib.suppress(OSError, AttributeError):
-        about = os.statvfs("/dev/shm")
-        shared = about.f_blocks * about.f_frsize
-        advice = "Several GPUs communicate through it. In a container: --shm-size=1g" if shared < _LEAST_SHARED else ""
-        yield Finding("shared memory", f"{size(shared)} in /dev/shm", advice)
-    with contextlib.suppress(ImportError, OSError):
-        import resource
-
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        few = 0 <= soft < _LEAST_FILES
-        yield Finding("open files", f"at most {soft:,}", f"Allow more: ulimit -n {_LEAST_FILES * 4}" if few else "")
 
 
 def devices() -> Iterator[Finding]:
-    """CUDA devices with memory and capability, communication backends, what the CPU computes with."""
+    """CUDA devices with memory and capability, communication backends, the CPU."""
     import torch
     from torch import distributed
 
@@ -111,53 +98,34 @@ def devices() -> Iterator[Finding]:
     cuda = torch.cuda.is_available()
     for index in range(torch.cuda.device_count() if cuda else 0):
         about = torch.cuda.get_device_properties(index)
-        formats = "bf16, tf32, float16" if (about.major, about.minor) >= _NATIVE_BF16 else "float16, no bf16, no tf32"
+        no_bf16 = ", no bf16 and no tf32" if (about.major, about.minor) < _NATIVE_BF16 else ""
         free, total = torch.cuda.mem_get_info(index)
         yield Finding(
-            f"cuda:{index}", f"{about.name}, {size(total)}, {size(free)} free, capability {about.major}.{about.minor}, {formats}",
+            f"cuda:{index}", f"{about.name}, {size(total)}, {size(free)} free, capability {about.major}.{about.minor}{no_bf16}",
             "Most of its memory is in use: see nvidia-smi." if free < total / 2 else "",
         )  # fmt: skip
-    if distributed.is_available():
-        nccl, gloo = distributed.is_nccl_available() and cuda, distributed.is_gloo_available()
-        lost = "Without NCCL several GPUs cannot train together: use --gpus 1." if cuda and not nccl else ""
-        yield Finding("communication", ", ".join(["NCCL"] * nccl + ["gloo"] * gloo) or "neither NCCL nor gloo", lost)
-    else:
-        yield Finding("communication", "torch is built without distributed training", "Only --gpus 1 will work.")
-    dnn = torch.backends.mkldnn.is_available()
-    instructions, threads = torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()
-    yield Finding(
-        "CPU", f"{instructions}, {threads} threads, {'oneDNN' if dnn else 'no oneDNN'}, float32, bf16 {_bf16_of_cpu()}",
-        "" if dnn else "Without oneDNN convolutions on the CPU are slow.",
-    )  # fmt: skip
+    nccl, gloo = distributed.is_available() and distributed.is_nccl_available(), distributed.is_available()
+    lost = "Without NCCL several GPUs cannot train together: use --gpus 1." if cuda and not nccl else ""
+    yield Finding("communication", ", ".join(["NCCL"] * (cuda and nccl) + ["gloo"] * gloo) or "only --gpus 1", lost)
+    yield Finding("CPU", f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads")
 
 
 def _cuda() -> Finding:
     import torch
 
+    from stgcn_cli.runtime.devices import DRIVER
+
     built = torch.version.cuda
-    driver = Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists()
     if torch.cuda.is_available():
         return Finding("CUDA", f"{built}, cuDNN {torch.backends.cudnn.version()}")
-    if driver and built is None:
-        return Finding(
-            "CUDA", "NVIDIA driver found, but this torch is a CPU build",
-            "Install the CUDA build of torch: see https://pytorch.org/get-started",
-        )  # fmt: skip
-    if driver:
-        return Finding(
-            "CUDA", f"torch is built for CUDA {built}, but finds no GPU",
-            "Is the driver too old, CUDA_VISIBLE_DEVICES empty, or the container started without its GPUs? See nvidia-smi",
-        )  # fmt: skip
-    return Finding("CUDA", f"no GPU (torch is built for CUDA {built})" if built else "no GPU")
-
-
-def _bf16_of_cpu() -> str:
-    import torch
-
-    try:
-        return "(fast)" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "(slow)"
-    except (AttributeError, RuntimeError):
-        return "(speed unknown)"
+    found = f"no usable GPU (torch is built for CUDA {built})" if built else "no usable GPU (torch is a CPU build)"
+    if not any(path.exists() for path in DRIVER):
+        return Finding("CUDA", found)
+    if built is None:
+        advice = "Install the CUDA build of torch: see https://pytorch.org/get-started"
+    else:
+        advice = "Is the driver too old, CUDA_VISIBLE_DEVICES empty, or the container started without its GPUs? See nvidia-smi"
+    return Finding("CUDA", f"{found}, though there is an NVIDIA driver", advice)
 
 
 def folders() -> Iterator[Finding]:

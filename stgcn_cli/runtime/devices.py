@@ -11,7 +11,7 @@ from stgcn_cli.errors import UsageError
 from stgcn_cli.runtime import DEVICES
 
 _FORMS = "Use --device auto, cpu or cuda; cuda:1 for one GPU, 0,2 for several."
-_DRIVER = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"))
+DRIVER = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"))
 
 
 def named_gpus(device: str) -> tuple[int, ...]:
@@ -49,7 +49,7 @@ def resolve_device(device: str, gpus: int, warn: Callable[[str], Any] = lambda t
         _show_only(named, device)
     present = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device == "cpu" or (device == "auto" and present == 0 and gpus == 1):
-        if device == "auto" and any(path.exists() for path in _DRIVER) and os.environ.get("CUDA_VISIBLE_DEVICES") != "":
+        if device == "auto" and any(path.exists() for path in DRIVER) and os.environ.get("CUDA_VISIBLE_DEVICES") != "":
             warn(
                 "This machine has an NVIDIA driver, but torch finds no usable GPU: computing on the CPU. See stgcn doctor."
             )

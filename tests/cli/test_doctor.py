@@ -12,7 +12,7 @@ from tests.cli.runner import ROOT
 def test_a_report_names_versions_devices_data_and_a_working_self_test(stgcn, small_data):
     said = stgcn("doctor")
     assert said.code == 0, said.err
-    for words in ("torch", "gloo", "float32", "memory", "ntu60-xsub-3d", "ntu60.pkl (", "off by", "1 + 2 = 3"):
+    for words in ("torch", "gloo", "threads", "memory", "ntu60-xsub-3d", "ntu60.pkl (", "off by", "1 + 2 = 3"):
         assert words in said.out, words
     assert "  warn  forward" not in said.out
     assert said.err == ""

@@ -74,7 +74,7 @@ def test_two_processes_on_one_gpu_are_refused_by_all(monkeypatch, uuids, is_refu
 @pytest.mark.parametrize("hidden", [False, True])
 def test_a_driver_without_a_usable_gpu_is_reported(monkeypatch, tmp_path, hidden):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(devices, "_DRIVER", (tmp_path,))
+    monkeypatch.setattr(devices, "DRIVER", (tmp_path,))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "") if hidden else monkeypatch.delenv(
         "CUDA_VISIBLE_DEVICES", raising=False
     )
