@@ -21,7 +21,7 @@ MISTAKES = {
         ("", 2, "Missing argument 'DATASET'"), ("ntu6", 2, "Did you mean 'ntu60'"), ("NTU60", 2, "Did you mean 'ntu60'"),
         ("ntu60 extra", 2, "Unexpected argument"), ("ntu60 --source", 2, "requires an argument"),
         ("ntu60 --source nowhere.zip", 3, "nowhere.zip"), ("ntu60 --source own.toml", 3, "own.toml"),
-        ("ntu60 --format pickle", 2, "single, list"), ("ntu60 --output x.pkl", 2, "Use --out"),
+        ("ntu60 --format singl", 2, "Did you mean 'single'?"), ("ntu60 --output x.pkl", 2, "Use --out"),
         ("babel60 --download", 2, "access must be requested"), ("ntu60-2d --raw", 2, "--raw is for ntu60 and ntu120"),
     ],
     "train": [

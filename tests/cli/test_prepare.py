@@ -132,7 +132,7 @@ def test_many_set_aside_files_are_cut_short(stgcn, tmp_path):
     (["ntu120"], 3, "https://rose1.ntu.edu.sg/dataset/actionRecognition/"),
     (["ntu60", "--source", "gone.zip"], 3, "gone.zip cannot be read: No such file or directory."),
     (["ntu60", "--source", "data.zip", "--splits", "xset"], 2, "ntu60 has no split 'xset' here. Did you mean 'xsub'?"),
-    (["ntu60", "--source", "data.zip", "--format", "singel"], 2, "'singel' is not one of single, list. Did you mean 'single'?"),
+    (["ntu60", "--source", "data.zip", "--format", "singel"], 2, "'singel' is not one of 'single', 'list'. Did you mean 'single'?"),
     (["ntu60", "--source", "data.zip", "--workers", "0"], 2, "--workers"),
     (["ntu60", "--source", "data.zip", "--max-bad", "2"], 2, "--max-bad"),
 ])  # fmt: skip
