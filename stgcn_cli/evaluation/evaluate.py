@@ -28,7 +28,10 @@ def evaluate(wishes: EvalOptions, reporter: Reporter) -> EvalResult | None:
         precision = resolve_precision(wishes.precision, device, training=False)
         _find_data_first(wishes)
         path = locate(wishes, reporter)
-        preset = exported_preset(path, wishes) or preset_of(checkpoints.read(path), wishes, reporter)
+        read, preset = None, exported_preset(path, wishes)
+        if preset is None:
+            read = checkpoints.read(path)
+            preset = preset_of(read, wishes, reporter)
         wanted = wishes.split or preset.data.val
         given = wishes.data or _data_of_run(path.parent, reporter)
         pickles = tuple(find_pickles(preset.data.dataset, (wanted,), given))
@@ -46,6 +49,7 @@ def evaluate(wishes: EvalOptions, reporter: Reporter) -> EvalResult | None:
             precision=precision,
             batch_size=wishes.batch_size,
             reporter=reporter,
+            read=read if place.world == 1 else None,
         )
     return launch(evaluate_in_world, plan, place)
 

@@ -144,6 +144,7 @@ class EvalPlan:
     precision: str
     batch_size: int | None = None
     reporter: Reporter = SILENT
+    read: Checkpoint | None = None  # the checkpoint, where this process is the worker and has read it
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ def evaluate_in_world(plan: EvalPlan, world: World) -> EvalResult:
     if exported.is_exported(plan.checkpoint):
         model, _ = exported.read(plan.checkpoint, world.device.type)
     else:
-        model = network_of(checkpoint.read(plan.checkpoint), plan.preset, world.device, plan.precision)
+        model = network_of(plan.read or checkpoint.read(plan.checkpoint), plan.preset, world.device, plan.precision)
     with plan.reporter.progress("evaluate", len(split.indices), shown=world.is_first) as advance:
         scores, _ = score_split(
             model, split, plan.preset, world, precision=plan.precision, batch_size=plan.batch_size, advance=advance

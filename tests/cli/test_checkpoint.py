@@ -9,7 +9,7 @@ import torch
 from stgcn_cli.config import presets
 from stgcn_cli.errors import CheckpointError, UsageError
 from stgcn_cli.models import build_model
-from stgcn_cli.runs import checkpoint, convert, inspect
+from stgcn_cli.runs import archive, checkpoint, convert, inspect
 from stgcn_cli.training.optim import build_optimizer
 
 PRESET = presets.load("ntu60-xsub-3d", ["model.num_classes=3", "data.classes=none"])
@@ -95,3 +95,25 @@ def test_nothing_is_overwritten_and_nothing_invented(ours, tmp_path):
     with pytest.raises(CheckpointError, match="no optimizer state"):
         convert.convert(bare, tmp_path / "x.pth", optimizer=True)
     assert not (tmp_path / "x.pth").exists() and inspect.describe(bare)["kind"] == "bare state dict"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("eval", "last.pth", "--data", "small.pkl", "--split", "xsub_val", "--device", "cpu"),
+        ("checkpoint", "inspect", "last.pth"),
+        ("checkpoint", "convert", "last.pth", "out.pth"),
+        ("predict", "last.pth", "small.pkl", "--device", "cpu"),
+    ],
+)
+def test_a_checkpoint_is_read_once_a_command(words, stgcn, ours, small_data, tmp_path, monkeypatch):
+    read, notes = archive.read, tmp_path / "reads"
+
+    def noted(path):
+        with open(notes, "a") as stream:  # the command runs in a fork
+            stream.write(f"{path}\n")
+        return read(path)
+
+    monkeypatch.setattr(archive, "read", noted)
+    said = stgcn(*(small_data / "ntu60.pkl" if word == "small.pkl" else word for word in words))
+    assert said.code == 0 and len(notes.read_text().splitlines()) == 1, said.err
