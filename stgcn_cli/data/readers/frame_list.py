@@ -14,7 +14,7 @@ import numpy as np
 
 from stgcn_cli.data.readers import arrays, frames
 from stgcn_cli.data.readers.frames import TIME_KEYS, VIDEO_KEYS
-from stgcn_cli.data.readers.parsing import Options, load_json, numbers
+from stgcn_cli.data.readers.parsing import NAMES, Options, load_json, numbers
 from stgcn_cli.data.readers.persons import (
     IDS,
     JOINTS,
@@ -26,10 +26,7 @@ from stgcn_cli.data.readers.persons import (
     rows_of_files,
 )
 
-_FRAMES = ("frames", "data", "results", "predictions", "video", "annotations", "sequence", "keypoints")
-_NUMBERS = ("frame", "frame_id", "frame_index", "frame_number", "frame_num", "frameIndex", "frame_no", "frame_idx", "image_id", "image_name", "image", "file_name", "filename", "image_path", "name")  # fmt: skip
-_LABELS = ("label", "action", "class_name", "category")
-_EVERYBODY = ("person", "human", "people", "pedestrian", "")
+_FRAMES, _NUMBERS, _LABELS, _EVERYBODY = (NAMES["keys"][key] for key in ("frames", "numbers", "labels", "everybody"))
 _ULTRALYTICS = re.compile(rb'"keypoints"\s*:\s*\{\s*"x"\s*:\s*\[')
 _ANY = re.compile(rb'"(?:' + "|".join(JOINTS).encode() + rb')"\s*:\s*[\[{n]')
 _OF_CLIPS = re.compile(  # keys with frames or with the joints of several frames, and what only clips have

@@ -12,12 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stgcn_cli.data.readers.parsing import NAMES
 from stgcn_cli.io.text import one_line
 
-_SUFFIXES = {
-    "jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp", "gif", "json", "txt", "mp4", "avi", "mov", "mkv", "mpg", "mpeg",
-    "webm", "m4v", "wmv", "flv",
-}  # fmt: skip
+_SUFFIXES = frozenset(NAMES["words"]["suffixes"])
 _TAIL = re.compile(
     r"[._-]?(keypoints|keypoints3d|pose)$|_(jpe?g|png)\.rf\.\w+$", re.IGNORECASE
 )  # the latter of Roboflow
@@ -32,11 +30,7 @@ _TIME = re.compile(r"(?:19|20)\d\d[-_.]?\d\d[-_.]?\d\d[-_ .T]*\d\d[-_.:h]?\d\d[-
 _FAR = 20  # frames from one picture of a video to the next, at most, in the middle of all
 
 
-VIDEO_KEYS = (  # of what tells the video of a frame in lists of frames, images or detections
-    "video_id", "vid_id", "video", "video_name", "vid", "video_path", "seq_id", "seq", "sequence", "sequence_id", "sequence_name",
-    "clip", "clip_id", "clip_name", "camera", "camera_id", "cam", "cam_id",
-)  # fmt: skip
-TIME_KEYS = ("timestamp", "timestamp_ms", "time", "time_ms", "time_s", "timestamp_s", "ts", "t", "pts")
+VIDEO_KEYS, TIME_KEYS = NAMES["keys"]["videos"], NAMES["keys"]["times"]  # in lists of frames, images or detections
 _GAP = 2.5  # usual times from frame to frame: frames are missing
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from stgcn_cli.config.skeletons import Layout
 
 MAX_FRAMES, MAX_JOINTS, MAX_VALUES = 100_000, 1000, 1 << 28  # of one clip; above, counts in a file are taken for wrong
+NAMES = tomllib.loads((Path(__file__).parent / "names.toml").read_text("utf-8"))  # usual ones in other programs' files
 _FEW = 7  # frames that may have the same distance by chance
 MAX_JSON = 1 << 30  # bytes
 MAX_PERSONS = 2  # of a clip, unless the user gives another number

@@ -15,27 +15,17 @@ import numpy as np
 from stgcn_cli.config.skeletons import Layout
 from stgcn_cli.data import joint_values
 from stgcn_cli.data.readers import frames
-from stgcn_cli.data.readers.parsing import MAX_JOINTS, Options, frame_span, load_json, numbers
+from stgcn_cli.data.readers.parsing import MAX_JOINTS, NAMES, Options, frame_span, load_json, numbers
 from stgcn_cli.data.readers.tracking import Detection, clip_of, track_of
 from stgcn_cli.data.readers.wide_columns import order_of
 from stgcn_cli.data.records import REFERENCE_SIZE
 
-JOINTS = (
-    "keypoints", "keypoint", "keypoint_2d", "keypoint_3d", "pose_keypoints_2d", "pose_keypoints", "keypoints_2d", "keypoints_3d", "keypoints3D", "joints", "joints_2d",
-    "joints_3d", "landmarks", "pose_landmarks", "kpts", "points", "pose", "skeleton", "poseLandmarks",
-)  # fmt: skip
-PERSONS = (
-    "persons", "people", "instances", "predictions", "poses", "detections", "objects", "skeletons", "bodies", "humans", "body_list",
-)  # fmt: skip
-_SCORES = (
-    "keypoint_scores", "keypoints_scores", "scores", "score", "confidences", "confidence", "visibility", "visible", "conf",
-)  # fmt: skip
+JOINTS, PERSONS, IDS = (NAMES["keys"][key] for key in ("joints", "persons", "ids"))
+_SCORES, _NAMES = NAMES["keys"]["scores"], NAMES["keys"]["names_of_joints"]
 _SCORE = re.compile("score|conf|visib|likelihood", re.IGNORECASE)
-IDS = ("track_id", "idx", "tracking_id", "person_id", "trackid", "tid", "id")
 ASSUMED = (
     "Coordinates are shares of the image, which is taken for 1920 x 1080; --image-size WIDTHxHEIGHT tells another.",
 )
-_NAMES = ("part", "name", "joint", "keypoint", "label", "id")  # of a point
 _FEW = 12  # numbers and words of an object that may be without joints: a box, a time, a size
 _FEWEST = 5  # joints by name, one below the other in an object
 Size = tuple[int, int] | None  # height, width

@@ -8,7 +8,6 @@ are not read. The table is held whole.
 """
 
 import re
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,14 +18,14 @@ import numpy as np
 from stgcn_cli.config.skeletons import Layout, layout_for
 from stgcn_cli.data import axes
 from stgcn_cli.data.readers import arrays
-from stgcn_cli.data.readers.parsing import MAX_JOINTS, MAX_VALUES, Options
+from stgcn_cli.data.readers.parsing import MAX_JOINTS, MAX_VALUES, NAMES, Options
 from stgcn_cli.data.readers.table_clips import Entries, clips_of, rows_of, values_of
 from stgcn_cli.data.readers.table_text import Table, decimals, parsed, read_table, refuse, table_of
 from stgcn_cli.data.readers.wide_columns import Joints, joint_words, joints_in, order_of, with_axes
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.text import nearest, one_line
 
-_ROLES = tomllib.loads((Path(__file__).parent / "columns.toml").read_text("utf-8"))
+_ROLES = NAMES["columns"]  # what a column tells -> its usual names
 _IDS = ("id", "object id", "obj id", "instance", "instance id", "human id", "tid", "idx")  # persons where frames repeat
 HEADER = ("clip", "frame", "person", "joint", "x", "y", "z", "score", "label", "subject")  # documented
 _EXPECTED = (

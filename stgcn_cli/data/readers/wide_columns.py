@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from stgcn_cli.config.skeletons import LAYOUTS, Layout, layout_for
+from stgcn_cli.data.readers.parsing import NAMES
 
 _SCORES = "score|scores|confidence|conf|likelihood|visibility|vis|probability|prob|c|v|p|s"
 _AXES = f"x|y|z|{_SCORES}"
@@ -36,10 +37,7 @@ _PERSON = re.compile(
     r"(?P<joint>.+)",
     re.IGNORECASE,
 )
-_NO_JOINTS = {  # boxes, images and sums, which have an x and a y as well
-    "min", "max", "bbox", "box", "rect", "centre", "center", "bbox centre", "bbox center", "top left", "bottom right", "tl", "br",
-    "img", "image", "frame", "screen", "resolution", "mean", "com", "bbox min", "bbox max", "box min", "box max", "offset",
-}  # fmt: skip
+_NO_JOINTS = NAMES["words"]["no_joints"]
 
 
 class Place(NamedTuple):
@@ -233,11 +231,7 @@ def _by_number(numbers: Mapping[str, int], given: Layout | None) -> tuple[list[s
     return ordered, None
 
 
-_ALIASES = {
-    "center": "centre", "middle": "mid", "sho": "shoulder", "elb": "elbow", "wri": "wrist", "kne": "knee", "ank": "ankle",
-    "tip": "tip", "l": "left", "r": "right", "lt": "left", "rt": "right",
-}  # fmt: skip
-_FILLING = {"of", "the", "joint", "kp", "keypoint", "landmark"}
+_ALIASES, _FILLING = NAMES["words"]["aliases"], NAMES["words"]["filling"]
 _BODY = {word for layout in LAYOUTS.values() for joint in layout.joints for word in joint.split()} - {"left", "right"}
 _FEW = 0.2  # share of names that may lack a word
 
