@@ -121,7 +121,7 @@ def test_what_is_odd_but_possible_is_named(tmp_path):
     for line in (
         "clip000: frame_dir: 2 records of this name with label 0; expected one.",
         "2 of 6 clips, for instance clip004: keypoint: all zeros",
-        "2 times, for instance split a: split: 'gone\N{REPLACEMENT CHARACTER}[31m' has no record",
+        "2 times, for instance split a: 'gone\N{REPLACEMENT CHARACTER}[31m' has no record",
     ):
         assert line in said
     with pytest.raises(DataError, match="the split 'b' has no clips"):

@@ -98,6 +98,11 @@ def _yolo_in_pixels(folder, xy, score):
         (folder / f"f_{t}.txt").write_text("\n".join(" ".join(map(str, row)) for row in rows))
 
 
+def _listed(path, xy, score):
+    joints = np.concatenate([xy, score[..., None]], -1)[0].tolist()
+    path.write_text("frame;keypoints\n" + "".join(f"{t};{each}\n" for t, each in enumerate(joints)))
+
+
 CASES = {  # format, and what is particular
     "skeleton": _skeleton,
     "pickle": _pickle,
@@ -116,7 +121,7 @@ CASES = {  # format, and what is particular
     "coco": flat(foreign.coco, "{}.json"),
     "alphapose": flat(poses.alphapose, "{}.json"),
     "frames": flat(poses.frames, "{}.json"),
-    "csv: text": flat(_rows, "{}.txt"), "yolo: pixels": flat(_yolo_in_pixels),
+    "csv: lists": flat(_listed, "{}.csv"), "csv: text": flat(_rows, "{}.txt"), "yolo: pixels": flat(_yolo_in_pixels),
     "pickle: one record": flat(_record, "{}.pkl"), "npy: scores last": flat(_scored, "{}.npy"),
     "npz: other names": flat(_by_other_names, "{}.npz"), "csv: numbers": flat(_wide(range(17)), "{}.csv"),
     "csv: names": flat(_wide([name.replace(" ", "_") for name in COCO.joints]), "{}.csv"),

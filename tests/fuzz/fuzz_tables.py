@@ -25,6 +25,15 @@ def _seeds() -> list[bytes]:
         seeds += [text.encode(), text.replace(".", ",").replace(",", ";").encode("utf-16")]
     with tempfile.TemporaryDirectory() as name:
         seeds.append(foreign.table(Path(name) / "a.csv", *foreign.clip(frames=2, joints=3, persons=1)).read_bytes())
+    seeds += [
+        b'frame,keypoints,label\n0,"[1, 2, 0.5, 3, 4, 0.5]",a\n1,"[[1, 2, 0.5], [3, 4, 0.5]]",a\n',
+        b"frame;kps\n0;(1, 2)\n1;[3. 4.]\n",
+        b"u0,v0,u1,v1\n1,2,3,4\n",
+    ]
+    seeds += [
+        b'name,label,keypoints\na,1,"[[[1, 2], [3, 4], [5, 6]], [[1, 2], [3, 4], [5, 6]]]"\n',
+        b'nose,left_eye,right_eye,left_ear,right_ear\n"(1, 2)","(3, 4)","(5, 6)","(7, 8)","(9, 1)"\n',
+    ]
     return [*seeds, "名,x1,y1\n踢,1,2\n".encode("gbk"), b"1,2,3\n4,5,6\n", b"\n".join([b"7,8" * 17] * 3)]
 
 
@@ -63,6 +72,6 @@ TARGET = Target(
     _seeds,
     _mutate,
     _attempt,
-    ("table.py", "table_text.py", "table_clips.py", "wide_columns.py"),
+    ("table.py", "table_text.py", "table_clips.py", "wide_columns.py", "list_cells.py"),
     memory_mb=1500,
 )

@@ -15,16 +15,7 @@ import numpy as np
 from stgcn_cli.data.readers import arrays, frames
 from stgcn_cli.data.readers.frames import TIME_KEYS, VIDEO_KEYS
 from stgcn_cli.data.readers.parsing import NAMES, Options, load_json, numbers
-from stgcn_cli.data.readers.persons import (
-    IDS,
-    JOINTS,
-    Row,
-    clips_of,
-    joints_key,
-    persons_in,
-    persons_key,
-    rows_of_files,
-)
+from stgcn_cli.data.readers.persons import IDS, JOINTS, Row, clips_of, file_rows, joints_key, persons_in, persons_key
 
 _FRAMES, _NUMBERS, _LABELS, _EVERYBODY = (NAMES["keys"][key] for key in ("frames", "numbers", "labels", "everybody"))
 _ULTRALYTICS = re.compile(rb'"keypoints"\s*:\s*\{\s*"x"\s*:\s*\[')
@@ -141,7 +132,7 @@ def _label(value: dict[str, Any]) -> dict[str, Any]:
 
 def read_frames(numbers: Sequence[int], files: Sequence[Path], options: Options) -> dict[str, Any]:
     """The clip of files that hold the persons of a frame each, in an image of the size that the first one tells."""
-    rows, value = rows_of_files(numbers, files, persons_in), load_json(files[0])
+    rows, value = file_rows(numbers, files, persons_in), load_json(files[0])
     (clip,) = clips_of(rows, options, "", "the frame", _size(value) if isinstance(value, dict) else None)
     return clip
 

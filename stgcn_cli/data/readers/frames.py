@@ -16,9 +16,8 @@ from stgcn_cli.data.readers.parsing import NAMES
 from stgcn_cli.io.text import one_line
 
 _SUFFIXES = frozenset(NAMES["words"]["suffixes"])
-_TAIL = re.compile(
-    r"[._-]?(keypoints|keypoints3d|pose)$|_(jpe?g|png)\.rf\.\w+$", re.IGNORECASE
-)  # the latter of Roboflow
+# The latter of Roboflow's.
+_TAIL = re.compile(r"[._-]?(keypoints|keypoints3d|pose)$|_(jpe?g|png)\.rf\.\w+$", re.IGNORECASE)
 _NUMBER = re.compile(r"(\d+)")
 _FRAME = re.compile(r"(?<![A-Za-z])(frames?|frm|fr|f|images?|imgs?|im|pics?|pictures?)[\W_]*$", re.IGNORECASE)
 _VIDEO = re.compile(
@@ -95,11 +94,8 @@ def video_of(names: Sequence[str], what: str) -> list[Video]:
 def note_on(videos: Sequence[Video], stem: str) -> tuple[str, ...]:
     """A word on how the videos of a file were told apart, where there are several."""
     named = ", ".join(one_line(video.name) for video in videos[:3]) + (", …" if len(videos) > 3 else "")
-    return (
-        (f"{stem}: {len(videos)} videos by what stands beside the frame number in names: {named}.",)
-        if len(videos) > 1
-        else ()
-    )
+    said = f"{stem}: {len(videos)} videos by what stands beside the frame number in names: {named}."
+    return (said,) if len(videos) > 1 else ()
 
 
 def places_of_times(times: np.ndarray, what: str) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -63,10 +63,8 @@ def read_unit(unit: Unit) -> Iterator[Clip]:
             )  # fmt: skip
             if unit.options.score_last and understood is None and not (raw and clip.shape[2]):
                 clip = clip.with_score_last()
-            chosen = unit.options.max_persons is not None
-            if chosen or (
-                raw and clip.shape[:2] != KINECT
-            ):  # of whose bodies a normalisation takes those that move most
+            # A normalisation takes those of Kinect's bodies that move most.
+            if unit.options.max_persons is not None or (raw and clip.shape[:2] != KINECT):
                 clip = clip.with_persons(unit.options.most_persons)
             size = unit.options.image_size if raw and understood is None else None
             if size and clip.shape[1] == 2 and not clip.record.get("img_shape"):

@@ -10,7 +10,7 @@ from typing import Any
 
 from stgcn_cli.data.readers import named_joints
 from stgcn_cli.data.readers.parsing import Options, dicts_in, load_json
-from stgcn_cli.data.readers.persons import Row, clips_of, persons_in, rows_of_files
+from stgcn_cli.data.readers.persons import Row, clips_of, file_rows, persons_in
 
 
 def fits(head: bytes) -> bool:
@@ -40,7 +40,7 @@ def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
 
 def read_frames(numbers: Sequence[int], files: Sequence[Path], options: Options) -> dict[str, Any]:
     """The clip of files that hold a picture each."""
-    return _clip(rows_of_files(numbers, files, lambda value: persons_in(_listed(value))), load_json(files[0]), options)
+    return _clip(file_rows(numbers, files, lambda value: persons_in(_listed(value))), load_json(files[0]), options)
 
 
 def _listed(value: Any) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from stgcn_cli.config.skeletons import OPENPOSE_18, OPENPOSE_25
 from stgcn_cli.data.readers.parsing import Options, dicts_in, load_json, triples
-from stgcn_cli.data.readers.persons import Person, clips_of, rows_of_files
+from stgcn_cli.data.readers.persons import Person, clips_of, file_rows
 from stgcn_cli.data.readers.tracking import track_of
 
 NAME = "_keypoints.json"  # how the files of OpenPose itself end
@@ -50,7 +50,7 @@ def _clip(numbers: Sequence[int], files: Sequence[Path], options: Options, part:
         listed = dicts_in(value.get("people") if isinstance(value, dict) else None, '"people"')
         return [person for each in listed if (person := person_of(each, part))]
 
-    (clip,) = clips_of(rows_of_files(numbers, files, people), options, "", "frame", exact=True, joints=_JOINTS)
+    (clip,) = clips_of(file_rows(numbers, files, people), options, "", "frame", exact=True, joints=_JOINTS)
     return clip
 
 

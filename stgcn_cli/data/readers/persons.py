@@ -58,7 +58,7 @@ def persons_in(value: Any) -> list[Person]:
                 return persons_in(value[key])
             if joints := bare_joints(value):
                 return _persons_of(value, {"joints": joints})
-            if not any(key in value for key in (*JOINTS, *PERSONS)) and _count(value) > _FEW:
+            if not any(key in value for key in (*JOINTS, *PERSONS)) and str(value).count(",") >= _FEW:
                 listed = ", ".join(map(str, value))[:80]
                 raise ValueError(
                     f"there are no joints under the keys {listed}; expected keypoints, or persons with keypoints"
@@ -75,12 +75,6 @@ def persons_in(value: Any) -> list[Person]:
             "the persons of a frame hold lists of persons: these are the frames of several videos, or nested too deeply"
         )
     return [person for item in value for person in (persons_in(item) if isinstance(item, dict | list) else ())]
-
-
-def _count(value: Any) -> int:
-    """Numbers and words in a value."""
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return sum(map(_count, inner)) if isinstance(value, dict | list) else 1
 
 
 def joints_key(person: Mapping[str, Any]) -> str | None:
@@ -242,9 +236,7 @@ def clips_of(
     return records
 
 
-def rows_of_files(
-    numbers: Sequence[int], files: Sequence[Path], people: Callable[[Any], Sequence[Person]]
-) -> list[Row]:
+def file_rows(numbers: Sequence[int], files: Sequence[Path], people: Callable[[Any], Sequence[Person]]) -> list[Row]:
     """The persons that JSON files hold, a frame each: `people` finds them in the value of a file. Raises ValueError naming the file."""
     rows = []
     for number, file in zip(numbers, files, strict=True):

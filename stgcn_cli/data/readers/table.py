@@ -17,8 +17,9 @@ import numpy as np
 
 from stgcn_cli.config.skeletons import Layout, layout_for
 from stgcn_cli.data import axes
-from stgcn_cli.data.readers import arrays
+from stgcn_cli.data.readers import arrays, frame_list, list_cells
 from stgcn_cli.data.readers.parsing import MAX_JOINTS, MAX_VALUES, NAMES, Options
+from stgcn_cli.data.readers.persons import JOINTS
 from stgcn_cli.data.readers.table_clips import Entries, clips_of, rows_of, values_of
 from stgcn_cli.data.readers.table_text import Table, decimals, parsed, read_table, refuse, table_of
 from stgcn_cli.data.readers.wide_columns import Joints, joint_words, joints_in, order_of, with_axes
@@ -48,7 +49,8 @@ def has_joints(head: bytes) -> bool:
     table = _beginning(head)
     if not any(table.names):
         return len(table.names) > _SHOWN
-    return "joint" in _roles(table.names) or joints_in(table.names, None) is not None
+    lists = list_cells.list_columns(table) or any(name.strip().lower() in JOINTS for name in table.names)
+    return bool(lists) or "joint" in _roles(table.names) or joints_in(table.names, None) is not None
 
 
 def fits_text(head: bytes) -> bool:
@@ -56,7 +58,7 @@ def fits_text(head: bytes) -> bool:
     try:
         table = _beginning(head)
         if any(table.names):
-            return joints_in(table.names, None) is not None
+            return bool(list_cells.list_columns(table)) or joints_in(table.names, None) is not None
         return bool(axes.understand(_counted(_numbers(table))[0], "T(VC)"))
     except (ValueError, DataError):
         return False
@@ -75,6 +77,12 @@ def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
         yield from _without_header(table, path.stem, options)
         return
     roles = _roles(table.names)
+    if lists := list_cells.list_columns(table):
+        rows = list_cells.objects(table, lists, roles, with_axes(table.names))
+        for clip in frame_list.clips_in_value(rows, options, path.stem):
+            name = clip.get("frame_dir", "").removeprefix(f"{path.stem}/")
+            yield clip | ({"frame_dir": name} if name else {})
+        return
     if "person" not in roles and "frame" in roles and not table.columns[roles["frame"]].is_unique:
         ids = [index for index, name in enumerate(table.names) if _plain(name) in _IDS]
         roles |= {"person": ids[0]} if ids else {}

@@ -179,8 +179,8 @@ def delimiter_of(lines: Sequence[str]) -> str:
 
 def _holds_commas(lines: Sequence[str], delimiter: str) -> bool:
     """Whether fields hold commas that are no decimal commas: then the columns are between those."""
-    fields = [field.strip() for line in lines for field in split_line(line, delimiter) if "," in field]
-    return any(not re.match(_COMMA, field) for field in fields)
+    fields = [field.strip('" ') for line in lines for field in split_line(line, delimiter) if "," in field]
+    return any(not re.match(_COMMA, field) and field[:1] not in "[({" for field in fields)  # a list in a cell is none
 
 
 def split_line(line: str, delimiter: str) -> list[str]:

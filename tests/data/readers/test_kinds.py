@@ -34,6 +34,16 @@ def wide(before=(), spell="{}_{}", x=X, names=NAMES, axes="xy"):
     return csv(header, ([*(values[t] for _, values in before), *frame.ravel()] for t, frame in enumerate(x)))
 
 
+def cells(header, *columns):
+    """A table whose columns may hold lists, with quotes around these."""
+    rows = ([f'"{each}"' if "," in str(each) else each for each in row] for row in zip(*columns, strict=True))
+    return csv(header, rows)
+
+
+def listed(array, sep=", "):
+    return [sep.join(map(str, frame.ravel())) for frame in array]
+
+
 SOME = [0, 1, 2, 3, 4]  # joints with a score
 TABLES = {  # content, keypoint, score, what a note says
     "numbers without a header": (csv(None, X.reshape(12, -1)), X, None, "no header"),
@@ -50,6 +60,16 @@ TABLES = {  # content, keypoint, score, what a note says
     "times with a gap": (wide([("time", [*range(6), *range(9, 15)])]), X, None, "1 gaps, the longest of 4 where 1 is usual"),
     "every fifth frame": (wide([("frame", range(3, 63, 5))]), X, None, "steps of 5"),
     "names twice": (csv([a + (f".{v}" if v else "") for v in range(17) for a in "xy"], X.reshape(12, -1)), X, None, ""),
+    "lists of x, y, score": (cells(["frame", "keypoints"], range(12), [f"[{each}]" for each in listed(XYS)]), X, SCORE, ""),
+    "lists of points": (cells(["frame", "pose", "bbox"], range(12), [str(f.tolist()) for f in X], ["[1, 2, 3, 4]"] * 12), X, None, ""),
+    "tuples": (cells(["frame", "kps"], range(12), [str([tuple(p) for p in f.tolist()]) for f in X]), X, None, ""),
+    "printed arrays": (cells(["frame", "kps"], range(12), [str(f).replace("\n", " ") for f in X]), X, None, ""),
+    "lists and scores": (cells(["frame", "keypoints", "scores"], range(12), [f"[{e}]" for e in listed(X)], [f"[{e}]" for e in listed(SCORE)]), X, SCORE, ""),
+    "numbers in a cell": (cells(["frame", "keypoints"], range(12), listed(XYS, " ")), X, SCORE, ""),
+    "lists of x and of y": (cells(["frame", "x", "y"], range(12), [f"[{e}]" for e in listed(X[..., 0])], [f"[{e}]" for e in listed(X[..., 1])]), X, None, ""),
+    "a point in a cell": (cells(["frame", *NAMES[::-1]], range(12), *([str(tuple(p)) for p in X[:, v].tolist()] for v in range(16, -1, -1))), X, None, ""),
+    "lists beside corners": (cells(["frame", "x1", "y1", "x2", "y2", "keypoints"], range(12), *([v] * 12 for v in range(4)), listed(XYS)), X, SCORE, ""),
+    "lists and semicolons": ("frame;keypoints\n" + "".join(f"{t};{f.tolist()}\n" for t, f in enumerate(XYS)), X, SCORE, ""),
     "not seen": (wide(x=np.where(np.arange(17)[:, None] == 3, -1, X)), np.where(np.arange(17)[:, None] == 3, 0, X), None, "-1"),
 }  # fmt: skip
 
@@ -291,3 +311,25 @@ def test_rows_of_joints_need_a_skeleton(tmp_path):
     np.testing.assert_allclose(
         read(tmp_path / "a.txt", format="csv", layout=COCO)[0].record["keypoint"][0], X, rtol=1e-4
     )
+
+
+def test_a_clip_in_each_row(tmp_path):
+    columns = ["ab", ["wave", 3], ["(1) morning", "(2) noon"], [str(XYS.tolist()), str(XYS[:7].tolist())]]
+    (tmp_path / "x.csv").write_text(cells(["name", "label", "note", "keypoints"], *columns))
+    a, b = read(tmp_path / "x.csv")
+    np.testing.assert_allclose(b.record["keypoint"][0], X[:7], rtol=1e-6)
+    assert [(clip.name, clip.record["label"], clip.record["total_frames"]) for clip in (a, b)] == [
+        ("a", "wave", 12),
+        ("b", 3, 7),
+    ]
+
+
+def test_lists_whose_label_changes_or_that_were_cut_short_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text(
+        cells(["frame", "keypoints", "label"], range(12), listed(XYS), ["a"] * 6 + ["b"] * 6)
+    )
+    with pytest.raises(DataError, match="label changes inside"):
+        read(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_text("frame,keypoints\n0,[[1. 2.] ... [3. 4.]]\n")
+    with pytest.raises(DataError, match=r"line 2: keypoints: numpy cut the list short"):
+        read(tmp_path / "a.csv")
