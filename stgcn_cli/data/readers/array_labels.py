@@ -81,8 +81,8 @@ def beside(data: Path, clips: int) -> Labels:
         return Labels(splits=splits)
     value = np.load(path, allow_pickle=False) if path.suffix == ".npy" else pickles.read_pickle(path)
     match value:
-        case (list() | tuple() | np.ndarray() as names, list() | tuple() | np.ndarray() as labels, *_) if (
-            len(value) < 5
+        case (list() | tuple() | np.ndarray() as names, list() | tuple() | np.ndarray() as labels, *rest) if (
+            len(rest) < 3
         ):
             found = Labels.from_array(np.asarray(labels), clips, path.name, splits)
             if len(names) != clips:
@@ -98,11 +98,8 @@ def pairs_in(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     lower = {name.lower(): name for name in found}
     pairs = []
     for name in found:
-        for wanted in (
-            _FEATURES.sub("y", name).lower(),
-            _DATA.sub("label", name).lower(),
-            _DATA.sub("labels", name).lower(),
-        ):
+        for wanted in (_FEATURES.sub("y", name), _DATA.sub("label", name), _DATA.sub("labels", name)):
+            wanted = wanted.lower()
             if wanted in lower and lower[wanted] != name:
                 pairs.append((name, lower[wanted], split_in_name(Path(name)) or ""))
                 break

@@ -141,9 +141,7 @@ def _size(images: Dicts, strict: bool) -> dict[str, Any]:
         return {"img_shape": sizes[0]}
     if strict and len(whole) > 1:
         listed = ", ".join(f"{width}x{height}" for height, width in sorted(whole)[:3])
-        raise ValueError(
-            f"its images have different sizes ({listed}): no frames of a video; or give them their video_id"
-        )
+        raise ValueError(f"its images have different sizes ({listed}): no frames of a video, unless video_id says so")
     return {}
 
 

@@ -144,9 +144,8 @@ def _videos(
     if len(varying) > 1 and _is_time(names[rows[0][1]], texts, rows[0][0], varying):
         order = sorted(rows, key=lambda row: [int(row[0][column]) for column in varying])
         digits = {column: "" for column in varying}
-        yield Video(
-            _name(folder, texts, rows[0][0], digits), tuple(range(len(order))), tuple(index for _, index in order)
-        )
+        name = _name(folder, texts, rows[0][0], digits)
+        yield Video(name, tuple(range(len(order))), tuple(index for _, index in order))
         return
     frame = _frame_column(texts, varying)
     others = [column for column in varying if column != frame]
@@ -155,17 +154,15 @@ def _videos(
         groups.setdefault(tuple(int(row[0][column]) for column in others), []).append(row)
     if others and len(groups) == len(rows):  # all vary together, as a number and the time it stands for
         if len({int(row[frame]) for row, _ in rows}) < len(rows):
-            raise ValueError(
-                f"{names[rows[0][1]]!r:.60}, {names[rows[1][1]]!r:.60}, …: which of the numbers in such names is the frame "
-                "is not known"
-            )
+            examples = f"{names[rows[0][1]]!r:.60}, {names[rows[1][1]]!r:.60}, …"
+            raise ValueError(f"{examples}: which of the numbers in such names is the frame is not known")
         groups = {(): rows}
     for group in groups.values():
         order = sorted(group, key=lambda row: int(row[0][frame]))
         numbers = tuple(int(row[frame]) for row, _ in order)
         if again := next((a for a, b in itertools.pairwise(numbers) if a == b), None):
             raise ValueError(
-                f"two names of one video have the frame number {again}: {names[order[0][1]]!r:.60} and others"
+                f"two names of a video have the frame number {again}: {names[order[0][1]]!r:.60} and others"
             )
         gone = {frame: ""} | ({column: "" for column in others} if len(groups) == 1 else {})
         yield Video(_name(folder, texts, order[0][0], gone), numbers, tuple(index for _, index in order))

@@ -23,9 +23,7 @@ from stgcn_cli.data.records import REFERENCE_SIZE
 JOINTS, PERSONS, IDS = (NAMES["keys"][key] for key in ("joints", "persons", "ids"))
 _SCORES, _NAMES = NAMES["keys"]["scores"], NAMES["keys"]["names_of_joints"]
 _SCORE = re.compile("score|conf|visib|likelihood", re.IGNORECASE)
-ASSUMED = (
-    "Coordinates are shares of the image, which is taken for 1920 x 1080; --image-size WIDTHxHEIGHT tells another.",
-)
+ASSUMED = ("Coordinates are shares of the image, taken for 1920 x 1080; --image-size WIDTHxHEIGHT tells another.",)
 _FEW = 12  # numbers and words of an object that may be without joints: a box, a time, a size
 _FEWEST = 5  # joints by name, one below the other in an object
 Size = tuple[int, int] | None  # height, width
@@ -60,9 +58,7 @@ def persons_in(value: Any) -> list[Person]:
                 return _persons_of(value, {"joints": joints})
             if not any(key in value for key in (*JOINTS, *PERSONS)) and str(value).count(",") >= _FEW:
                 listed = ", ".join(map(str, value))[:80]
-                raise ValueError(
-                    f"there are no joints under the keys {listed}; expected keypoints, or persons with keypoints"
-                )
+                raise ValueError(f"no joints under the keys {listed}; expected keypoints, or persons with keypoints")
         return _persons_of(value, value)
     if not isinstance(value, list):
         raise ValueError(f"persons are a {type(value).__name__}, not a list")
@@ -71,9 +67,7 @@ def persons_in(value: Any) -> list[Person]:
     if value and isinstance(value[0], list) and value[0] and isinstance(value[0][0], int | float):
         return _persons_of({}, {"keypoints": value})  # one person, bare
     if any(isinstance(item, list) and item and isinstance(item[0], dict) for item in value):
-        raise ValueError(
-            "the persons of a frame hold lists of persons: these are the frames of several videos, or nested too deeply"
-        )
+        raise ValueError("the persons of a frame hold lists of persons: frames of several videos, or nested too deeply")
     return [person for item in value for person in (persons_in(item) if isinstance(item, dict | list) else ())]
 
 
@@ -143,16 +137,14 @@ def _joints(value: Any, what: str) -> tuple[np.ndarray, np.ndarray | None, tuple
     """(…, C) values, scores and names."""
     if isinstance(value, dict):
         if isinstance(value.get("x"), list):
-            axes = [
-                numbers(value[axis], f"{what} {axis}").ravel() for axis in "xyz" if isinstance(value.get(axis), list)
-            ]
+            there = [axis for axis in "xyz" if isinstance(value.get(axis), list)]
+            axes = [numbers(value[axis], f"{what} {axis}").ravel() for axis in there]
             if len({len(axis) for axis in axes}) > 1:
                 raise ValueError(f"{what} has {' and '.join(str(len(axis)) for axis in axes)} values of x and y")
             score = next((value[key] for key in _SCORES if isinstance(value.get(key), list)), None)
             return np.stack(axes, axis=-1), None if score is None else numbers(score, f"scores of {what}").ravel(), ()
         value = [
-            {"name": name, **point} if isinstance(point, dict) else {"name": name, "at": point}
-            for name, point in value.items()
+            {"name": k, **point} if isinstance(point, dict) else {"name": k, "at": point} for k, point in value.items()
         ]
     if value and all(isinstance(point, dict) for point in value):
         return _points(value, what)
@@ -226,9 +218,8 @@ def clips_of(
     for name, placed in videos.items():
         seen: dict[int, list[Detection]] = {}
         for number, row in placed:
-            seen.setdefault(number, []).extend(
-                detection_of(person, plan, size or REFERENCE_SIZE) for person in row.persons
-            )
+            people = [detection_of(person, plan, size or REFERENCE_SIZE) for person in row.persons]
+            seen.setdefault(number, []).extend(people)
         clip = clip_of([seen.get(number, []) for number in frame_span(seen)], options, joints)
         clip |= {"img_shape": size} if size and clip["keypoint"].shape[3] == 2 else {}
         clip |= {"notes": notes} | ({"layout": layout} if layout else {})

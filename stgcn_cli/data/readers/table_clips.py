@@ -45,24 +45,19 @@ class Rows:
         everything = np.arange(len(self.frame))
         if self.clip is not None:
             words, first = np.unique(self.clip, return_index=True)
-            return [
-                Group(str(words[at]), np.flatnonzero(self.clip == words[at])) for at in np.argsort(first)
-            ], self.notes
+            in_order = words[np.argsort(first)]
+            return [Group(str(word), np.flatnonzero(self.clip == word)) for word in in_order], self.notes
         if self.label is None or len(set(self.label) - {""}) < 2:
             return [Group(None, everything)], self.notes
         order = np.argsort(self.frame, kind="stable")
         starts = np.flatnonzero(np.r_[True, self.label[order][1:] != self.label[order][:-1]])
         frames = len(np.unique(self.frame))
         if len(starts) > frames / 2:
-            raise ValueError(
-                f"the label changes {len(starts) - 1} times in {frames} frames: these are poses, not clips. A column clip says "
-                "which rows belong together"
-            )
+            changes = f"the label changes {len(starts) - 1} times in {frames} frames"
+            raise ValueError(f"{changes}: these are poses, not clips. A column clip says which rows belong together")
         groups = [Group(f"{stem}_{i:03d}", np.sort(rows)) for i, rows in enumerate(np.split(order, starts[1:]))]
-        return groups, (
-            *self.notes,
-            f"The label changes inside {one_line(stem)}: each run of rows with one label is a clip ({len(groups)}).",
-        )
+        note = f"The label changes inside {one_line(stem)}: each run of rows with one label is a clip ({len(groups)})."
+        return groups, (*self.notes, note)
 
     def words(self, index: np.ndarray) -> dict[str, str | int]:
         """Label and subject of a clip, where they are known. Raises ValueError."""
@@ -73,11 +68,9 @@ class Rows:
 
 def rows_of(table: Table, roles: dict[str, int], person: np.ndarray) -> Rows:
     """What tells the clips of a table; `person` (R,) are words. Raises ValueError naming the line."""
-    words = {
-        key: np.where(is_missing(table.columns[roles[key]]), "", table.words(roles[key]).to_numpy(object))
-        for key in ("clip", "label", "subject")
-        if key in roles
-    }
+    words = {}
+    for key in {"clip", "label", "subject"} & roles.keys():
+        words[key] = np.where(is_missing(table.columns[roles[key]]), "", table.words(roles[key]).to_numpy(object))
     clip, frame, notes = words.get("clip"), None, tuple[str, ...]()
     if "frame" in roles:
         column = table.columns[roles["frame"]]

@@ -136,9 +136,8 @@ def _around(joints: np.ndarray, centre: np.ndarray, size: np.ndarray) -> bool:
 
 def _joints(table: np.ndarray, columns: Columns) -> np.ndarray:
     """(rows, joints, width)"""
-    return table[..., _BOX : _BOX + columns.joints * columns.width].reshape(
-        *table.shape[:-1], columns.joints, columns.width
-    )
+    flat = table[..., _BOX : _BOX + columns.joints * columns.width]
+    return flat.reshape(*table.shape[:-1], columns.joints, columns.width)
 
 
 def _person(row: np.ndarray, columns: Columns, size: tuple[int, int]) -> Detection:
