@@ -1,10 +1,13 @@
 """The Typer app, and the one place where an exception becomes a message and an exit code."""
 
+import itertools
 import os
+import re
 import signal
 import sys
 import threading
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -102,6 +105,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", message="Glyph .* missing from")  # matplotlib's; the page and the table have them
     try:
         _require_working_directory()
+        _require_words(sys.argv[1:])
         app(join_values(sys.argv[1:]), prog_name="stgcn")
     except StgcnError as error:
         if not error.is_reported:
@@ -141,6 +145,14 @@ def _require_working_directory() -> None:
         os.getcwd()
     except OSError as error:
         raise UsageError("The working directory does not exist any more.", "Change to another one: cd ~") from error
+
+
+def _require_words(argv: Sequence[str]) -> None:
+    """Raise UsageError for an empty word, which as a path would be the working directory."""
+    for before, word in itertools.pairwise(["stgcn", *argv]):
+        if not word or re.fullmatch(r"--[a-z-]+=", word):
+            place = f" after {before}" if not word else f": {word}"
+            raise UsageError(f"An argument is empty{place}.", "Is a variable of the shell not set?")
 
 
 def _blame_ourselves(error: Exception) -> NoReturn:

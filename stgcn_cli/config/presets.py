@@ -78,7 +78,7 @@ def _parse(text: bytes, where: str) -> dict[str, Any]:
         if len(text) > MAX_BYTES:
             raise UsageError(f"{where} is larger than {MAX_BYTES:,} bytes: this is no preset.")
         return tomllib.loads(text.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # integers of thousands of digits, too
         raise UsageError(f"{where} is not valid TOML: {error}.") from error
 
 
@@ -200,7 +200,7 @@ def _value(text: str) -> Any:
     """`text` as a TOML value, else as the text itself, so that --set data.train=xview_train needs no quotes."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return text
 
 

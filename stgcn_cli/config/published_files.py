@@ -7,10 +7,11 @@ from pathlib import Path
 from stgcn_cli.config import catalog
 from stgcn_cli.config.catalog import Annotations, Published
 from stgcn_cli.errors import NetworkError, UsageError
-from stgcn_cli.io.download import PAUSES_S, NotThere, Wanted, checked_base, fetch, problem
+from stgcn_cli.io.download import PAUSES_S, Wanted, fetch, problem
 from stgcn_cli.io.files import cache_folder
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.io.text import nearest
+from stgcn_cli.io.web import NotThere, checked_base
 
 _MIB = 1 << 20
 _MOST = {"weights": 1024 * _MIB, "log": 64 * _MIB, "annotations": 65_536 * _MIB}  # far above what is published

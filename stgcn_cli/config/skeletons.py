@@ -77,7 +77,7 @@ def read_layout(path: Path) -> Layout:
             f"The layout {path} cannot be read: {error.strerror}.{nearest_file(path)}",
             f"Built in: {', '.join(LAYOUTS)}",
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}.") from error
     return layout_from(values.pop("name", path.stem), values, str(path))
 

@@ -11,7 +11,7 @@ from stgcn_cli.errors import StgcnError
 from stgcn_cli.io import locks
 from stgcn_cli.runs import folder as run_folders
 from stgcn_cli.runs import settings
-from stgcn_cli.runs.log import numbers_of, read_log
+from stgcn_cli.runs.log import is_number, numbers_of, read_log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ def overview(roots: Sequence[Path]) -> list[RunRow]:
 
 def _row(folder: Path) -> RunRow:
     preset, recorded, log = _preset(folder), settings.recorded(folder), numbers_of(read_log(folder / "log.jsonl"))
-    checks = [record for record in log if record["mode"] == "val" and "top1_acc" in record]
+    checks = [record for record in log if record["mode"] == "val" and is_number(record.get("top1_acc"))]
     best = max(checks, key=lambda record: record["top1_acc"], default=None)
     epochs = max((record["epoch"] for record in log if record["mode"] == "epoch"), default=0)
     of = preset.train.epochs if preset else 0

@@ -14,7 +14,8 @@ from typing import Any
 from torch import distributed as dist
 
 from stgcn_cli import errors
-from stgcn_cli.errors import RunError, StgcnError
+from stgcn_cli.errors import RunError, StgcnError, UsageError
+from stgcn_cli.io.text import shown
 
 _WAIT = 60.0  # seconds in which the others hear of a failure; by then they are gone themselves
 
@@ -22,17 +23,24 @@ _WAIT = 60.0  # seconds in which the others hear of a failure; by then they are 
 def joined_world() -> int | None:
     """The size of the world that torchrun or SLURM started this process in, or None."""
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
-        return int(os.environ["WORLD_SIZE"])
+        return _number("WORLD_SIZE", "1")
     # set by srun for the tasks it starts; SLURM_NTASKS is also there in a batch script, which is one process
-    tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
+    tasks = _number("SLURM_STEP_NUM_TASKS", "1")
     return tasks if tasks > 1 and "SLURM_PROCID" in os.environ else None
+
+
+def _number(name: str, default: str) -> int:
+    text = os.environ.get(name, default)
+    if not text.isdecimal():
+        raise UsageError(f"${name} is {shown(text)}; expected a number.", f"Type: unset {name}")
+    return int(text)
 
 
 def adopt_slurm() -> None:
     """Give torch the names it reads, from SLURM's."""
     if "RANK" in os.environ:
         return
-    job, step = (int(os.environ.get(name, "0")) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
+    job, step = (_number(name, "0") for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
     nodes = os.environ.get("SLURM_STEP_NODELIST") or os.environ.get("SLURM_NODELIST", "localhost")
     os.environ |= {
         "RANK": os.environ["SLURM_PROCID"],

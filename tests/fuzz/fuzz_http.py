@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from stgcn_cli.errors import NetworkError, RunError
-from stgcn_cli.io import download
+from stgcn_cli.io import web
 from stgcn_cli.io.download import Wanted, fetch
 from stgcn_cli.io.reporter import SILENT
 from tests.fuzz.mutate import some_bytes, some_words
@@ -93,7 +93,7 @@ def _serve(listening: socket.socket, answers: list[bytes]) -> None:
 
 
 def _attempt(data: bytes, folder: Path) -> str:
-    download.TIMEOUT_S = 1.0
+    web.TIMEOUT_S = 1.0
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
     answers = [part.replace(b"{port}", str(port).encode()) for part in data.split(_MARK)][:8]
@@ -119,4 +119,4 @@ def _attempt(data: bytes, folder: Path) -> str:
         shutil.rmtree(place, ignore_errors=True)
 
 
-TARGET = Target("http", _seeds, _mutate, _attempt, ("download.py",), memory_mb=300, network=True)
+TARGET = Target("http", _seeds, _mutate, _attempt, ("download.py", "web.py"), memory_mb=300, network=True)

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from stgcn_cli.errors import NetworkError
-from stgcn_cli.io import download
+from stgcn_cli.io import web
 from stgcn_cli.io.download import Wanted, fetch
 from stgcn_cli.io.reporter import SILENT
 from tests.factories.http_server import Served
@@ -69,7 +69,7 @@ def talking(first: bytes, then: bytes) -> str:
 ], ids=["continue", "header", "trailer"])  # fmt: skip
 def test_a_server_that_talks_without_end_is_left(target, monkeypatch, first, then):
     """A timeout of the socket does not notice."""
-    monkeypatch.setattr(download, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(web, "PATIENCE_S", 0.5)
     began = time.monotonic()
     with pytest.raises(NetworkError):
         fetch(Wanted(talking(first, then), target, 10_000_000, PREFIX), SILENT, ())

@@ -1,5 +1,6 @@
 """Laws over all commands: outputs never replace what they did not make; whatever a path is, one clear message answers."""
 
+import json
 import os
 import shutil
 
@@ -175,3 +176,27 @@ def test_a_working_directory_that_is_gone_is_answered(place, name):
 
     said = run_stgcn(place, *COMMANDS[name].typed({OUT: "out"}), before=leave)
     assert "working directory does not exist" in is_refused(said, {2})
+
+
+@pytest.mark.parametrize("name", ["eval", "data inspect", "export"])
+def test_an_empty_word_is_answered(place, name):
+    """As of a variable of the shell that is not set; as a path it would be the working directory."""
+    for word in paths_of(COMMANDS[name]):
+        assert "empty" in is_refused(run_stgcn(place, *COMMANDS[name].typed({word: ""})), {2})
+    assert "empty" in is_refused(run_stgcn(place, *COMMANDS[name].words, "--set="), {2})
+
+
+def test_numbers_of_thousands_of_digits_and_odd_logs_are_answered(place):
+    (place / "p.toml").write_text("x = " + "9" * 100_000)
+    for words in (("presets", "show", "./p.toml"), ("view", "--layout", "p.toml")):
+        assert "p.toml is not valid TOML" in is_refused(run_stgcn(place, *words), {2})
+    assert "name" in is_refused(
+        run_stgcn(place, "presets", "show", "ntu60-xsub-3d", "--set", "name=" + "9" * 9999), {2}
+    )
+    records = (
+        {"mode": "val", "epoch": 1, "top1_acc": odd} for odd in ("x", {"a": 1}, [1], 1e308, float("nan"), "\ud800")
+    )
+    (place / "run" / "log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    for words in (("runs", "run"), ("report", "run", "--data", "data/ntu60.pkl")):
+        assert run_stgcn(place, *words).code == 0
+    is_refused(run_stgcn(place, "eval", "best.pth", env={"RANK": "0", "WORLD_SIZE": "x"}), {2})

@@ -45,7 +45,8 @@ def kill(folder: Path, name: str, kills: int, rng: random.Random) -> int:
         named += now.keys() == calm.keys()
         is_named = any(now[file] != before.get(file) for file in now.keys() & calm.keys())
         again = command.again if command.again and is_named else command.words
-        assert disk.run(*again).code == 0
+        said = disk.run(*again)
+        assert said.code == 0, said
         check_whole(disk.seen)
         assert digests(disk.seen) == calm
     return named
