@@ -2,12 +2,12 @@
 
 import io
 import os
-import stat
 from pathlib import Path
 from typing import IO, Any
 
 from stgcn_cli.errors import DataError
 from stgcn_cli.io import foreign, safe_pickle
+from stgcn_cli.io.own_files import open_regular
 from stgcn_cli.io.pickle_values import HeldArray, Refused
 from stgcn_cli.io.text import nearest_file, printable, shown
 
@@ -36,9 +36,7 @@ def complete(bare: Any, path: Path) -> Any:
 def open_pickle(path: Path) -> io.BufferedReader:
     """Open the file for `load`. Raises DataError for what cannot be read or is a known format of another kind."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would block, reading a device never end
-            raise DataError(f"{path} is not a regular file.")
-        stream = open(path, "rb")  # noqa: SIM115
+        stream = open(path, "rb", opener=open_regular)  # noqa: SIM115
         foreign.refuse(path, foreign.peek(stream), "an annotation pickle", ("pickle",))
         return stream
     except OSError as error:

@@ -17,7 +17,7 @@ from stgcn_cli.data.checks import RecordChecker
 from stgcn_cli.data.findings import Findings
 from stgcn_cli.data.records import frame_dir_of, frames_of, image_size_of, label_of, name_of
 from stgcn_cli.errors import DataError, RunError
-from stgcn_cli.io.files import disk_error, make_dirs, part_folder, sync_folder
+from stgcn_cli.io.files import make_dirs, part_folder, sync_folder, writing
 from stgcn_cli.io.own_files import open_own_regular
 
 MOST_JSON = 1 << 30  # bytes of names
@@ -44,13 +44,10 @@ def build(source: Path, folder: Path, key: str, progress: Callable[[int], Any], 
     read = annotations.read(source)
     if not read.records:
         raise DataError(f"{source} contains no records.")
-    try:
-        with part_folder(make_dirs(folder.parent) / folder.name) as part:
-            _write(part, source, read, key, progress)
-            if replace or key_of(folder) != key:
-                _take_place(part, folder, key)
-    except OSError as error:
-        raise disk_error(error, folder) from error
+    with writing(folder), part_folder(make_dirs(folder.parent) / folder.name) as part:
+        _write(part, source, read, key, progress)
+        if replace or key_of(folder) != key:
+            _take_place(part, folder, key)
 
 
 def _take_place(part: Path, folder: Path, key: str) -> None:

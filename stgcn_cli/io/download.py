@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import pickle
 import re
 import shutil
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stgcn_cli.errors import NetworkError, RunError, UsageError
-from stgcn_cli.io.files import disk_error, sync_folder
+from stgcn_cli.io.files import sync_folder, writing
 from stgcn_cli.io.locks import locked
 from stgcn_cli.io.own_files import check_trusted, open_regular, own_opener
 from stgcn_cli.io.reporter import Reporter
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 PAUSES_S = (1.0, 2.0, 4.0, 8.0)  # before each retry
 PROGRESS = 1 << 20  # bytes after which the pauses start from the first again
 _NOTES_BYTES = 1 << 16
-_PICKLE_END = b"."
 _VALIDATOR = re.compile(r"[\x20-\x7e]{1,200}")  # it is sent back
 _LENGTH = re.compile(r"[0-9]{1,19}")
 _RANGE = re.compile(r"bytes ([0-9]{1,19})-[0-9]{1,19}/([0-9]{1,19})")
@@ -73,12 +73,9 @@ class Part:
         mark = tag if tag.startswith('"') else header(response, "Last-Modified")
         self.total, self.validator = total, mark if _VALIDATOR.fullmatch(mark) else ""
         notes = {"url": self.url, "validator": self.validator, "total": self.total}
-        try:
-            with open(self._notes, "a", encoding="utf-8", opener=own_opener) as stream:
-                stream.truncate(0)
-                stream.write(json.dumps(notes))
-        except OSError as error:
-            raise disk_error(error, self.target) from error
+        with writing(self.target), open(self._notes, "a", encoding="utf-8", opener=own_opener) as stream:
+            stream.truncate(0)
+            stream.write(json.dumps(notes))
         return asked_from
 
     def discard(self) -> None:
@@ -91,11 +88,9 @@ class Part:
         """Give the file its name. Raises RunError, and UsageError for a link."""
         if self.target.is_symlink():
             raise UsageError(f"{self.target} is a symbolic link, which is not replaced.", "Remove it.")
-        try:
+        with writing(self.target):
             os.replace(self.path, self.target)
             sync_folder(self.target.parent)
-        except OSError as error:
-            raise disk_error(error, self.target) from error
         self._notes.unlink(missing_ok=True)
         return self.target
 
@@ -211,24 +206,22 @@ def _check_size(part: Part, wanted: Wanted, resumed: int) -> None:
 def _receive(part: Part, chunks: Iterator[bytes], wanted: Wanted, reporter: Reporter, arrived: int) -> None:
     """Append the content to its first `arrived` bytes. Raises Again when it ends early, _NotTheFile for a web page."""
     total_mb = part.total / 1e6 if part.total else None
-    try:
-        with (
-            reporter.progress(f"{wanted.target.name} (MB)", total_mb) as advance,
-            open(part.path, "ab", opener=own_opener) as stream,
-        ):
-            advance(arrived / 1e6)
-            for chunk in chunks:
-                if arrived == 0 and chunk.lstrip()[:1] == b"<":
-                    raise _NotTheFile("it is a web page, not the file")
-                arrived += len(chunk)
-                if arrived > wanted.max_bytes:
-                    raise _NotTheFile(f"more than {wanted.max_bytes:,} bytes arrived")
-                stream.write(chunk)
-                advance(len(chunk) / 1e6)
-            stream.flush()
-            os.fsync(stream.fileno())
-    except OSError as error:
-        raise disk_error(error, wanted.target) from error
+    with (
+        writing(wanted.target),
+        reporter.progress(f"{wanted.target.name} (MB)", total_mb) as advance,
+        open(part.path, "ab", opener=own_opener) as stream,
+    ):
+        advance(arrived / 1e6)
+        for chunk in chunks:
+            if arrived == 0 and chunk.lstrip()[:1] == b"<":
+                raise _NotTheFile("it is a web page, not the file")
+            arrived += len(chunk)
+            if arrived > wanted.max_bytes:
+                raise _NotTheFile(f"more than {wanted.max_bytes:,} bytes arrived")
+            stream.write(chunk)
+            advance(len(chunk) / 1e6)
+        stream.flush()
+        os.fsync(stream.fileno())
     ended_early = part.total is not None and part.size < part.total
     if ended_early and not (wanted.sha256_prefix and not problem(part.path, wanted)):  # the hash knows better
         raise Again(f"the connection ended after {part.size:,} of {part.total:,} bytes")
@@ -236,21 +229,16 @@ def _receive(part: Part, chunks: Iterator[bytes], wanted: Wanted, reporter: Repo
 
 def problem(path: Path, wanted: Wanted) -> str:
     """Return what is wrong with the file ("is empty"), or an empty string. Raises RunError."""
-    try:
-        if path.stat().st_size == 0:
+    with writing(path), open(path, "rb") as stream:
+        if not os.fstat(stream.fileno()).st_size:
             return "is empty"
         if wanted.sha256_prefix:
             found = sha256_of(path)[: len(wanted.sha256_prefix)]
             return "" if found == wanted.sha256_prefix else f"has the sha256 {found}…, not {wanted.sha256_prefix}…"
-        with open(path, "rb") as stream:
-            first = stream.read(2)
-            stream.seek(-1, os.SEEK_END)
-            whole = stream.read() == _PICKLE_END
-    except OSError as error:
-        raise disk_error(error, path) from error
-    if not wanted.is_pickle:
-        return ""
-    return "" if first[:1] == b"\x80" and first[1:] in b"\x02\x03\x04\x05" and whole else "is not a complete pickle"
+        head = stream.read(2)
+        stream.seek(-1, os.SEEK_END)
+        is_whole = head[:1] == b"\x80" and head[1:] in b"\x02\x03\x04\x05" and stream.read() == pickle.STOP
+    return "is not a complete pickle" if wanted.is_pickle and not is_whole else ""
 
 
 def sha256_of(path: Path) -> str:

@@ -216,6 +216,15 @@ def disk_error(error: OSError, path: Path) -> RunError | DataError:
     return RunError(f"{path} {verb} written: {error.strerror or error}.", hint)
 
 
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise what the system says while `path` is written as the error that describes it."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
 def path_error(error: OSError) -> RunError | DataError:
     """Return the error that describes an operating-system error on some path, which the error names."""
     path = Path(os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename))

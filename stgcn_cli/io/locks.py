@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from stgcn_cli.io.files import disk_error, make_dirs
+from stgcn_cli.io.files import make_dirs, writing
 from stgcn_cli.io.own_files import open_to_write, own_opener
 from stgcn_cli.io.text import printable
 
@@ -27,7 +27,7 @@ def locked(path: Path, wait: bool = True, on_wait: Callable[[str], object] = lam
     Raises RunError when the lock file cannot be written, UsageError when it is a link or another user's.
     """
     lock = FileLock(path)
-    try:
+    with writing(path):
         make_dirs(path.parent)
         os.close(open_to_write(path, os.O_RDWR))
         try:
@@ -37,8 +37,6 @@ def locked(path: Path, wait: bool = True, on_wait: Callable[[str], object] = lam
                 raise Held(_holder(path)) from None
             on_wait(_holder(path))
             lock.acquire()
-    except OSError as error:
-        raise disk_error(error, path) from error
     try:
         with (
             contextlib.suppress(OSError),

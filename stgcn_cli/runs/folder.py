@@ -13,7 +13,7 @@ from typing import Any
 from stgcn_cli import __version__
 from stgcn_cli.errors import UsageError
 from stgcn_cli.io import files
-from stgcn_cli.io.files import disk_error, make_dirs, sync_folder
+from stgcn_cli.io.files import disk_error, make_dirs, sync_folder, writing
 from stgcn_cli.io.locks import Held, locked
 
 NAME = "run.lock"
@@ -81,10 +81,8 @@ def new_folder(work_dir: Path | None, preset: str) -> Path:
     """
     if work_dir is not None:
         ensure_empty(work_dir)
-        try:
+        with writing(work_dir):
             return make_dirs(work_dir)
-        except OSError as error:
-            raise disk_error(error, work_dir) from error
     for count in range(1, 100_000):
         folder = Path("runs") / (preset if count == 1 else f"{preset}-{count}")
         try:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from stgcn_cli.io.files import atomic_write, disk_error, sync_folder
+from stgcn_cli.io.files import atomic_write, sync_folder, writing
 from stgcn_cli.io.own_files import open_regular, own_opener
 from stgcn_cli.io.text import to_json
 
@@ -50,7 +50,7 @@ class RunLog(NullLog):
 
         Raises RunError when it cannot be written.
         """
-        try:
+        with writing(self.path):
             is_new = not self.path.exists()
             with open(self.path, "a", encoding="utf-8", opener=own_opener) as stream:
                 stream.write(to_json(record) + "\n")
@@ -58,8 +58,6 @@ class RunLog(NullLog):
                 os.fsync(stream.fileno())
             if is_new:
                 sync_folder(self.folder)
-        except OSError as error:
-            raise disk_error(error, self.path) from error
 
     def results(self) -> None:
         """Write results.csv with one line per epoch."""

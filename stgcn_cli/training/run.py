@@ -14,7 +14,7 @@ from stgcn_cli.config import presets, published_files
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.evaluation import results
 from stgcn_cli.evaluation.score import EvalPlan, EvalResult, evaluate_in_world
-from stgcn_cli.io.files import atomic_write, disk_error, make_dirs
+from stgcn_cli.io.files import atomic_write, make_dirs, writing
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.runs import folder as run_folders
 from stgcn_cli.runs import history, settings
@@ -101,10 +101,8 @@ def _run_folder(options: RunOptions) -> Iterator[Path]:
 def _shared_folder(options: RunOptions) -> Path:
     """Return the folder that another process makes, created here too in case it is not on a shared drive."""
     assert options.work_dir is not None  # see `check`
-    try:
+    with writing(options.work_dir):
         return make_dirs(options.work_dir)
-    except OSError as error:
-        raise disk_error(error, options.work_dir) from error
 
 
 def _summary_if_finished(job: Job) -> dict[str, Any] | None:

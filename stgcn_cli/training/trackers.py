@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stgcn_cli.errors import RunError, UsageError
-from stgcn_cli.io.files import atomic_write, disk_error, make_dirs, sync_folder
+from stgcn_cli.io.files import atomic_write, disk_error, make_dirs, sync_folder, writing
 from stgcn_cli.runs.log import NullLog
 
 FOLDER = "tensorboard"
@@ -46,10 +46,8 @@ class Tracker(NullLog):
         self.log.write(record)
         step = (record["epoch"] - 1) * self.steps_of_epoch + record.get("iter", self.steps_of_epoch)
         if numbers := _numbers(record):
-            try:
+            with writing(self.folder):
                 self.draw(numbers, step)
-            except OSError as error:
-                raise disk_error(error, self.folder) from error
 
     def draw(self, numbers: dict[str, float], step: int) -> None:
         """Draw numbers by their names."""
@@ -75,11 +73,9 @@ class TensorBoardLog(Tracker):
 
         super().__init__(log, folder / FOLDER, steps_of_epoch)
         threading.excepthook = _reported_elsewhere
-        try:
+        with writing(self.folder):
             self.writer = SummaryWriter(str(make_dirs(self.folder)), purge_step=done + 1)
             sync_folder(self.folder)
-        except OSError as error:
-            raise disk_error(error, self.folder) from error
 
     def draw(self, numbers: dict[str, float], step: int) -> None:
         """Write the events and bring them to the disk: a resumed run does not draw them again."""

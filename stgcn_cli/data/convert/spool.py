@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from stgcn_cli.data.output import Add, unlisted, with_label
 from stgcn_cli.data.records import label_of
-from stgcn_cli.io.files import disk_error, make_dirs
+from stgcn_cli.io.files import make_dirs, writing
 
 Word = int | str | None
 
@@ -38,10 +38,8 @@ class Spool:
     def add(self, record: dict[str, Any], clip: Spooled) -> None:
         """Take in a record; its label is left out until it is written. Raises RunError when the disk is full."""
         item = unlisted({key: value for key, value in record.items() if key != "label"})
-        try:
+        with writing(self._folder):
             self._stream.write(item)
-        except OSError as error:
-            raise disk_error(error, self._folder) from error
         self._sizes.append(len(item))
         self.clips.append(clip)
 
@@ -53,10 +51,8 @@ class Spool:
         advance: Callable[[int], Any],
     ) -> None:
         """Every record with its label to its splits. Raises RunError when the disk is full."""
-        try:
+        with writing(self._folder):
             self._stream.seek(0)  # writes what waits in memory, too
-        except OSError as error:
-            raise disk_error(error, self._folder) from error
         for size, label, where in zip(self._sizes, labels, splits, strict=True):
             add(with_label(self._stream.read(size), label), where)
             advance(1)
@@ -65,10 +61,8 @@ class Spool:
 @contextmanager
 def spool_in(folder: Path) -> Iterator[Spool]:
     """A spool in `folder`, of a file without a name: it is gone when the block ends, and when the program is killed."""
-    try:
+    with writing(folder):
         stream = tempfile.TemporaryFile(dir=make_dirs(folder))  # noqa: SIM115
-    except OSError as error:
-        raise disk_error(error, folder) from error
     try:
         yield Spool(stream, folder.resolve())
     finally:

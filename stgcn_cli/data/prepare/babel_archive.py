@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from stgcn_cli.errors import DataError, RunError
-from stgcn_cli.io.files import disk_error, make_dirs, part_folder
+from stgcn_cli.io.files import disk_error, make_dirs, part_folder, writing
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.io.text import printable
 
@@ -32,10 +32,8 @@ def unpacked(archive: Path, names: Collection[str], beside: Path, reporter: Repo
     disk is too small.
     """
     with contextlib.ExitStack() as stack:
-        try:
+        with writing(beside / archive.name):
             folder = stack.enter_context(part_folder(make_dirs(beside) / archive.name))
-        except OSError as error:
-            raise disk_error(error, beside / archive.name) from error
         with _reworded(archive, folder):
             _unpack(archive, names, folder, reporter)
         yield folder
