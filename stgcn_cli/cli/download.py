@@ -8,7 +8,7 @@ from typer import Argument, Option
 from stgcn_cli.cli import console, options
 from stgcn_cli.config import catalog
 from stgcn_cli.errors import CheckpointError, UsageError
-from stgcn_cli.io.files import cache_folder
+from stgcn_cli.io.own_files import cache_folder
 from stgcn_cli.io.text import size
 
 if TYPE_CHECKING:

@@ -113,7 +113,7 @@ def _download(dataset: str, data: Path, base_url: str | None) -> list[Path]:
     """The files in the data folder, else the published ones, in the cache. Raises UsageError where none are published."""
     from stgcn_cli.config.published_files import fetch_annotations
     from stgcn_cli.data.prepare.hrnet import published_names
-    from stgcn_cli.io.files import cache_folder
+    from stgcn_cli.io.own_files import cache_folder
 
     find, _ = _functions_of(dataset)
     try:

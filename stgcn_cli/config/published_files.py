@@ -8,7 +8,7 @@ from stgcn_cli.config import catalog
 from stgcn_cli.config.catalog import Annotations, Published
 from stgcn_cli.errors import NetworkError, UsageError
 from stgcn_cli.io.download import PAUSES_S, Wanted, fetch, problem
-from stgcn_cli.io.files import cache_folder
+from stgcn_cli.io.own_files import cache_folder
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.io.text import nearest
 from stgcn_cli.io.web import NotThere, checked_base

@@ -9,7 +9,7 @@ import numpy as np
 
 from stgcn_cli.data.store import Store, open_store
 from stgcn_cli.errors import DataError
-from stgcn_cli.io.files import cache_folder
+from stgcn_cli.io.own_files import cache_folder
 from stgcn_cli.io.text import nearest
 
 

@@ -13,7 +13,8 @@ from stgcn_cli.config import presets
 from stgcn_cli.data.locations import data_folder, find_pickles
 from stgcn_cli.diagnostics import Finding, selftest
 from stgcn_cli.errors import StgcnError
-from stgcn_cli.io.files import cache_folder, existing_parent, free_disk
+from stgcn_cli.io.files import existing_parent, free_disk
+from stgcn_cli.io.own_files import cache_folder
 from stgcn_cli.io.text import size
 from stgcn_cli.runtime.memory import machine_memory
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from stgcn_cli.errors import DataError, RunError, UsageError
-from stgcn_cli.io.own_files import check_trusted, is_own
+from stgcn_cli.io.own_files import is_own
 
 try:
     import fcntl
@@ -239,19 +239,6 @@ def _is_full(path: Path) -> bool:
     with contextlib.suppress(OSError):
         return shutil.disk_usage(path.parent).free < _NO_ROOM
     return False
-
-
-def cache_folder() -> Path:
-    """Return $STGCN_CACHE, or the cache folder of the platform. Raises UsageError when it is another user's."""
-    if given := os.environ.get("STGCN_CACHE"):
-        folder = Path(given)
-    elif sys.platform == "darwin":
-        folder = Path.home() / "Library" / "Caches" / "stgcn"
-    elif sys.platform == "win32":
-        folder = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "stgcn" / "Cache"
-    else:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stgcn"
-    return check_trusted(folder)
 
 
 def free_disk(folder: Path) -> int:

@@ -6,6 +6,7 @@ A folder that was unpacked or shared may hold a link, a pipe or another user's f
 import errno
 import os
 import stat
+import sys
 from pathlib import Path
 
 from stgcn_cli.errors import UsageError
@@ -86,3 +87,16 @@ def check_trusted(folder: Path) -> Path:
     if state.st_mode & stat.S_IWOTH and not state.st_mode & stat.S_ISVTX:
         raise UsageError(f"The cache {folder} can be changed by all users and is not trusted.", hint)
     return folder
+
+
+def cache_folder() -> Path:
+    """Return $STGCN_CACHE, or the cache folder of the platform. Raises UsageError when it is another user's."""
+    if given := os.environ.get("STGCN_CACHE"):
+        folder = Path(given)
+    elif sys.platform == "darwin":
+        folder = Path.home() / "Library" / "Caches" / "stgcn"
+    elif sys.platform == "win32":
+        folder = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "stgcn" / "Cache"
+    else:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stgcn"
+    return check_trusted(folder)

@@ -9,7 +9,7 @@ from stgcn_cli.config import catalog, presets, published_files
 from stgcn_cli.config.choices import Metric
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.errors import CheckpointError
-from stgcn_cli.io.files import cache_folder
+from stgcn_cli.io.own_files import cache_folder
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.io.text import nearest, nearest_file
 

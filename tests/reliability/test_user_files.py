@@ -11,7 +11,7 @@ import pytest
 
 from stgcn_cli.data.store import open_store
 from stgcn_cli.errors import StgcnError, UsageError
-from stgcn_cli.io import files, locks
+from stgcn_cli.io import files, locks, own_files
 from stgcn_cli.io.download import fetch
 from stgcn_cli.io.reporter import SILENT
 from stgcn_cli.runs import folder as runs
@@ -119,15 +119,15 @@ def test_caches_of_others_are_not_trusted(tmp_path, monkeypatch):
     cache = tmp_path / "cache"
     cache.mkdir()
     monkeypatch.setenv("STGCN_CACHE", str(cache))
-    assert files.cache_folder() == cache
+    assert own_files.cache_folder() == cache
     os.chmod(cache, 0o777)
     with pytest.raises(UsageError, match="all users"):
-        files.cache_folder()
+        own_files.cache_folder()
     os.chmod(cache, 0o1777)
-    assert files.cache_folder() == cache  # as /tmp: nobody renames the files of others
+    assert own_files.cache_folder() == cache  # as /tmp: nobody renames the files of others
     os.chown(cache, 12345, 12345)
     with pytest.raises(UsageError) as caught:
-        files.cache_folder()
+        own_files.cache_folder()
     assert "another user" in caught.value.message and "$STGCN_CACHE" in caught.value.hint
 
 
