@@ -1,11 +1,11 @@
-"""The program examined: the machine, a self-test, speed, and a demonstration."""
+"""Diagnostics: environment report, self-test, benchmark, demonstration."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at and what it is. `advice` says what to do where something is odd; empty = nothing is."""
+    """Name and value of a finding. `advice` states what to do about a problem; empty if there is none."""
 
     name: str
     value: str

@@ -1,4 +1,4 @@
-"""The embedded default: synthetic clips through the same functions as the real thing."""
+"""`stgcn demo`: synthetic clips through prepare, train and eval."""
 
 import time
 from dataclasses import dataclass

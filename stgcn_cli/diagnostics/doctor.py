@@ -33,7 +33,7 @@ _USER = re.compile(r"(?P<scheme>\b[a-zA-Z][\w+.-]*://)\S*@(?=[^\s/@])")  # greed
 
 
 def examine() -> Iterator[tuple[str, list[Finding]]]:
-    """Yield each section with its findings, without home folders and passwords. A section that fails says so."""
+    """Yield each section with its findings, without home folders and passwords. A failing section reports its error."""
     for title, look in SECTIONS.items():
         yield title, [_hidden(finding) for finding in _safely(look)]
 

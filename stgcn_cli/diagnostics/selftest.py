@@ -27,7 +27,7 @@ def look() -> Iterator[Finding]:
     finally:
         torch.set_num_threads(threads)
     if torch.distributed.is_available() and torch.distributed.is_gloo_available():
-        yield _talks()
+        yield _communicates()
 
 
 def _computes(device: str) -> Finding:
@@ -61,29 +61,29 @@ def _figures(device: str, dtype: Any) -> list[Any]:
     return [logits.detach(), *(weights[f"backbone.st_gcn_networks.{name}.weight"].grad for name in _LOOKED_AT)]
 
 
-def _talks() -> Finding:
+def _communicates() -> Finding:
     """Two ranks in two threads, over the network interface that training would use."""
     import torch
     from torch import distributed
 
     began = time.perf_counter()
-    store, told = distributed.HashStore(), dict.fromkeys((0, 1), "no answer")
+    store, sums = distributed.HashStore(), dict.fromkeys((0, 1), "no answer")
 
     def rank(number: int) -> None:
         try:
             group: Any = distributed.ProcessGroupGloo(store, number, 2, _PATIENCE)
             value = torch.tensor([1.0 + number])
             group.allreduce([value]).wait()
-            told[number] = f"{value.item():g}"
-        except Exception as error:  # whatever the network says is what is told
-            told[number] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            sums[number] = f"{value.item():g}"
+        except Exception as error:  # any network error is the result to report
+            sums[number] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
 
-    ranks = [threading.Thread(target=rank, args=(number,), daemon=True) for number in told]
+    ranks = [threading.Thread(target=rank, args=(number,), daemon=True) for number in sums]
     for thread in ranks:
         thread.start()
     for thread in ranks:
         thread.join(_PATIENCE.total_seconds() + 5)
-    if set(told.values()) == {"3"}:
+    if set(sums.values()) == {"3"}:
         return Finding("sum over two ranks (gloo)", f"1 + 2 = 3, in {time.perf_counter() - began:.1f} s")
     advice = "Does this machine's own name lead to an address of it? Try GLOO_SOCKET_IFNAME=lo"
-    return Finding("sum over two ranks (gloo)", told[0], advice)
+    return Finding("sum over two ranks (gloo)", sums[0], advice)

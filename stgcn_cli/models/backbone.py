@@ -1,4 +1,4 @@
-"""What the networks share: the treatment of their input, the graph, the stages, and the head.
+"""Shared parts of the networks: input normalisation, graph, stages, head.
 
 Shapes: N clips, C channels, T frames, V joints, M persons, B = N*M bodies. Features are (B, C, V, T) with the channels last in
 memory: sums over joints and 1x1 convolutions are matrix products, temporal convolutions run along rows.
@@ -83,7 +83,7 @@ class Network(nn.Module):
         return self.cls_head(self.features(x_NCTVM, absent))
 
     def features(self, x_NCTVM: Tensor, absent: "Absent | None" = None) -> Tensor:
-        """What the head sees: the mean over the bodies of a clip, (N, 256)."""
+        """Input of the head: the mean over the bodies of a clip, (N, 256)."""
         return self.backbone(x_NCTVM, absent).unflatten(0, (x_NCTVM.shape[0], x_NCTVM.shape[4])).mean(1)
 
     def plain(self, x_NCTVM: Tensor) -> Tensor:
@@ -122,7 +122,7 @@ class SharedBackbone(nn.Module):
         raise NotImplementedError
 
     def plain_blocks(self, x: Tensor) -> Tensor:
-        """What `blocks` computes, by plain operations: x (B, C, T, V) -> features (B, C_out, T_out, V)."""
+        """As `blocks`, by plain operations: x (B, C, T, V) -> features (B, C_out, T_out, V)."""
         raise NotImplementedError
 
     def plain(self, x_NCTVM: Tensor) -> Tensor:
@@ -166,7 +166,7 @@ class SharedBackbone(nn.Module):
         return self.blocks(x, copies).mean((2, 3), dtype=self.A.dtype)
 
     def train(self, mode: bool = True) -> "SharedBackbone":
-        """Forget the empty body: writing to the `.data` of a weight leaves no other trace."""
+        """Drop the cached empty body: writes to the `.data` of a weight cannot be detected."""
         self.empty_body = EmptyBody()
         return super().train(mode)
 

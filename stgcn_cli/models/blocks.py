@@ -66,13 +66,13 @@ def convolve_frames(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor, copies: in
     if torch.compiler.is_compiling():
         return batch_norm(norm, convolve(x, weight, conv.bias, stride, padding), copies)
     y = batch_norm(norm, convolve(x, weight, None, stride, padding), copies)
-    # BatchNorm takes a bias out again: only its running mean knows of it (`.data`: autograd keeps that buffer, unused)
+    # BatchNorm removes a bias again, which only changes its running mean (`.data`: autograd saves that buffer without using it)
     norm.running_mean.data.add_(conv.bias.data, alpha=norm.momentum)
     return WithoutBias.apply(y, conv.bias)
 
 
 class WithoutBias(torch.autograd.Function):
-    """y as it is; the gradient of `bias`, which has no influence on y, is zero and not None: decay and momentum go on."""
+    """Identity on y with a zero gradient for `bias`, so that weight decay and momentum still apply to it."""
 
     @staticmethod
     def forward(ctx, y: Tensor, bias: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Bodies that are the same in every clip, computed once.
+"""Deduplication of identical bodies, such as absent persons: computed once.
 
 Shapes: B bodies, V joints, T frames, C channels.
 Four fifths of the NTU clips have one person; the other is the same constant (all zeros in 3-D) in each of them, so its
@@ -48,7 +48,7 @@ def distinct_bodies(x: Tensor, least: int = 2) -> Distinct | None:
 
 
 def known_bodies(absent: "Absent", least: int, multiple: int) -> Distinct | None:
-    """As `distinct_bodies`, from what the host knows, so that it need not wait for the device."""
+    """As `distinct_bodies`, from the host's counts, without waiting for the device."""
     bodies = absent.where.numel()
     kept = computed_bodies(bodies, absent.number, least, multiple)
     if absent.number == bodies or absent.number < least or (kept == bodies and least > 1):
@@ -60,14 +60,14 @@ def known_bodies(absent: "Absent", least: int, multiple: int) -> Distinct | None
 
 
 def computed_bodies(bodies: int, absent: int, least: int, multiple: int) -> int:
-    """How many of the bodies are computed; absent ones are until their number is a multiple, so that few sizes occur in training."""
+    """Number of bodies to compute: present ones and one absent one, rounded up to `multiple` so that few sizes occur in training."""
     if absent < least or absent == bodies:
         return bodies
     return min(bodies, -(-(bodies - absent + 1) // multiple) * multiple)
 
 
 def rounded_up(kept: Tensor, multiple: int) -> Tensor:
-    """Indices (B,) and so many more of the first of them that their number is a multiple; below it, a power of two."""
+    """Indices (B,) padded with the first one to a multiple of `multiple`, or to a power of two below it."""
     count = len(kept)
     size = 1 << (count - 1).bit_length() if 0 < count < multiple else -(-count // multiple) * multiple
     return torch.cat([kept, kept[:1].expand(size - count)]) if size > count else kept
@@ -80,7 +80,7 @@ class EmptyBody:
         self.kept: tuple[tuple, Tensor] | None = None
 
     def key(self, network: nn.Module, content: Hashable, shape: torch.Size, device: str) -> tuple:
-        """What they depend on: weights and buffers, what the body holds, its shape, and the precision."""
+        """Everything the features depend on: weights, buffers, content and shape of the body, and the precision."""
         reduced = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         state = ((t.data_ptr(), 0 if t.is_inference() else t._version) for t in network.state_dict().values())
         return (*state, content, *shape, reduced)
@@ -132,7 +132,7 @@ def _norm_of_plain_operations(norm: nn.BatchNorm2d, x: Tensor, copies: int) -> T
 
 def _statistics(norm: nn.BatchNorm2d, x: Tensor, copies: int) -> tuple[Tensor, Tensor, int]:
     # Mean and biased variance (C,) over both groups, from those of each (Chan et al. 1983), and the number of values.
-    # The buffers only say that statistics of bfloat16 features are wanted in float32; with momentum 0 they stay as is.
+    # The buffers only select float32 statistics for bfloat16 features; with momentum 0 they are unchanged.
     per_body = x[0, 0].numel()
     one_each, last = (len(x) - 1) * per_body, copies * per_body
     mean_1, var_1 = torch.batch_norm_update_stats(x[:-1], norm.running_mean, norm.running_var, 0.0)

@@ -16,9 +16,9 @@ _FEW = 0.8  # of the joints; where more receive something, picking them out cost
 
 
 def receivers(a: Tensor) -> list[Tensor | None]:
-    """For each partition of a (K, V, V) the joints (R,) with an entry in their column; None: all are taken.
+    """For each partition of a (K, V, V) the joints (R,) with an entry in their column; None selects all.
 
-    On a GPU all are taken, since the host would have to wait for the answer.
+    On a GPU all are selected, since the host would have to wait for the result.
     """
     if a.device.type != "cpu":
         return [None] * len(a)
@@ -30,7 +30,7 @@ class AggregateAndMix(torch.autograd.Function):
     """y[b, w, t] = bias[w] + sum over k of weight[k] @ (sum over v of a[k, v, w] x[b, v, t]).
 
     x (B, V, T, C_in), a (K, V, V), weight (K, C_out, C_in), bias (V, C_out), all of one dtype -> y (B, V, T, C_out).
-    `receiving` is what `receivers` says of a; the gradient of a column that is left out is 0, as is that of its importance.
+    `receiving` is the result of `receivers(a)`; columns that are left out have zero gradients, and so has their importance.
     """
 
     @staticmethod

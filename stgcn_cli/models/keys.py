@@ -1,4 +1,4 @@
-"""What other rooms ask of a network's state dict, stated by the network itself."""
+"""Names in a network's state dict that other packages need; each network declares its own."""
 
 import re
 from collections.abc import Iterable, Mapping

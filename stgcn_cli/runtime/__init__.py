@@ -1,4 +1,4 @@
-"""Where and how fast a run computes: devices, precision, processes, memory."""
+"""Devices, precision, processes and memory of a run."""
 
 from typing import Literal, get_args
 

@@ -1,4 +1,4 @@
-"""Which device computes: the processor, or chosen GPUs, which are the only ones that this process and its workers see."""
+"""Device selection. Chosen GPUs become the only ones visible to this process and its workers."""
 
 import os
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def processes(device: str, gpus: int | None) -> int:
 def resolve_device(device: str, gpus: int, warn: Callable[[str], Any] = lambda text: None) -> str:
     """ "cuda" or "cpu" for the user's `device`; GPUs that it names are the only visible ones afterwards.
 
-    Raises UsageError when `gpus` are not there. `warn` hears of a GPU that cannot be used.
+    Raises UsageError when `gpus` are not available. Calls `warn` for a GPU that cannot be used.
     """
     named = named_gpus(device)
     if gpus < 1:
@@ -90,7 +90,7 @@ def device_of_rank(kind: str, local_rank: int) -> torch.device:
 
 
 def check_own_devices(store: Any, rank: int, size: int, device: torch.device) -> None:
-    """Raise UsageError, in every rank, when two of them would compute on one GPU: NCCL fails with a riddle, or hangs."""
+    """Raise UsageError in every rank when two of them would share a GPU, with which NCCL fails obscurely or hangs."""
     if device.type != "cuda":
         return
     store.set(f"device {rank}", str(torch.cuda.get_device_properties(device).uuid))

@@ -49,7 +49,7 @@ class LaunchConfig:
 
     @property
     def is_first(self) -> bool:
-        """Whether the process that was started here speaks: on machine 0, and as rank 0 of a world that was joined."""
+        """Whether this process prints and writes: on machine 0, or as rank 0 of a joined world."""
         if joined_world():
             return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) == 0
         return self.node_rank == 0
@@ -57,7 +57,7 @@ class LaunchConfig:
 
 @dataclass(frozen=True)
 class World:
-    """This process among `size`; rank 0 speaks and writes."""
+    """This process among `size`; rank 0 prints and writes."""
 
     rank: int
     size: int
@@ -66,7 +66,7 @@ class World:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the rank that speaks and writes."""
+        """Whether this is the rank that prints and writes."""
         return self.rank == 0
 
 
@@ -125,9 +125,9 @@ def _launch_elastic(worker: Callable[[Any, World], Any], argument: Any, place: L
 
 @contextlib.contextmanager
 def _ctrl_c_waits_in_children() -> Iterator[None]:
-    """Processes that are started here hear Ctrl-C when they have come to `_elastic_worker`; sooner, it would be a traceback.
+    """Block Ctrl-C in child processes until they reach `_elastic_worker`; earlier it would print a traceback.
 
-    They inherit what this thread blocks. Another one takes the signal, and Python handles it here all the same.
+    They inherit the signal mask of this thread. Another thread receives the signal, and Python still handles it here.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -146,9 +146,9 @@ def _ctrl_c_waits_in_children() -> Iterator[None]:
 
 
 def _address(place: LaunchConfig) -> str:
-    """The name this machine joins under. Ranks are dealt in the order of these names, and rank 0 writes, so machine 0 comes first.
+    """Name under which this machine joins. Ranks are assigned in the order of these names, and rank 0 must be on machine 0.
 
-    Only the first one's is connected to: it is the host that all ranks were given.
+    Only the first one is used as an address: it is the host given to all ranks.
     """
     if not place.endpoint:
         return "localhost"
@@ -166,7 +166,7 @@ def _elastic_worker(worker: Callable[[Any, World], Any], argument: Any, device: 
     try:
         return _work(worker, argument, device)
     except (KeyboardInterrupt, Terminated):
-        # files are tidied; leaving at once frees ranks that wait for this one in a reduction
+        # temporary files are removed; exiting immediately releases ranks that wait for this one in a reduction
         os._exit(errors.TERMINATED)
     except RuntimeError:
         time.sleep(_AFTER_THE_CAUSE)  # a lost connection is what the others see of a failure
@@ -185,19 +185,19 @@ def _end_with_parent() -> None:
 
 
 def _first_error(rank: int, message: Any, exitcode: int) -> StgcnError:
-    """The error a worker raised, made again from "Type: message" in its error file."""
+    """The error of a worker, rebuilt from "Type: message" in its error file."""
     text = message["message"] if isinstance(message, dict) else str(message)
     kind, _, rest = text.partition(": ")
     known = getattr(errors, kind, None)
     if isinstance(known, type) and issubclass(known, StgcnError):
-        said, _, hint = rest.partition("\n\n")
-        return known(said, hint)
+        text, _, hint = rest.partition("\n\n")
+        return known(text, hint)
     if exhausted := out_of_memory(RuntimeError(rest), f"Rank {rank}", "Try a smaller batch, or more GPUs (--gpus)."):
         return exhausted
     if exitcode < 0:
         text = f"it was killed by signal {-exitcode} ({signal.Signals(-exitcode).name})"
-        return RunError(f"Worker {rank} died: {text}.", "Out of memory? Go on from the last checkpoint with --resume.")
-    return RunError(f"Worker {rank} failed: {text}", "Go on from the last checkpoint with --resume.")
+        return RunError(f"Worker {rank} died: {text}.", "Out of memory? Resume from the last checkpoint with --resume.")
+    return RunError(f"Worker {rank} failed: {text}", "Resume from the last checkpoint with --resume.")
 
 
 def _work(worker: Callable[[Any, World], Any], argument: Any, device: str) -> Any:
@@ -219,9 +219,9 @@ def _process_group(where: torch.device) -> Iterator[None]:
         store, rank, size = next(dist.rendezvous("env://"))
         begin_together(store, rank, size)
         check_own_devices(store, rank, size, where)
-        # after a restart the store may still hold the addresses of workers that are gone
+        # after a restart the store may still hold addresses of dead workers
         store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, device_id=device_id)
     yield
     gc.collect()  # what is left of DistributedDataParallel holds the group
-    dist.destroy_process_group()  # not after an error: closing connections would make the others fail before it is told
+    dist.destroy_process_group()  # not after an error: closing connections would make the others fail before it is reported

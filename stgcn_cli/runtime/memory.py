@@ -26,7 +26,7 @@ PAD_BYTES = 64 << 20
 
 
 def tune_allocator() -> bool:
-    """Tell glibc's allocator to keep freed memory for this process; False (and nothing done) where there is no glibc."""
+    """Make glibc's allocator keep freed memory; returns False and does nothing without glibc."""
     try:
         libc = ctypes.CDLL(None)
         libc.gnu_get_libc_version  # noqa: B018  a symbol only glibc has
@@ -100,7 +100,7 @@ _UNITS = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 @contextlib.contextmanager
 def memory_errors(work: str, hint: str) -> Iterator[None]:
-    """Around `work` ("A training step of 32 clips"): memory that runs out becomes a RunError with sizes and `hint`."""
+    """Turn out-of-memory errors of `work` ("A training step of 32 clips") into a RunError with sizes and `hint`."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -110,7 +110,7 @@ def memory_errors(work: str, hint: str) -> Iterator[None]:
 
 
 def out_of_memory(error: BaseException, work: str, hint: str) -> RunError | None:
-    """The error to report where `error` says that memory ran out, of a GPU or of the machine; None for any other."""
+    """RunError for an out-of-memory `error` of a GPU or of the machine; None for any other error."""
     text = str(error)
     is_gpu = type(error).__name__ == "OutOfMemoryError" or "CUDA out of memory" in text
     if not is_gpu and not isinstance(error, MemoryError) and "can't allocate memory" not in text:

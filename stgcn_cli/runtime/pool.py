@@ -1,4 +1,4 @@
-"""A function over many chunks in several processes: results in order, few in flight, and a clean end whatever happens."""
+"""Map a function over chunks in several processes: results in order, few in flight, no process left behind."""
 
 import contextlib
 import multiprocessing
@@ -52,14 +52,14 @@ def map_in_order(
 
 
 def _context() -> BaseContext:
-    """Fork where it is safe: it starts at once, and the workers share the pages of what is imported already."""
+    """Fork where it is safe: start-up is immediate, and workers share the pages of imported modules."""
     forks = sys.platform == "linux" and threading.active_count() == 1
     return multiprocessing.get_context("fork" if forks else "spawn")
 
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Signals wait until the workers have been started: one that has not come to `_start_worker` would end in a traceback."""
+    """Block signals until the workers have started: before `_start_worker` a signal would print a traceback."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return

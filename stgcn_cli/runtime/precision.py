@@ -1,4 +1,4 @@
-"""Which numbers are computed with. "auto" is bf16 for training on CUDA that has it natively, float32 elsewhere."""
+"""Precision of computations. "auto" is bf16 for training on CUDA that has it natively, float32 elsewhere."""
 
 import contextlib
 import os
@@ -59,5 +59,5 @@ def set_up(precision: str, deterministic: bool | None = None) -> None:
         if deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(deterministic)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing here reads what nobody wrote
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no code here reads uninitialised memory
     torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()

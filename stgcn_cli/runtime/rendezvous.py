@@ -1,4 +1,4 @@
-"""The world that torchrun or SLURM started this process in: its size, its names, and one end for all of it."""
+"""Processes started by torchrun or SLURM: their number and addresses, and a common exit on failure."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ from stgcn_cli import errors
 from stgcn_cli.errors import RunError, StgcnError, UsageError
 from stgcn_cli.io.text import shown
 
-_WAIT = 60.0  # seconds in which the others hear of a failure; by then they are gone themselves
+_WAIT = 60.0  # seconds within which the other processes read a failure or have ended themselves
 
 
 def joined_world() -> int | None:
@@ -63,9 +63,9 @@ def first_host(nodelist: str) -> str:
 
 @contextlib.contextmanager
 def failing_together() -> Iterator[None]:
-    """Around what comes before the work: who cannot begin tells the others, which would wait for it for ever.
+    """Propagate a start-up failure of one rank to all ranks, so that none waits forever.
 
-    All end with the exit code of the first that fails; its message is said once.
+    All end with the exit code of the first failure, whose message is printed once.
     """
     try:
         yield
@@ -81,7 +81,7 @@ def failing_together() -> Iterator[None]:
 
 
 def begin_together(store: Any, rank: int, size: int) -> None:
-    """Wait until all processes are ready to work. Raises what the first said that is not."""
+    """Wait until all processes are ready. Raises the error of the first that is not."""
     _say(store, rank, None)
     for other in range(size):
         if said := _heard(store, other):
@@ -94,7 +94,7 @@ def begin_together(store: Any, rank: int, size: int) -> None:
 
 @contextlib.contextmanager
 def signals_end_at_once() -> Iterator[None]:
-    """Around a wait inside torch, where Python hears no signal: there is nothing to tidy yet, so they end the process."""
+    """Let signals end the process during a wait inside torch, where Python runs no handler and nothing needs cleaning up."""
     before = {sent: signal.signal(sent, signal.SIG_DFL) for sent in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
@@ -112,13 +112,13 @@ def _say(store: Any, rank: int, error: StgcnError | None) -> None:
 
 
 def _heard(store: Any, rank: int) -> str:
-    """What that process cannot begin for, "" when it can; waits until it has said so."""
+    """The start-up error of that process, "" if it is ready; waits for its answer."""
     said = store.get(f"ready {rank}").decode()
     return "" if said == "yes" else said
 
 
 def _wait_for_listeners(store: Any, rank: int, size: int) -> None:
-    """Under SLURM the store is in process 0, which must not go before the others have heard."""
+    """Under SLURM the store is in process 0, which must not end before the others have read the error."""
     store.add("heard", 1)
     end = time.monotonic() + _WAIT
     while rank == 0 and store.add("heard", 0) < size and time.monotonic() < end:

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a terminal that closes during training: finish the step on all ranks, then save and end."""
+"""Ctrl-C, SIGTERM and a closed terminal during training: finish the step on all ranks, save, exit."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""How long work takes on a device that is not waited for: in runs of several calls."""
+"""Duration of device work, measured over several calls without waiting in between."""
 
 import time
 from collections.abc import Callable

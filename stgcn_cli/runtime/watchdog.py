@@ -1,7 +1,7 @@
-"""The end of a process that a signal finds inside a wait for another one, where Python runs no handler.
+"""End a process that receives a signal while it waits for another process in C++, where Python runs no handler.
 
-A rank waits in C++ for gradients of a rank that never comes, whether NCCL or gloo carries them. The byte that Python's own
-signal handler writes at once wakes a thread; it ends the process when the main thread has not got away within the patience.
+A rank may wait for gradients of a rank that never sends them (NCCL or gloo; only gloo is tested, no GPU has confirmed NCCL). Python's
+C-level handler writes a byte immediately, which wakes a thread; it ends the process when the main thread does not within the patience.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ _NOTE = b"\nStopped while waiting for another process. Everything completed is k
 
 @contextlib.contextmanager
 def watchdog(note: bool = True) -> Iterator["Watchdog"]:
-    """Around the work of one of several processes, in its main thread; gives what its patience can be set by."""
+    """Watch one of several processes during its work; to be entered in the main thread."""
     watched, (reading, writing) = Watchdog(), os.pipe()
     os.set_blocking(writing, False)
     before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)

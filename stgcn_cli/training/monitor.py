@@ -178,7 +178,7 @@ def _means(sums: Tensor) -> tuple[dict[str, float], float]:
 
 
 class CollapseWarning:
-    """Warn once when validations in a row stay on one class, though the clips have several."""
+    """Warn once when several consecutive validations predict a single class, though the clips have more."""
 
     def __init__(self, warn: Callable[[str], None]) -> None:
         self.warn, self.answer, self.count = warn, -1, 0

@@ -1,4 +1,4 @@
-"""What a run starts from, and the checkpoints that it leaves for the next start."""
+"""Initial state of a run (fresh, resumed or fine-tuned), and its checkpoints."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Two ways to take the host out of a training step: the step as a CUDA graph (--cuda-graph), compiled blocks (--compile).
+"""Training steps with less work for the host: whole steps as CUDA graphs (--cuda-graph), compiled blocks (--compile).
 
 No GPU has confirmed either of them. Shapes: N clips of a batch, M persons.
 """
@@ -25,7 +25,7 @@ Size = tuple[int, int, int]  # clips, bodies that are computed, frames
 
 
 def check_options(options: RunOptions) -> None:
-    """Raise UsageError for a graph of steps that cannot be one, and for --compile without a compiler."""
+    """Raise UsageError where --cuda-graph cannot work, and for --compile without a compiler."""
     if options.cuda_graph and options.launch.world > 1:
         raise UsageError("--cuda-graph works in one process only.", "Leave it out, or use one GPU.")
     if options.cuda_graph and options.skip_nonfinite:
@@ -36,7 +36,7 @@ def check_options(options: RunOptions) -> None:
 
 
 def compile_blocks(model: nn.Module, backend: str = "inductor", most: int | None = None) -> None:
-    """Have torch compile each block of the backbone (at most the first so many) at its first use; the state dict stays as it is."""
+    """Compile each block of the backbone (at most the first `most`) at its first use; the state dict is unchanged."""
     for stages in model.backbone.children():  # type: ignore[union-attr, operator]
         if isinstance(stages, nn.ModuleList):
             for block in stages[:most]:
@@ -61,7 +61,7 @@ class StaticSteps(EagerSteps):
         self.now: tuple[Size, Tensor] = (0, 0, 0), torch.empty(0)
 
     def _fetched(self, index: Tensor, placed: Tensor, epoch: int | Tensor) -> None:  # type: ignore[override]
-        """Put the clips to where the step looks for them; the gather belongs to the step."""
+        """Copy the indices into the step's input tensor; the gather itself is part of the step."""
         clips, bodies = self.clips, len(index) * self.clips.starts.shape[1]
         frames = clips.clip_len or int(clips.lengths_on_host[int(index[0]) % len(clips)])
         size = len(index), computed_bodies(bodies, clips.count_absent(index), 2, SIZES_IN_TRAINING), frames
@@ -86,7 +86,7 @@ class StaticSteps(EagerSteps):
 
     @contextlib.contextmanager
     def _learning_rate(self) -> Iterator[None]:
-        """The optimizer's learning rate: on a GPU the tensor, for the time of a step, so that checkpoints hold a number."""
+        """Set the optimizer's learning rate for one step: the tensor on a GPU. Checkpoints are written outside and hold a number."""
         groups, more = self.learner.state.optimizer.param_groups, self.recorder.optimizer_settings(self.lr_on_device)
         before = [{key: group[key] for key in more if key in group} | {"lr": self.lr} for group in groups]
         for group, kept in zip(groups, before, strict=True):
@@ -99,29 +99,29 @@ class StaticSteps(EagerSteps):
 
 
 class Recorder:
-    """What `GraphRecorder` does, without a graph: a recording is the step itself. For the CPU, and for tests."""
+    """The interface of `GraphRecorder` without graphs: a recording is the step itself. For the CPU and for tests."""
 
     def optimizer_settings(self, lr: Tensor) -> dict[str, Any]:
         """Settings of the optimizer during a step."""
         return {}
 
     def run(self, work: Body) -> Outputs:
-        """Results of `work`, which no later step writes to."""
+        """Run `work`; later steps do not write to the tensors returned."""
         return work()
 
     def record(self, body: Body) -> Body:
-        """A function that repeats what `body` does, without doing it."""
+        """Return a function that repeats `body`; `body` itself is not executed."""
         return body
 
 
 class GraphRecorder(Recorder):
-    """Records kernels as CUDA graphs, on a stream of its own; they share their memory, since never do two run at once."""
+    """Record steps as CUDA graphs on a separate stream. All graphs share one memory pool, since only one runs at a time."""
 
     def __init__(self) -> None:
         self.stream, self.pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()
 
     def optimizer_settings(self, lr: Tensor) -> dict[str, Any]:
-        """The learning rate as a tensor; Adam must know that it is being recorded."""
+        """The learning rate as a tensor; Adam needs `capturable` while it is recorded."""
         return {"lr": lr} | ({"capturable": True} if torch.cuda.is_current_stream_capturing() else {})
 
     def run(self, work: Body) -> Outputs:

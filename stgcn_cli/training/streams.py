@@ -1,4 +1,4 @@
-"""A run for each stream of a preset, and the fusions of their results."""
+"""Train each stream of a preset and fuse the results."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The run's log once more, as curves: of TensorBoard in RUN/tensorboard, of Weights & Biases online. Optional extras."""
+"""Curves of a run for TensorBoard (RUN/tensorboard) and Weights & Biases; optional extras."""
 
 import importlib.util
 import os
@@ -65,7 +65,7 @@ class Tracker(NullLog):
 class TensorBoardLog(Tracker):
     """Events that TensorBoard draws.
 
-    `done` counts the steps that are behind: what an earlier, broken part of the run wrote after them is not shown.
+    `done` is the number of finished steps: events that an interrupted run wrote after them are hidden.
     """
 
     def __init__(self, log: NullLog, folder: Path, steps_of_epoch: int, done: int) -> None:
@@ -78,7 +78,7 @@ class TensorBoardLog(Tracker):
             sync_folder(self.folder)
 
     def draw(self, numbers: dict[str, float], step: int) -> None:
-        """Write the events and bring them to the disk: a resumed run does not draw them again."""
+        """Write the events and sync them: a resumed run does not write them again."""
         for name, value in numbers.items():
             self.writer.add_scalar(name, value, step)
         self.writer.flush()
@@ -91,7 +91,7 @@ class TensorBoardLog(Tracker):
 class WandbLog(Tracker):
     """A run of Weights & Biases: project stgcn (or $WANDB_PROJECT), named like the run folder; RUN/wandb holds its files.
 
-    A resumed run goes on under its identifier, and draws the steps again that an earlier, broken part had after them.
+    A resumed run keeps its identifier and logs again the steps after the checkpoint.
     """
 
     def __init__(self, log: NullLog, folder: Path, steps_of_epoch: int, settings: dict[str, Any]) -> None:
@@ -129,13 +129,13 @@ def _identifier(path: Path) -> str:
 
 
 def _reported_elsewhere(met: threading.ExceptHookArgs) -> None:
-    """The writer has a thread, which hands its error on to us and prints it, too: once is enough."""
+    """Silence the writer thread's own report of a disk error, which is raised in the main thread as well."""
     if not isinstance(met.exc_value, OSError):
         threading.__excepthook__(met)
 
 
 def _numbers(record: dict[str, Any]) -> dict[str, float]:
-    """What is drawn of a record, by its name there."""
+    """The numbers of a record to log, by their names in the tracker."""
     if record["mode"] == "train":
         return {f"train/{name}": record[key] for key, name in _TRAIN.items() if key in record}
     if record["mode"] == "val":

@@ -1,11 +1,13 @@
 """Memory that runs out is a message with batch, bytes wanted and free, and what to try; other errors stay what they are."""
 
+import sys
+
 import pytest
 import torch
 
 from stgcn_cli.cli import app
 from stgcn_cli.config import presets
-from stgcn_cli.errors import RunError
+from stgcn_cli.errors import FAILED_RUN, RunError
 from stgcn_cli.runtime.distributed import LaunchConfig, _first_error
 from stgcn_cli.runtime.memory import memory_errors
 from stgcn_cli.training import options, step
@@ -55,7 +57,18 @@ def test_what_training_offers():
     assert "--gpus" not in step.memory_hint(on_cpu) and "--precision" not in step.memory_hint(on_cpu)
 
 
-def test_of_a_command_that_has_no_words_for_it():
-    found = app._out_of_memory(torch.OutOfMemoryError(OF_CUDA))
-    assert "This command needs more memory than the GPU has" in found.message and "--batch-size" in found.hint
-    assert app._out_of_memory(RuntimeError("shapes differ")) is None
+@pytest.mark.parametrize(("text", "shown"), [
+    (OF_CUDA, "This command needs more memory than the GPU has. It asked for 2.68 GB"), ("shapes differ", "a defect of stgcn"),
+])  # fmt: skip
+def test_of_a_command_that_has_no_words_for_it(monkeypatch, text, shown):
+    def full(*given: object, **more: object) -> None:
+        raise torch.OutOfMemoryError(text) if text is OF_CUDA else RuntimeError(text)
+
+    failed = []
+    monkeypatch.setattr(app, "app", full)
+    monkeypatch.setattr(app.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(app.console, "fail", lambda *words: failed.append(" ".join(words)))
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    assert ended.value.code == FAILED_RUN and shown in failed[0]
