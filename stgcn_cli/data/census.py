@@ -112,7 +112,7 @@ class Census:
         height, width = records.image_size_of(record)
         if height or record["keypoint"].shape[3] == 2:  # joints in space need no image
             self.sizes[f"{width}x{height}" if height else UNSIZED] += 1
-        self._look_at(frames, record.get("keypoint_score") is not None)
+        self._look_at(frames, records.shape_of(record, frames))
 
     def count(self, name: str, label: int, splits: Sequence[str] = (), *, frames: int) -> None:
         """Count a record that can be used."""
@@ -142,9 +142,8 @@ class Census:
         label = record.get("label")
         return self.names.setdefault(label, len(self.names)) if isinstance(label, str) else records.label_of(record)
 
-    def _look_at(self, frames_MTVC: np.ndarray, has_score: bool) -> None:
-        coordinates = frames_MTVC[..., : frames_MTVC.shape[3] - has_score]
-        shape: Shape = (*coordinates.shape[2:], has_score)
+    def _look_at(self, frames_MTVC: np.ndarray, shape: Shape) -> None:
+        coordinates = frames_MTVC[..., : shape[1]]
         self.shapes[shape] += 1
         self.persons[int(coordinates.any(axis=(1, 2, 3)).sum())] += 1
         if not self.has_details:
@@ -154,7 +153,7 @@ class Census:
         self.frames += body_MT.shape[1]
         self.frames_empty += int((~body_MT.any(axis=0)).sum())
         if shape not in self.layouts:
-            self.layouts[shape] = clips.likely_layout(coordinates, has_score, self.layout)
+            self.layouts[shape] = clips.likely_layout(coordinates, shape[2], self.layout)
         if seen_MTV.any():
             values = frames_MTVC[seen_MTV].astype(np.float64)
             self.not_finite += int((~np.isfinite(values)).sum())

@@ -57,13 +57,13 @@ class RecordChecker:
             try:
                 clips.append(frames := records.frames_of(record))
                 if self.shape is None:
-                    self.shape = _shape_of(record, frames)
+                    self.shape = records.shape_of(record, frames)
                     self.first = records.name_of(record, self.findings.clips + len(clips) - 1)
             except ValueError as error:
                 clips.append(error)
         rows, high, usual = None, None, [False] * len(clips)
         kinds = {
-            isinstance(each, np.ndarray) and (_shape_of(record, each), each.dtype)
+            isinstance(each, np.ndarray) and (records.shape_of(record, each), each.dtype)
             for record, each in zip(batch, clips, strict=True)
         }
         if len(kinds) == 1 and (kind := kinds.pop()) and kind[0] == self.shape:
@@ -140,7 +140,7 @@ class RecordChecker:
 
     def _values(self, frames: np.ndarray, record: dict[str, Any], where: str, high: np.ndarray | None) -> bool:
         """Note problems of the values; return whether all are finite."""
-        shape = _shape_of(record, frames)
+        shape = records.shape_of(record, frames)
         coordinates = frames[..., : shape[1]]
         if self.shape is not None and shape != self.shape:
             self.findings.add("error", where, "keypoint", words(shape), f"{words(self.shape)}, as {self.first} has")
@@ -231,11 +231,6 @@ class RecordChecker:
             if len(set(labels)) > 1:
                 listed = ", ".join(map(str, sorted(set(labels))))
                 self.findings.add("note", name, "label", f"one name under the labels {listed}", "")
-
-
-def _shape_of(record: Mapping[str, Any], frames: np.ndarray) -> Shape:
-    has_score = record.get("keypoint_score") is not None
-    return frames.shape[2], frames.shape[3] - has_score, has_score
 
 
 def _are_seen(rows_RVC: np.ndarray, clips: Sequence[Any], coordinates: int) -> list[bool]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stgcn_cli.config.skeletons import Shape
 from stgcn_cli.io.text import one_line, shown
 
 MAX_PERSONS = 100  # a store has a place for each person of every clip
@@ -59,6 +60,12 @@ def frames_of(record: Any) -> Array:
     _check_sizes(*keypoint.shape)
     total = _total_frames(record, keypoint.shape[1])
     return np.ascontiguousarray(keypoint[:, :total])
+
+
+def shape_of(record: dict[str, Any], frames: Array) -> Shape:
+    """Joints, coordinates and whether there is a score, of the frames that `frames_of` returned."""
+    has_score = record.get("keypoint_score") is not None
+    return frames.shape[2], frames.shape[3] - has_score, has_score
 
 
 def _check_sizes(persons: int, frames: int, joints: int, values: int) -> None:
