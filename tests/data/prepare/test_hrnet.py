@@ -173,7 +173,7 @@ def test_what_is_not_there_is_downloaded_on_request(stgcn, tmp_path):
     (["ntu60-2d", "--source", "own.pkl"], 3, ["own.pkl is a list of records without the name of a split"]),
     (["ntu60-2d", "--source", "train.pkl", "--splits", "xsbu"], 2, ["no split 'xsbu' here. Did you mean 'xsub'?"]),
     (["ntu60-2d", "--source", "train.pkl", "--out", "train.pkl"], 2, ["train.pkl is an input"]),
-    (["ntu60-2d", "--source", "train.pkl", "--format", "lists"], 2, ["'lists' is not one of single, list"]),
+    (["ntu60-2d", "--source", "train.pkl", "--format", "lists"], 2, ["'lists' is not one of 'single', 'list'"]),
     (["ntu60", "--download"], 2, ["ntu60 cannot be downloaded", "rose1.ntu.edu.sg"]),
     (["ntu60-3d"], 2, ["Did you mean 'ntu60-2d'?"]),
 ])  # fmt: skip
