@@ -208,7 +208,7 @@ def sync_folder(folder: Path) -> None:
 
 def disk_error(error: OSError, path: Path) -> RunError | DataError:
     """Return the error that describes an operating-system error while writing `path`."""
-    if error.errno in _FULL or (error.errno is None and _is_full(path)):
+    if error.errno in _FULL or (error.errno is None and free_disk(path) < _NO_ROOM):
         return RunError(f"The disk is full: {path} could not be written.", f"Free some space, then {_AGAIN}.")
     if error.errno == errno.ENAMETOOLONG:
         return RunError(f"{str(path)[:80]}... is too long for a file name.", "Give a shorter one.")
@@ -233,12 +233,6 @@ def path_error(error: OSError) -> RunError | DataError:
     if error.errno == errno.ENAMETOOLONG:
         return DataError(f"{str(path)[:80]}... is too long for a file name.", "Give a shorter one.")
     return DataError(f"{path} cannot be used: {error.strerror or error}.", "May you read (or write) it and its folder?")
-
-
-def _is_full(path: Path) -> bool:
-    with contextlib.suppress(OSError):
-        return shutil.disk_usage(path.parent).free < _NO_ROOM
-    return False
 
 
 def free_disk(folder: Path) -> int:

@@ -5,30 +5,26 @@ arguments, sets no attributes, and takes only plain values as keys: hashing nest
 unpickler has no hook for the last two, hence the one in Python. The address space is limited relative to the file's size.
 """
 
-import contextlib
 import io
 import pickle
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import IO, Any, ClassVar
 
 import numpy as np
 
 from stgcn_cli.io import pickle_values
+from stgcn_cli.io.limits import address_space
 from stgcn_cli.io.pickle_values import NAMES, HeldArray, Maker, Place, Refused, UnfilledArray
 from stgcn_cli.io.text import printable, shown, shown_name
 
 MAX_DEPTH = 100  # containers inside each other
 MAX_VALUES = 50_000_000  # counted as often as they are referenced: visiting them all must end
-_BASE_BYTES, _BYTES_A_BYTE = 1 << 30, 8  # address space for reading a file: constant, and per byte of the file
 _MOST_LONG = 512  # bytes of an integer: hashing and writing out longer ones takes time that grows with each use
 _WORK, _WORK_A_BYTE = 1 << 20, 4  # values that calls may be given: constant, and per byte of the file
 _LARGE = 256  # bytes of an array from which it may stay in the file
 _SIZED = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
 _SINGLE = frozenset((str, int, float, bool, bytes, type(None), HeldArray))  # types of most values, of weight 1
 _CONTAINERS = (list, dict, tuple)
-_LIMITED = threading.Lock()  # the limit belongs to the process: threads that read take turns
 
 
 def load(stream: IO[bytes], size: int, hold: bool = False) -> Any:
@@ -53,25 +49,6 @@ def cause(error: Exception) -> str:
         case ValueError() | pickle.UnpicklingError() if str(error):
             return printable(error)[:200]
     return f"its opcodes are invalid ({type(error).__name__}: {printable(error)[:150]})"
-
-
-@contextlib.contextmanager
-def address_space(size: int) -> Iterator[None]:
-    """Limit the address space of the process while a file of `size` bytes is read.
-
-    Only Linux says how much is mapped already; elsewhere (macOS) there is no limit.
-    """
-    with _LIMITED, contextlib.ExitStack() as restore:
-        with contextlib.suppress(ImportError, OSError, ValueError):
-            import resource
-
-            mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-            before = resource.getrlimit(resource.RLIMIT_AS)
-            limits = [limit for limit in before if limit != resource.RLIM_INFINITY]
-            limit = min(mapped + _BASE_BYTES + _BYTES_A_BYTE * size, *limits, 1 << 62)
-            resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
-            restore.callback(resource.setrlimit, resource.RLIMIT_AS, before)
-        yield
 
 
 def _refusing(what: str) -> Callable[[Any], None]:

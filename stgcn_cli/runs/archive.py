@@ -21,6 +21,7 @@ from torch import Tensor
 
 from stgcn_cli.errors import CheckpointError
 from stgcn_cli.io import foreign, safe_pickle
+from stgcn_cli.io.limits import address_space
 from stgcn_cli.io.pickle_values import Maker, Refused
 from stgcn_cli.io.safe_pickle import DataUnpickler
 from stgcn_cli.io.text import nearest_file, one_line, printable, shown
@@ -190,7 +191,7 @@ class _TensorUnpickler(DataUnpickler):
 
     def load_all(self) -> Any:
         """Return the value. Raises Refused, ValueError, and what Python raises."""
-        with safe_pickle.address_space(self.size):
+        with address_space(self.size):
             value = self.load()
         if self.used > _SHARED * self.claimed + _SHARED_BYTES:
             raise ValueError(f"its tensors share {self.claimed:,} bytes so often that they are {self.used:,}")

@@ -73,10 +73,7 @@ def read(path: Path) -> Checkpoint:
     Raises CheckpointError when it is missing, damaged, references code, or holds no weights of a known network.
     """
     path = Path(path)
-    return _checkpoint(path, archive.read(path))
-
-
-def _checkpoint(path: Path, value: Any) -> Checkpoint:
+    value = archive.read(path)
     if not isinstance(value, Mapping):
         raise CheckpointError(f"{path} contains a {type(value).__name__}, not a checkpoint.")
     if "state_dict" in value and not isinstance(value["state_dict"], Mapping):
