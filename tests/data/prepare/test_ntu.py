@@ -99,6 +99,14 @@ def test_ntu60_leaves_out_later_setups_and_both_drop_the_missing(tmp_path):
     assert (both.clips, both.left_out, both.missing_dropped) == (2, 0, 2)
 
 
+def test_a_split_is_written_alone_by_its_name(tmp_path):
+    archive = write_zip(tmp_path / "raw.zip", clips(5))
+    summary = prepare("ntu60", [archive], tmp_path / "x.pkl", splits=["xview_val", "xsub"])
+    assert list(summary.members) == ["xsub_train", "xsub_val", "xview_val"]
+    whole = prepare("ntu60", [archive], tmp_path / "whole.pkl")
+    assert all(summary.members[split] == whole.members[split] for split in summary.members)
+
+
 def test_the_pickle_is_plain_and_numpy_1_can_read_it(tmp_path):
     prepare("ntu60", [write_zip(tmp_path / "raw.zip", clips(5))], tmp_path / "x.pkl", workers=2)
     content = (tmp_path / "x.pkl").read_bytes()
