@@ -103,6 +103,14 @@ def _listed(path, xy, score):
     path.write_text("frame;keypoints\n" + "".join(f"{t};{each}\n" for t, each in enumerate(joints)))
 
 
+def _json_rows(path, xy, score):
+    joints = np.concatenate([xy, score[..., None]], -1)[0]
+    rows = [
+        {f"{a}{v}": float(each[v, i]) for v in range(17) for i, a in enumerate(("x", "y", "conf"))} for each in joints
+    ]
+    path.write_text(json.dumps(rows))
+
+
 CASES = {  # format, and what is particular
     "skeleton": _skeleton,
     "pickle": _pickle,
@@ -121,6 +129,7 @@ CASES = {  # format, and what is particular
     "coco": flat(foreign.coco, "{}.json"),
     "alphapose": flat(poses.alphapose, "{}.json"),
     "frames": flat(poses.frames, "{}.json"),
+    "rows": flat(_json_rows, "{}.json"),
     "csv: lists": flat(_listed, "{}.csv"), "csv: text": flat(_rows, "{}.txt"), "yolo: pixels": flat(_yolo_in_pixels),
     "pickle: one record": flat(_record, "{}.pkl"), "npy: scores last": flat(_scored, "{}.npy"),
     "npz: other names": flat(_by_other_names, "{}.npz"), "csv: numbers": flat(_wide(range(17)), "{}.csv"),

@@ -26,6 +26,9 @@ def _seeds() -> list[bytes]:
             "videos": [{"video": v, "frame": t, **shown[0]} for v in "ab" for t in range(2)],
             "map": {"cam1": [shown, shown], "cam2": [shown]}, "times": [{"time": t / 30, **shown[0]} for t in range(3)],
             "deep": {"meta": {}, "result": {"frames": [{"persons": shown}]}}, "numbers": {"f1": xy[0, 0].tolist()},
+            "rows": [{"frame": t, "nose_x": 1.0, "nose_y": t, "eye_x": 3, "eye_y": 4} for t in range(3)], "columns": {"x1": {"0": 1, "1": 2}, "y1": {"0": 3, "1": 4}},
+            "split": {"columns": ["x1", "y1"], "data": [[1, 2], [3, 4]]}, "long": [{"frame": 0, "joint": v, "x": v, "y": 2} for v in range(3)],
+            "named": [[{"keypoints": [{"name": n, "x": 1, "y": 2} for n in ("nose", "left eye")]}]],
         }  # fmt: skip
         for name, value in others.items():
             files.append(folder / f"{name}.json")
@@ -39,6 +42,6 @@ TARGET = replace(
     seeds=_seeds,
     guided_by=(
         "yolo.py", "bvh.py", "persons.py", "frame_list.py", "kinetics.py", "ucla.py", "frames.py",
-        "joint_values.py", "tracking.py",
+        "joint_values.py", "tracking.py", "list_cells.py",
     ),
 )  # fmt: skip

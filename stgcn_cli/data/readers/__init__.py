@@ -80,6 +80,7 @@ FORMATS = {
         "JSON of one's own: a list of frames of persons", (".json", ".jsonl", ".ndjson"), frame_list.read, fits=frame_list.fits,
         read_frames=frame_list.read_frames, is_frame=frame_list.is_frame,
     ),
+    "rows": Format("a table in JSON, as pandas writes it", (".json", ".jsonl", ".ndjson"), table.read_json, fits=table.fits_json),
 }  # fmt: skip
 
 

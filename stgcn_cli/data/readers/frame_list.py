@@ -181,11 +181,8 @@ def _rows(value: Any, are_frames: bool = False) -> tuple[list[Row], dict[str, An
         places, notes = frames.places_of_times(np.array([item[time] for item in objects], np.float64), time)
         rows = [Row(int(place), persons_in(item)) for place, item in zip(places, objects, strict=True)]
         return rows, about | ({"notes": notes} if notes else {})
-    if (
-        1 < len(objects) <= _FEW
-        and not are_frames
-        and all(joints_key(item) and not persons_key(item) for item in objects)
-    ):
+    are_persons = all(joints_key(item) and not persons_key(item) for item in objects)
+    if 1 < len(objects) <= _FEW and not are_frames and are_persons:
         raise ValueError(
             f"a list of {len(objects)} entries with joints and no frame number: persons of a picture, or frames? Put the persons of "
             'each frame into a list of their own, or give each entry its "frame"'
@@ -217,10 +214,8 @@ def _check_order(objects: Sequence[dict[str, Any]], numbers_: Sequence[int | str
         apart = isinstance(words[0], str) and len(pairs) == len(objects) > 2 * len(different)
         changes = [i for i, (a, b) in enumerate(itertools.pairwise(words), 1) if a != b]
         if apart or (again and changes == again):
-            raise ValueError(
-                f"{frame} {numbers_[0]} stands there with several {key}: are these videos or persons? Call it video or track_id "
-                "in the file"
-            )
+            twice = f"{frame} {numbers_[0]} stands there with several {key}: are these videos or persons?"
+            raise ValueError(f"{twice} Call it video or track_id in the file")
 
 
 def _is_time(value: Any) -> bool:
@@ -248,10 +243,5 @@ def _size(value: dict[str, Any]) -> tuple[int, int] | None:
 
 def _is_nested(value: Any) -> bool:
     """Whether joints are those of several frames: a list of lists of points."""
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and isinstance(value[0], list)
-        and bool(value[0])
-        and isinstance(value[0][0], list)
-    )
+    first = value[0] if isinstance(value, list) and value else None
+    return isinstance(first, list) and bool(first) and isinstance(first[0], list)

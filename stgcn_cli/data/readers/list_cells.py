@@ -1,4 +1,7 @@
-"""Tables whose cells hold lists, [x, y, score, …] of all joints or (x, y) of one: rows become objects as they stand in JSON."""
+"""Tables whose cells hold lists, [x, y, score, …] of all joints or (x, y) of one: rows become objects as they stand in JSON.
+
+Also tables in JSON, as pandas writes them.
+"""
 
 import json
 import re
@@ -7,6 +10,7 @@ from typing import Any
 
 from stgcn_cli.data.readers.persons import joints_key
 from stgcn_cli.data.readers.table_text import Table
+from stgcn_cli.data.readers.wide_columns import place_of, with_axes
 
 _LIST = re.compile(r"\s*(?:(?:np\.|numpy\.)?array)?[\[({]\s*[-+\d.\[({'\"nN].*[\s,].*[\])}]\s*", re.DOTALL)
 _NUMBERS = re.compile(r"\s*(?:[-+]?[\d.]+(?:[eE][-+]?\d+)?[\s,;]+){5,}[-+\d.eE]*\s*")  # at least six in a cell
@@ -15,9 +19,11 @@ _WHOLE = re.compile(r"-?\d{1,9}(\.0*)?")
 
 
 def list_columns(table: Table) -> list[int]:
-    """The columns of lists of numbers or points."""
+    """The columns of lists of numbers or points; none where these are too few for joints, as a box is."""
     first = [next((cell for cell in column if cell.strip()), "") for column in table.columns]
-    return [index for index, cell in enumerate(first) if _LIST.fullmatch(cell) or _NUMBERS.fullmatch(cell)]
+    found = [index for index, cell in enumerate(first) if _LIST.fullmatch(cell) or _NUMBERS.fullmatch(cell)]
+    longest = max((len(re.findall(r"\.{3}|\d+(?:\.\d+)?", first[index])) for index in found), default=0)
+    return found if longest > 4 or len(found) > 4 else []
 
 
 def _list(cell: str, where: str) -> Any:
@@ -54,3 +60,29 @@ def objects(table: Table, columns: list[int], roles: Mapping[str, int], names: l
             words = table.words(index)
             found[name] = [int(float(word)) if _WHOLE.fullmatch(word) else word or None for word in words]
     return [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
+
+
+def rows_of(value: Any) -> list[dict[str, Any]]:
+    """The rows of a table in JSON: a list of them, or any other form (`orient`) that pandas writes. Raises ValueError."""
+    while isinstance(value, dict) and isinstance(value.get("data"), list) and "columns" not in value:
+        value = value["data"]  # with a schema, or alone
+    if isinstance(value, dict):
+        columns, data, inner = value.get("columns"), value.get("data"), list(value.values())
+        if isinstance(columns, list) and isinstance(data, list):
+            value = [dict(zip(map(str, columns), row, strict=False)) for row in data if isinstance(row, list)]
+        elif all(isinstance(each, list) for each in inner):
+            value = [dict(zip(value, row, strict=False)) for row in zip(*inner, strict=False)]
+        elif all(isinstance(each, dict) for each in inner):
+            by_row = any(place_of(name) or name in ("x", "y") for name in with_axes(list(inner[0])))
+            value = inner if by_row else [{name: each.get(key) for name, each in value.items()} for key in inner[0]]
+    if not isinstance(value, list) or not value or not all(isinstance(row, dict) for row in value):
+        raise ValueError("it holds no list of rows, objects with a key for each column")
+    return [_flat(row) for row in value]
+
+
+def _flat(row: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """{"nose": {"x": 1}} as {"nose_x": 1}."""
+    found: dict[str, Any] = {}
+    for key, value in row.items():
+        found |= _flat(value, f"{before}{key}_") if isinstance(value, dict) else {f"{before}{key}": value}
+    return found

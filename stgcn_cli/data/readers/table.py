@@ -7,6 +7,9 @@ a time in its place tells the order only; without both the rows are the frames. 
 are not read. The table is held whole.
 """
 
+import contextlib
+import csv
+import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from stgcn_cli.config.skeletons import Layout, layout_for
+from stgcn_cli.config.skeletons import LAYOUTS, Layout, layout_for
 from stgcn_cli.data import axes
 from stgcn_cli.data.readers import arrays, frame_list, list_cells
-from stgcn_cli.data.readers.parsing import MAX_JOINTS, MAX_VALUES, NAMES, Options
+from stgcn_cli.data.readers.parsing import MAX_JOINTS, MAX_VALUES, NAMES, Options, load_json
 from stgcn_cli.data.readers.persons import JOINTS
 from stgcn_cli.data.readers.table_clips import Entries, clips_of, rows_of, values_of
 from stgcn_cli.data.readers.table_text import Table, decimals, parsed, read_table, refuse, table_of
@@ -34,6 +37,7 @@ _EXPECTED = (
     "or x1,y1,x2,y2,…)"
 )
 _SHOWN = 8  # columns in a message
+_KEY = re.compile(rb'"([^"\\]{1,80})"\s*[:,\]]')  # of JSON, or a name in a list of columns
 
 
 def fits(head: bytes) -> bool:
@@ -70,17 +74,44 @@ def _beginning(head: bytes) -> Table:
     return table_of("".join(lines[: max(1, min(6, len(lines) - (len(head) >= 1 << 16)))]))
 
 
+def fits_json(head: bytes) -> bool:
+    """Whether the keys of a JSON text are columns of joints, or the names of joints."""
+    keys = list(dict.fromkeys(key.decode("utf-8", "replace") for key in _KEY.findall(head)))
+    words = {joint_words(key) for key in keys}
+    if any(len(words & {joint_words(joint) for joint in each.joints}) > _SHOWN for each in LAYOUTS.values()):
+        return True
+    try:
+        return {"joint", "x", "y"} <= _roles(keys).keys() or joints_in(keys, None) is not None
+    except ValueError:
+        return True  # to be refused
+
+
+def read_json(path: Path, options: Options) -> Iterator[dict[str, Any]]:
+    """The clips of a table in JSON, in the order of their first rows."""
+    rows, stream = list_cells.rows_of(load_json(path)), io.StringIO()
+    writer = csv.DictWriter(stream, list(dict.fromkeys(name for row in rows for name in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    yield from _clips(table_of(stream.getvalue()), path.stem, options)
+
+
 def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
     """The clips in the order of their first rows. Raises ValueError naming the line or the columns."""
-    table = read_table(path)
+    yield from _clips(read_table(path), path.stem, options)
+
+
+def _clips(table: Table, stem: str, options: Options) -> Iterator[dict[str, Any]]:
     if not any(table.names):
-        yield from _without_header(table, path.stem, options)
+        yield from _without_header(table, stem, options)
         return
-    roles = _roles(table.names)
-    if lists := list_cells.list_columns(table):
+    roles, lists = _roles(table.names), list_cells.list_columns(table)
+    with contextlib.suppress(ValueError):  # raised below, where there are no lists
+        wide = joints_in(table.names, options.layout) if lists else None
+        lists = [] if (wide and len(wide.names) > len(lists) + 2) or {"joint", "x"} <= roles.keys() else lists
+    if lists:
         rows = list_cells.objects(table, lists, roles, with_axes(table.names))
-        for clip in frame_list.clips_in_value(rows, options, path.stem):
-            name = clip.get("frame_dir", "").removeprefix(f"{path.stem}/")
+        for clip in frame_list.clips_in_value(rows, options, stem):
+            name = clip.get("frame_dir", "").removeprefix(f"{stem}/")
             yield clip | ({"frame_dir": name} if name else {})
         return
     if "person" not in roles and "frame" in roles and not table.columns[roles["frame"]].is_unique:
@@ -89,17 +120,16 @@ def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
     if {"joint", "x"} <= roles.keys():
         for key in ("frame", "x", "y"):
             if key not in roles and not (key == "frame" and "time" in roles):
-                raise ValueError(
-                    f"column {key!r} not found.{nearest(key, table.names)} {_EXPECTED}; found {_listed(table)}"
-                )
-        yield from _of_joints(table.take(np.flatnonzero(~table.is_empty())), roles, path.stem, options)
+                close = nearest(key, table.names)
+                raise ValueError(f"column {key!r} not found.{close} {_EXPECTED}; found {_listed(table)}")
+        yield from _of_joints(table.take(np.flatnonzero(~table.is_empty())), roles, stem, options)
         return
     joints = joints_in(table.names, options.layout)
     if joints is None:
         raise ValueError(f"its columns name no joints: {_listed(table)}. {_EXPECTED}")
     used = {index for columns in joints.columns.values() for values in columns for index in values.values()}
     roles = {key: index for key, index in roles.items() if index not in used}
-    yield from _of_bodies(table, roles, joints, path.stem, options)
+    yield from _of_bodies(table, roles, joints, stem, options)
 
 
 def _without_header(table: Table, stem: str, options: Options) -> Iterator[dict[str, Any]]:
@@ -108,16 +138,14 @@ def _without_header(table: Table, stem: str, options: Options) -> Iterator[dict[
     notes = (f"{stem}: the first column counts rows and is left out.",) if is_counted else ()
     if columns.shape[1] in (2, 3, 4):  # a row a joint, one frame below the other
         if options.joints is None or len(columns) % options.joints:
-            raise ValueError(
-                f"line 1 holds numbers only, {columns.shape[1]} in each of {len(columns)} rows; if a row is a joint, name the skeleton "
-                "with --layout"
-            )
+            held = f"line 1 holds numbers only, {columns.shape[1]} in each of {len(columns)} rows"
+            raise ValueError(f"{held}; if a row is a joint, name the skeleton with --layout")
         columns = columns.reshape(-1, options.joints * columns.shape[1])
     try:
         found = list(arrays.clips_in(columns, replace(options, axes=options.axes or "T(VC)"), stem))
     except DataError as error:
         raise ValueError(
-            f"line 1 holds numbers only: no header names joints and axes, and {error.message}. {_EXPECTED}"
+            f"line 1 holds numbers only: no header names joints, and {error.message}. {_EXPECTED}"
         ) from error
     said = f"{stem}: there is no header; each row is taken for the joints of a frame, one after the other."
     yield from (clip | {"notes": (*notes, said)} for clip in found)

@@ -107,12 +107,35 @@ def test_rows_of_numbers_that_fit_no_skeleton_or_two_are_refused(columns, said, 
 
 
 SHUFFLED = np.random.default_rng(0).permutation(17).tolist()
+WIDE = [
+    {"frame": t, **{f"{NAMES[v]}_{a}": float(f[v, i]) for v in SHUFFLED for i, a in enumerate("xy")}}
+    for t, f in enumerate(X)
+]
+RECORDS = {  # a table in JSON, as pandas writes it by its argument `orient`
+    "records": WIDE, "list": {key: [row[key] for row in WIDE] for key in WIDE[0]}, "index": {str(i): row for i, row in enumerate(WIDE)},
+    "columns": {key: {str(i): row[key] for i, row in enumerate(WIDE)} for key in WIDE[0]},
+    "split": {"columns": list(WIDE[0]), "index": [*range(12)], "data": [list(row.values()) for row in WIDE]},
+    "table": {"schema": {"fields": [{"name": key} for key in WIDE[0]]}, "data": WIDE},
+    "a row a joint": [{"frame": t, "joint": v, "x": float(X[t, v, 0]), "y": float(X[t, v, 1])} for t in range(12) for v in SHUFFLED],
+    "joints in lists": [{"frame": t, **{NAMES[v]: f[v].tolist() for v in SHUFFLED}} for t, f in enumerate(X)],
+    "joints as objects": [{NAMES[v]: dict(zip("xy", f[v].tolist(), strict=True)) for v in SHUFFLED} for f in X],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("orient", RECORDS)
+def test_tables_in_json(orient, tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(RECORDS[orient]))
+    (clip,) = read(tmp_path / "a.json")
+    np.testing.assert_allclose(clip.record["keypoint"], X[None], rtol=1e-6)
+
+
 FRAMES = [{"keypoints": frame.tolist()} for frame in XYS]
 OTHER = [{"keypoints": frame.tolist()} for frame in np.concatenate([Y, SCORE[..., None]], -1)]
 JSON = {
     "deeper": {"meta": {}, "result": {"frames": FRAMES}}, "numbers by frame": {f"f{t}": x.tolist() for t, x in enumerate(XYS)},
     "times": [{"timestamp": 33.3 * t, **FRAMES[t]} for t in reversed(range(12))],
     "every fifth frame": [{"frame": 5 * t, **f} for t, f in enumerate(FRAMES)],
+    "by name in another order": [{"frame": t, **{NAMES[v]: f[v].tolist() for v in range(16, -1, -1)}} for t, f in enumerate(X)],
     "points with names": [[{"keypoints": [{"name": NAMES[v], "x": f[v][0], "y": f[v][1]} for v in SHUFFLED]}] for f in X.tolist()],
     "joints by name": [{"frame": t, "keypoints": {NAMES[v]: f[v] for v in SHUFFLED}} for t, f in enumerate(X.tolist())],
     "bodies of a camera": {str(33 * t): {"is_new": True, "body_list": [{"id": 0, "keypoint_2d": f.tolist(), "confidence": 90}]} for t, f in enumerate(X)},
@@ -333,3 +356,10 @@ def test_lists_whose_label_changes_or_that_were_cut_short_are_refused(tmp_path):
     (tmp_path / "a.csv").write_text("frame,keypoints\n0,[[1. 2.] ... [3. 4.]]\n")
     with pytest.raises(DataError, match=r"line 2: keypoints: numpy cut the list short"):
         read(tmp_path / "a.csv")
+
+
+def test_lists_beside_columns_of_joints_are_not_read(tmp_path):
+    lists = [("box", ['"[1, 2, 3, 4]"'] * 12), ("embedding", [f'"{[0.1] * 34}"'] * 12)]
+    for before in (lists[:1], lists):
+        (tmp_path / "a.csv").write_text(wide(before))
+        np.testing.assert_allclose(read(tmp_path / "a.csv")[0].record["keypoint"], X[None], rtol=1e-6)
