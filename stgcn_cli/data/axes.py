@@ -240,14 +240,10 @@ def _likeliest(array: np.ndarray, found: Sequence[Reading], joints: int | None, 
     samples = [sample(array, reading) for reading in found]
     jumpy, unlike, frozen = (f(samples) for f in (evidence.jumpy, evidence.unlike_persons, evidence.frozen))
     handicaps, known = dict(_ORDERS[array.ndim]), _known(joints)
-    against = [
-        handicaps[reading.order]
-        + _odd_sizes(reading.sizes, known)
-        + joint_values.oddness(x)
-        + evidence.coinciding(x)
-        + 2 * (jumps + unlike_ + still)
-        for reading, x, jumps, unlike_, still in zip(found, samples, jumpy, unlike, frozen, strict=True)
-    ]
+    against = []
+    for reading, x, *odd in zip(found, samples, jumpy, unlike, frozen, strict=True):
+        values = joint_values.oddness(x) + evidence.coinciding(x) + 2 * sum(odd)
+        against.append(handicaps[reading.order] + _odd_sizes(reading.sizes, known) + values)
     best = [reading for reading, count in zip(found, against, strict=True) if count == min(against)]
     if meant == "M":
         best = [reading for reading in best if "N" not in reading.order] or best

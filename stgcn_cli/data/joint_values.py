@@ -88,9 +88,7 @@ def _of_three(seen: np.ndarray, score_last: bool | None, joints: int) -> Plan:
     if score_last:
         flags = _are_flags(third)
         if not _are_scores(third) and not flags:
-            raise DataError(
-                f"the third value is from {third.min():.3g} to {third.max():.3g}: that is no score (0 to 1)"
-            )
+            raise DataError(f"the third value is from {_span(third)}: that is no score (0 to 1)")
         unit = unit or ("centred" if _is_centred(seen) else "")
         return Plan(2, 2, unit, flags, f"x, y and a score{_UNITS[unit]}")
     if score_last is not None or not seen.size:

@@ -120,9 +120,7 @@ def _positions(joints: list[Joint], values: np.ndarray) -> np.ndarray:
     for index, joint in enumerate(joints):
         own = np.broadcast_to(np.eye(3), (frames, 3, 3))
         move = np.tile(joint.offset, (frames, 1))
-        for channel, column in zip(
-            joint.channels, range(joint.column, joint.column + len(joint.channels)), strict=True
-        ):
+        for column, channel in enumerate(joint.channels, joint.column):
             axis = "XYZ".index(channel[0].upper())
             if channel.lower().endswith("position"):
                 move[:, axis] = values[:, column]

@@ -136,21 +136,11 @@ def _with_names(rows: Any, lines: np.ndarray, delimiter: str) -> Table:
     if not len(rows):
         raise ValueError("no readable table: it is empty")
     header, names = names_in([[str(word) for word in rows.iloc[row]] for row in range(min(4, len(rows)))])
-    if (
-        header == 1
-        and len(names) > 1
-        and all(names[:-1])
-        and not names[-1]
-        and (rows.iloc[1:, -1] != "").all()
-        and len(rows) > 1
-    ):
+    one_less = header == 1 < len(names) and all(names[:-1]) and not names[-1]
+    if one_less and len(rows) > 1 and (rows.iloc[1:, -1] != "").all():
         names = ["", *names[:-1]]  # R writes names of rows, and none for their column
     rows, lines = rows.iloc[header:].reset_index(drop=True), lines[header:]
-    kept = (
-        [index for index, name in enumerate(names) if name or (rows[index] != "").any()]
-        if header
-        else range(len(names))
-    )
+    kept = [index for index, name in enumerate(names) if not header or name or (rows[index] != "").any()]
     columns = tuple(rows[index] for index in kept)
     comma = delimiter != "," and any(column.iloc[:_SAMPLE].str.match(_COMMA).any() for column in columns)
     return Table(tuple(names[index] for index in kept), columns, lines, comma)
@@ -218,9 +208,8 @@ def names_in(rows: Sequence[Sequence[str]]) -> tuple[int, list[str]]:
 
 def _joined(rows: Sequence[Sequence[str]]) -> list[str]:
     """Names of columns whose header has rows for joints and axes, above them persons and words that are the same in all."""
-    persons = next(
-        (row for row in rows[:-1] if row[0].strip().lower() in ("individuals", "individual", "person")), None
-    )
+    first = [row[0].strip().lower() for row in rows[:-1]]
+    persons = next((rows[first.index(word)] for word in ("individuals", "individual", "person") if word in first), None)
     names, joint, person = [], "", ""
     for index, axis in enumerate(rows[-1]):
         joint = rows[-2][index].strip() or joint  # merged cells are written once

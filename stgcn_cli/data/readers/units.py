@@ -162,9 +162,8 @@ def _videos(folder: Path, root: Path, format: str, files: Sequence[Path], option
             continue
         name = own if len(found) == 1 else video.name if folder == root else f"{below}/{video.name}"
         read = partial(_frames, format, video.numbers, chosen, options)
-        units.append(
-            Unit(folder, f"{folder}/{video.name}", str(PurePosixPath(name or own)), group, format, read, options)
-        )
+        called = str(PurePosixPath(name or own))
+        units.append(Unit(folder, f"{folder}/{video.name}", called, group, format, read, options))
     return units
 
 

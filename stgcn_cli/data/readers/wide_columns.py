@@ -40,6 +40,9 @@ _PERSON = re.compile(
 _NO_JOINTS = NAMES["words"]["no_joints"]
 
 
+Persons = dict[str, dict[str, dict[str, int]]]  # person -> joint -> axis -> index of the column
+
+
 class Place(NamedTuple):
     """What a column holds: a value ("x", "y", "z", "score") of a joint of a person."""
 
@@ -107,7 +110,7 @@ def joints_in(names: Sequence[str], given: Layout | None) -> Joints | None:
     names = with_axes(names)
     there = set(names)  # pandas: x, y, x.1, y.1
     names = [f"{name}.0" if f"{name}.1" in there and "." not in name else name for name in names]
-    persons: dict[str, dict[str, dict[str, int]]] = {}
+    persons: Persons = {}
     spelled: dict[str, str] = {}
     for index, name in enumerate(names):
         place = place_of(name)
@@ -120,21 +123,14 @@ def joints_in(names: Sequence[str], given: Layout | None) -> Joints | None:
         values.setdefault(place.axis, index)
     persons = _with_numbered_persons(persons)
     for person, joints in persons.items():
-        complete = {
-            joint: values
-            for joint, values in joints.items()
-            if {"x", "y"} <= values.keys() and joint.lower() not in _NO_JOINTS
-        }
-        persons[person] = _without_corners(complete)
+        complete = {joint: values for joint, values in joints.items() if {"x", "y"} <= values.keys()}
+        persons[person] = _without_corners({k: v for k, v in complete.items() if k.lower() not in _NO_JOINTS})
     persons = {person: joints for person, joints in persons.items() if joints}
     if not persons:
         return None
     first = next(iter(persons.values()))
-    odd = [person for person, joints in persons.items() if joints.keys() != first.keys()]
-    if odd:
-        raise ValueError(
-            f"person {odd[0] or 'without a name'} has columns of other joints than person {next(iter(persons))}"
-        )
+    if odd := [person or "without a name" for person, joints in persons.items() if joints.keys() != first.keys()]:
+        raise ValueError(f"person {odd[0]} has columns of other joints than person {next(iter(persons))}")
     every = [values for joints in persons.values() for values in joints.values()]
     has_z, scored = all("z" in values for values in every), sum("score" in values for values in first.values())
     if not has_z and any("z" in values for values in every):
@@ -144,12 +140,10 @@ def joints_in(names: Sequence[str], given: Layout | None) -> Joints | None:
     return Joints(tuple(order), columns, has_z, scored, layout)
 
 
-def _with_numbered_persons(
-    persons: dict[str, dict[str, dict[str, int]]],
-) -> dict[str, dict[str, dict[str, int]]]:
+def _with_numbered_persons(persons: Persons) -> Persons:
     """Names with a number behind the axis: of one word the number is the joint, of several the person."""
     inside = {joint.partition("#")[0] for joints in persons.values() for joint in joints if "#" in joint}
-    changed: dict[str, dict[str, dict[str, int]]] = {}
+    changed: Persons = {}
     for person, joints in persons.items():
         for joint, values in joints.items():
             word, _, number = joint.partition("#")
@@ -180,9 +174,8 @@ def order_of(
     """
     found = [_NUMBERED.fullmatch(joint) for joint in joints]
     if all(found) and len({each["word"].lower() for each in found if each}) == 1:
-        return _by_number(
-            {joint: int(each["number"]) for joint, each in zip(joints, found, strict=True) if each}, given
-        )
+        numbers = {joint: int(each["number"]) for joint, each in zip(joints, found, strict=True) if each}
+        return _by_number(numbers, given)
     counted = [re.sub(r"^\d+ ", "", joint) for joint in joints]  # 0_nose
     words = [joint_words(joint) for joint in (counted if len(set(counted)) == len(joints) else joints)]
     shared = frozenset.intersection(*words) - _BODY if len(words) > 1 else frozenset()  # PoseLandmark.NOSE
