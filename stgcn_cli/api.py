@@ -39,7 +39,7 @@ Settings = Mapping[str, Any] | Sequence[str]
 
 @dataclass(frozen=True)
 class Prediction:
-    """The likeliest classes of a clip with their probabilities, likeliest first."""
+    """The most likely classes of a clip with their probabilities, likeliest first."""
 
     name: str
     frames: int
@@ -67,11 +67,11 @@ class Recognizer:
         return self._predictor.scores(self._read(clips))
 
     def features(self, clips: Any) -> np.ndarray:
-        """Embeddings (N, 256) float32: what the head sees. Raises DataError for clips of another skeleton."""
+        """Embeddings (N, 256) float32: the input of the head. Raises DataError for clips of another skeleton."""
         return self._predictor.embed(self._read(clips))[1]
 
     def predict(self, clips: Any, top_k: int = 5) -> list[Prediction]:
-        """The likeliest classes of each clip. Raises DataError for clips of another skeleton."""
+        """The most likely classes of each clip. Raises DataError for clips of another skeleton."""
         from stgcn_cli.evaluation.predictions import top
 
         scores, facts = self._predictor.answer(self._read(clips))
@@ -192,7 +192,7 @@ def _clips(clips: Any, options: Options) -> list[Clip]:
         given = enumerate([clips] if is_one else clips)
         found = [clip for index, each in given for clip in _of_one(each, Path(folder) / f"clip{index}", options)]
     if not found:
-        raise UsageError("There are no clips.")
+        raise UsageError("No clips given.")
     return found
 
 

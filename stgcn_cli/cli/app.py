@@ -124,11 +124,11 @@ def main() -> None:
     except OSError as error:
         if error.filename is None:
             console.discard_stream(sys.stdout)
-        told = path_error(error) if error.filename is not None else disk_error(error, Path("the output"))
-        console.fail(told.message, told.hint)
-        sys.exit(told.exit_code)
+        known = path_error(error) if error.filename is not None else disk_error(error, Path("the output"))
+        console.fail(known.message, known.hint)
+        sys.exit(known.exit_code)
     except MemoryError:
-        console.fail("There is not enough memory.", "Close other programs, or give fewer clips at a time.")
+        console.fail("Out of memory.", "Close other programs, or give fewer clips at a time.")
         sys.exit(FAILED_RUN)
     except Exception as error:
         from stgcn_cli.runtime.memory import out_of_memory

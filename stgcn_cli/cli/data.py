@@ -197,15 +197,15 @@ def validate(
     from stgcn_cli.data.convert import validate as validating
     from stgcn_cli.data.convert.labels import read_names
 
-    wishes = validating.ValidateOptions(
+    request = validating.ValidateOptions(
         file=file,
         preset=preset,
         settings=tuple(settings or ()),
         names=read_names(classes) if classes else None,
         verify=verify,
     )
-    found = validating.validate(wishes, console.reporter())
-    following = validating.next_command(wishes, found)
+    found = validating.validate(request, console.reporter())
+    following = validating.next_command(request, found)
     if as_json:
         console.print_json(found.as_dict() | {"next": following})
     else:

@@ -80,12 +80,12 @@ def evaluate(
         results.writer_for(out)  # an impossible name is refused before the work
         rule.check(*figures.files_beside(out))
         out = rule.place(out)
-    wishes = resolve.EvalOptions(
+    request = resolve.EvalOptions(
         checkpoint=checkpoint, data=tuple(data or ()), split=split, preset=preset, settings=tuple(settings or ()),
         metrics=wanted, batch_size=batch_size, gpus=gpus, device=device, precision=precision, base_url=base_url,
     )  # fmt: skip
     reporter = console.reporter()
-    result = _measured_again(wishes, reporter) if is_saved else evaluating.evaluate(wishes, reporter)
+    result = _measured_again(request, reporter) if is_saved else evaluating.evaluate(request, reporter)
     if result is None:
         return
     if out:
@@ -113,15 +113,15 @@ def _write_beside(
     return written + (reporting.write_beside(result, stem, checkpoint.name, console.reporter()) if report else [])
 
 
-def _measured_again(wishes: "EvalOptions", reporter: "Reporter") -> "EvalResult":
+def _measured_again(request: "EvalOptions", reporter: "Reporter") -> "EvalResult":
     """Measure a saved result, without a model. Raises UsageError for settings, which only a model can follow."""
     from stgcn_cli.evaluation import fuse
     from stgcn_cli.evaluation.align import LabelSource
 
-    if wishes.settings:
+    if request.settings:
         raise UsageError("--set has no effect on saved scores.", "Evaluate the checkpoint again.")
-    where = LabelSource(data=wishes.data, split=wishes.split, preset=wishes.preset)
-    options = fuse.FuseOptions(inputs=(Path(wishes.checkpoint),), labels=where, metrics=wishes.metrics)
+    where = LabelSource(data=request.data, split=request.split, preset=request.preset)
+    options = fuse.FuseOptions(inputs=(Path(request.checkpoint),), labels=where, metrics=request.metrics)
     return fuse.rescore(options, reporter)
 
 

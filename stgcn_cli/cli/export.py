@@ -49,8 +49,8 @@ def export(
     check_options(ExportOptions(model=model, out=out, half=half, int8=int8))
     console.set_results_aside(out)
     out = OutputRule(inputs=options.with_preset(checkpoint, preset, *(data or [])), force=force).place(out)
-    wishes = ExportOptions(model=model, out=out, half=half, int8=int8)
-    written = write(wishes, console.reporter())
+    request = ExportOptions(model=model, out=out, half=half, int8=int8)
+    written = write(request, console.reporter())
     if as_json:
         console.print_json(written.as_dict())
     else:

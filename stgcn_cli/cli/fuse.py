@@ -55,19 +55,19 @@ def fuse(
         rule = OutputRule(inputs=[*results, *(data or [data_folder()])], command="eval", force=force)
         rule.check(*figures.files_beside(out))
         out = rule.place(out)
-    wishes = fusing.FuseOptions(
+    request = fusing.FuseOptions(
         inputs=tuple(results), weights=_weights(weights), softmax=softmax, search=search,
         labels=LabelSource(data=tuple(data or ()), split=split, preset=preset), metrics=options.metric_names(metrics),
     )  # fmt: skip
-    fusion = fusing.fuse(wishes, console.reporter())
+    fusion = fusing.fuse(request, console.reporter())
     written: list[Path] = []
     if out:
         files.write(fusion.result, out)
         written = [out, *figures.write_class_files(fusion.result, out.with_suffix(""))]
     if as_json:
-        _print_json(fusion, wishes, written)
+        _print_json(fusion, request, written)
     else:
-        _show(fusion, wishes, per_class)
+        _show(fusion, request, per_class)
         for path in written:
             console.note(f"Wrote {path}")
 
@@ -79,12 +79,12 @@ def _weights(text: str | None) -> tuple[float, ...]:
         raise UsageError(f"--weights {text}: expected numbers with colons between, for example 2:1.") from None
 
 
-def _print_json(fusion: "Fusion", wishes: "FuseOptions", written: list[Path]) -> None:
+def _print_json(fusion: "Fusion", request: "FuseOptions", written: list[Path]) -> None:
     from stgcn_cli.evaluation import results as files
 
     singles = [
         {"result": str(path), "weight": weight, **single.metrics}
-        for path, weight, single in zip(wishes.inputs, fusion.weights, fusion.singles, strict=True)
+        for path, weight, single in zip(request.inputs, fusion.weights, fusion.singles, strict=True)
     ]
     equal = {"equal_weights": fusion.equal.metrics} if fusion.equal else {}
     console.print_json(
@@ -94,7 +94,7 @@ def _print_json(fusion: "Fusion", wishes: "FuseOptions", written: list[Path]) ->
     )  # fmt: skip
 
 
-def _show(fusion: "Fusion", wishes: "FuseOptions", per_class: bool) -> None:
+def _show(fusion: "Fusion", request: "FuseOptions", per_class: bool) -> None:
     from stgcn_cli.evaluation import results as files
     from stgcn_cli.evaluation.metrics import informative
 
@@ -102,7 +102,7 @@ def _show(fusion: "Fusion", wishes: "FuseOptions", per_class: bool) -> None:
     names = list(informative(fusion.result.metrics, classes))
     lines = [
         (str(path), f"{weight:g}", single.metrics)
-        for path, weight, single in zip(wishes.inputs, fusion.weights, fusion.singles, strict=True)
+        for path, weight, single in zip(request.inputs, fusion.weights, fusion.singles, strict=True)
     ]
     if fusion.equal:
         lines.append(("equal weights", "", fusion.equal.metrics))

@@ -207,5 +207,7 @@ def _size(word: str | None) -> tuple[int, int] | None:
         return None
     width, _, height = word.lower().partition("x")
     if not (width.isdecimal() and height.isdecimal() and 0 < int(width) < 100_000 and 0 < int(height) < 100_000):
-        raise UsageError(f"--image-size {word!r} is no size in pixels.", "Write WIDTHxHEIGHT: --image-size 1280x720")
+        raise UsageError(
+            f"Invalid --image-size {word!r}; expected WIDTHxHEIGHT in pixels.", "For example: --image-size 1280x720"
+        )
     return int(height), int(width)

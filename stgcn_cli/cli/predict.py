@@ -1,4 +1,4 @@
-"""`stgcn predict`: what a model says of skeletons in any file."""
+"""`stgcn predict`: classify the skeletons in any file."""
 
 import dataclasses
 from functools import partial
@@ -108,7 +108,7 @@ def predict(
     if features:
         expect_suffix(features, (".npz",), "features", "--features")
         features = OutputRule(inputs=rule.inputs, force=force).place(features)
-    wishes = EvalOptions(
+    request = EvalOptions(
         checkpoint=checkpoint, preset=preset, settings=tuple(settings or ()), batch_size=batch_size, device=device,
         precision=precision, base_url=base_url,
     )  # fmt: skip
@@ -116,22 +116,22 @@ def predict(
 
     windows = partial(WindowOptions, stride=stride or 0, smooth=smooth, min_score=min_score, fps=fps)
     if stream:
-        _stream(wishes, window, windows, every, read_as)
+        _stream(request, window, windows, every, read_as)
         return
     if window:
-        _windows(inputs or [], wishes, windows(window=window), read_as, (out, as_json, as_csv))
+        _windows(inputs or [], request, windows(window=window), read_as, (out, as_json, as_csv))
         return
     from stgcn_cli.evaluation.predict import predict
 
-    said = predict(inputs or [], wishes, console.reporter(), read_as, with_features=features is not None)
-    _tell(said)
+    found = predict(inputs or [], request, console.reporter(), read_as, with_features=features is not None)
+    _note(found)
     if features:
-        predictions.write_features(said, features)
-        console.note(f"Wrote {features}: {len(said.facts):,} x {said.features.shape[1]} features")  # type: ignore[union-attr]
-    _render(said, topk, out, as_json, as_csv)
+        predictions.write_features(found, features)
+        console.note(f"Wrote {features}: {len(found.facts):,} x {found.features.shape[1]} features")  # type: ignore[union-attr]
+    _render(found, topk, out, as_json, as_csv)
 
 
-def _tell(found: "Predictions | Timelines") -> None:
+def _note(found: "Predictions | Timelines") -> None:
     for line in found.axes:
         console.note(f"Read as: {line}")
     for warning in found.warnings:
@@ -140,15 +140,15 @@ def _tell(found: "Predictions | Timelines") -> None:
 
 def _windows(
     inputs: list[str],
-    wishes: "EvalOptions",
+    request: "EvalOptions",
     given: "WindowOptions",
     read_as: "Reading",
     to: tuple[Path | None, bool, bool],
 ) -> None:
     from stgcn_cli.evaluation import windows
 
-    found = windows.predict_windows(inputs, wishes, given, console.reporter(), read_as)
-    _tell(found)
+    found = windows.predict_windows(inputs, request, given, console.reporter(), read_as)
+    _note(found)
     out, as_json, as_csv = to
     if out:
         windows.write(found, out)
@@ -167,7 +167,7 @@ def _windows(
 
 
 def _stream(
-    wishes: "EvalOptions", window: int | None, options: "partial[WindowOptions]", every: int, read_as: "Reading"
+    request: "EvalOptions", window: int | None, options: "partial[WindowOptions]", every: int, read_as: "Reading"
 ) -> None:
     import json
     import sys
@@ -176,7 +176,7 @@ def _stream(
     from stgcn_cli.evaluation.predict import load
 
     reporter = console.reporter()
-    predictor = load(dataclasses.replace(wishes, image_size=read_as.image_size), reporter)
+    predictor = load(dataclasses.replace(request, image_size=read_as.image_size), reporter)
     windows = options(window=window or predictor.preset.data.clip_len or 64)
     state = live.Live(predictor, live.LiveOptions(windows=windows, every=every, reading=read_as))
     console.note(f"Reading frames from stdin: windows of {windows.window} frames, every {windows.stride}.")
@@ -195,34 +195,34 @@ def _stream(
         raise
 
 
-def _render(said: "Predictions", topk: int, out: Path | None, as_json: bool, as_csv: bool) -> None:
+def _render(found: "Predictions", topk: int, out: Path | None, as_json: bool, as_csv: bool) -> None:
     from stgcn_cli.evaluation import predictions
 
     if out:
-        predictions.write(said, topk, out)
-        console.note(f"Wrote {out}: {len(said.facts):,} {'clip' if len(said.facts) == 1 else 'clips'}")
+        predictions.write(found, topk, out)
+        console.note(f"Wrote {out}: {len(found.facts):,} {'clip' if len(found.facts) == 1 else 'clips'}")
     elif as_json:
-        console.print_json(predictions.as_dict(said, topk))
+        console.print_json(predictions.as_dict(found, topk))
     elif as_csv:
-        console.say(predictions.as_csv(said, topk).rstrip("\n"))
+        console.say(predictions.as_csv(found, topk).rstrip("\n"))
     else:
-        _table(said, topk)
+        _table(found, topk)
 
 
-def _table(said: "Predictions", topk: int) -> None:
+def _table(found: "Predictions", topk: int) -> None:
     """One clip: a line a class. Several: a line a clip."""
     from stgcn_cli.evaluation.predictions import top
 
-    best = top(said.scores, topk)
-    shown = [[(said.classes[index], f"{100 * share:.1f} %") for index, share in each] for each in best]
+    best = top(found.scores, topk)
+    shown = [[(found.classes[index], f"{100 * share:.1f} %") for index, share in each] for each in best]
     if len(shown) == 1:
-        facts, persons = said.facts[0], "person" if said.facts[0].persons == 1 else "persons"
-        console.note(f"{facts.frames} frames, {facts.persons} {persons}; model {said.preset.name}")
+        facts, persons = found.facts[0], "person" if found.facts[0].persons == 1 else "persons"
+        console.note(f"{facts.frames} frames, {facts.persons} {persons}; model {found.preset.name}")
         console.table(facts.name, ["class", "probability"], shown[0])
         return
     columns = ["clip", *(f"{place}." for place in range(1, len(shown[0]) + 1))]
     rows = [
         [facts.name, *(f"{share:>7} {name}" for name, share in best)]
-        for facts, best in zip(said.facts, shown, strict=True)
+        for facts, best in zip(found.facts, shown, strict=True)
     ]
-    console.table(f"{said.preset.name}: the most likely classes", columns, rows)
+    console.table(f"{found.preset.name}: the most likely classes", columns, rows)

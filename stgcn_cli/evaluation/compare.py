@@ -70,14 +70,14 @@ def _verdict(points: float) -> str:
 
 
 def _of_the_clips(shipped: Preset, official: int | None, split: str, clips: int, classes: int) -> list[str]:
-    said = []
+    found = []
     if split != shipped.data.val:
-        said.append(f"the split is {split}, published on {shipped.data.val}")
+        found.append(f"the split is {split}, published on {shipped.data.val}")
     elif official and clips != official:
-        said.append(f"{clips:,} labelled clips, officially {official:,}")
+        found.append(f"{clips:,} labelled clips, officially {official:,}")
     if classes < shipped.model.num_classes:
-        said.append(f"{classes} classes have clips, of {shipped.model.num_classes}")
-    return said
+        found.append(f"{classes} classes have clips, of {shipped.model.num_classes}")
+    return found
 
 
 def _of_the_recipe(preset: Preset, shipped: Preset) -> list[str]:

@@ -1,4 +1,4 @@
-"""An evaluation from the user's wishes to scores: which preset, which file, which split."""
+"""Evaluate what the user asked for: find preset, file and split, and compute the scores."""
 
 from pathlib import Path
 
@@ -18,26 +18,26 @@ from stgcn_cli.runtime.precision import resolve_precision
 from stgcn_cli.runtime.rendezvous import failing_together
 
 
-def evaluate(wishes: EvalOptions, reporter: Reporter) -> EvalResult | None:
-    """Scores and metrics as wished. None on the ranks of a joined world that do not speak. Raises StgcnError."""
+def evaluate(request: EvalOptions, reporter: Reporter) -> EvalResult | None:
+    """Return scores and metrics. None on the ranks of a joined world that do not speak. Raises StgcnError."""
     with failing_together():
-        gpus = processes(wishes.device, wishes.gpus if wishes.gpus != 1 else None)
-        device = resolve_device(wishes.device, gpus, reporter.warn)
+        gpus = processes(request.device, request.gpus if request.gpus != 1 else None)
+        device = resolve_device(request.device, gpus, reporter.warn)
         place = LaunchConfig(device, gpus)
         reporter = reporter if place.is_first else SILENT
-        precision = resolve_precision(wishes.precision, device, training=False)
-        _find_data_first(wishes)
-        path = locate(wishes, reporter)
-        read, preset = None, exported_preset(path, wishes)
+        precision = resolve_precision(request.precision, device, training=False)
+        _find_data_first(request)
+        path = locate(request, reporter)
+        read, preset = None, exported_preset(path, request)
         if preset is None:
             read = checkpoints.read(path)
-            preset = preset_of(read, wishes, reporter)
-        wanted = wishes.split or preset.data.val
-        given = wishes.data or _data_of_run(path.parent, reporter)
+            preset = preset_of(read, request, reporter)
+        wanted = request.split or preset.data.val
+        given = request.data or _data_of_run(path.parent, reporter)
         pickles = tuple(find_pickles(preset.data.dataset, (wanted,), given))
         with reporter.progress("read the annotations", None) as advance:
             split = find_split(
-                open_stores(pickles, advance, note=reporter.warn), wanted, whole_lists=wishes.split is None
+                open_stores(pickles, advance, note=reporter.warn), wanted, whole_lists=request.split is None
             )
         for warning in preflight.check(preset, split, training=False) + preflight.findings(preset, [split]):
             reporter.warn(warning)
@@ -47,19 +47,19 @@ def evaluate(wishes: EvalOptions, reporter: Reporter) -> EvalResult | None:
             pickles=pickles,
             split=wanted,
             precision=precision,
-            batch_size=wishes.batch_size,
+            batch_size=request.batch_size,
             reporter=reporter,
             read=read if place.world == 1 else None,
         )
     return launch(evaluate_in_world, plan, place)
 
 
-def exported_preset(path: Path, wishes: EvalOptions) -> Preset | None:
+def exported_preset(path: Path, request: EvalOptions) -> Preset | None:
     """The preset of an exported model; None for a checkpoint. Raises UsageError for what an export cannot change."""
     if not exported.is_exported(path):
         return None
-    exported.check_options(wishes)
-    return with_metrics(exported.read(path)[1].preset, wishes)
+    exported.check_options(request)
+    return with_metrics(exported.read(path)[1].preset, request)
 
 
 def _find_data_first(options: EvalOptions) -> None:

@@ -99,7 +99,7 @@ def _scaled(read: Sequence[SavedScores], softmax: bool, reporter: Reporter) -> l
     if not softmax:
         if any(kinds) and not all(kinds):
             yes, no = read[kinds.index(True)].path, read[kinds.index(False)].path
-            raise DataError(f"{yes} holds probabilities, {no} logits: their sum means nothing.", "Add --softmax")
+            raise DataError(f"{yes} holds probabilities, {no} logits: their sum is not meaningful.", "Add --softmax")
         return list(read)
     if any(kinds):
         reporter.note(

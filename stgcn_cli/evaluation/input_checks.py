@@ -1,6 +1,6 @@
 """Warn when inputs differ from the training data; one message per kind, with counts.
 
-A model gives an answer to anything; what it has never seen gets one without meaning.
+A model predicts a class for any input; for inputs unlike its training data the prediction is meaningless.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -71,9 +71,9 @@ def _range(values: Sequence[float]) -> str:
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
-def _nobody(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
+def _empty(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
     empty = [each for each in facts if not each.persons]
-    return f"{_clips(empty, 'has', 'have')} no person in any frame; the answer means nothing." if empty else ""
+    return f"{_clips(empty, 'has', 'have')} no person in any frame; the prediction is meaningless." if empty else ""
 
 
 def _cut(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
@@ -150,8 +150,8 @@ def _images(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any
     if preset.data.normalize not in ("image", "half-image"):
         return ""
     if small := [each for each in facts if each.persons and max(each.reach) <= 2]:
-        said = "coordinates that look divided by an image size already; the model expects pixels"
-        return f"{_clips(small, 'has', 'have')} {said}."
+        words = "coordinates that look divided by an image size already; the model expects pixels"
+        return f"{_clips(small, 'has', 'have')} {words}."
     for_all = preset.data.image_size == "reference"
     assumed = [each for each in facts if each.persons and (for_all or each.assumed)]
     height, width = next((each.assumed for each in assumed if each.assumed), REFERENCE_SIZE)
@@ -181,8 +181,8 @@ def _other_images(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[st
 
 def _unlike(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
     odd = [each for each in facts if each.unlike and each.persons]
-    said = "25 joints that do not lie as a Kinect's do: another skeleton, or another order of joints, than the model's"
-    return f"{_clips(odd, 'has', 'have')} {said}." if odd else ""
+    words = "25 joints that do not lie as a Kinect's do: another skeleton, or another order of joints, than the model's"
+    return f"{_clips(odd, 'has', 'have')} {words}." if odd else ""
 
 
 def _changes(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
@@ -195,5 +195,5 @@ def _changes(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, An
 
 
 _QUESTIONS: tuple[Callable[[Sequence[Facts], Preset, Mapping[str, Any]], str], ...] = (
-    _nobody, _changes, _unlike, _cut, _lengths, _spread, _images, _dropped, _more_persons,
+    _empty, _changes, _unlike, _cut, _lengths, _spread, _images, _dropped, _more_persons,
 )  # fmt: skip

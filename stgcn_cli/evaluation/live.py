@@ -1,4 +1,4 @@
-"""Answers while frames come in: one JSON object a line -> what each person does, and segments as soon as they are final.
+"""Answers while frames come in: one JSON object per line in, the action of each person and final segments out.
 
 Shapes: W frames of a window, V joints, C values of a joint. Windows lie as in `windows`, so that a recorded file gives the same
 timeline. Memory: a window for each person who is there.
@@ -64,7 +64,7 @@ class Live:
         self.form: tuple[int, bool, bool] | None = None  # values of a joint; scores beside them; is_exact of the frames
         self.bodies: dict[Any, Body] = {}
         self.identities = Identities(len(predictor.preset.data.channels.removesuffix("s")))
-        self.warnings: list[str] = []  # what is odd about the first window, until somebody reports it
+        self.warnings: list[str] = []  # warnings about the first window, until they are reported
         self.count = 0  # frames so far, those that are missing between numbers included
         self.number: int | None = None  # of the newest frame, as the input counts
         self.times: deque[float | None] = deque(maxlen=2 * self.windows.window * max(2, self.windows.smooth))
@@ -140,13 +140,13 @@ class Live:
             yield from (self._segment(key, each) for each in final)
 
     def _planned(self, persons: list[Person]) -> Plan | None:
-        assert self.form is not None  # somebody is there
+        assert self.form is not None  # a person is present
         values, _, is_exact = self.form
         return Plan(values, None, "") if is_exact else plan_of(persons, self.options.reading)
 
     def _clip(self, persons: list[Person | None]) -> Clip:
         """What a file of these frames of one person would hold."""
-        assert self.plan is not None and self.form is not None  # somebody is there
+        assert self.plan is not None and self.form is not None  # a person is present
         values = np.zeros((len(persons), self.joints, self.form[0]), np.float32)
         scores = np.zeros(values.shape[:2], np.float32) if self.form[1] else None
         for index, person in enumerate(persons):

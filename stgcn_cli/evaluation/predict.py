@@ -1,4 +1,4 @@
-"""What a model says of clips out of any file: the same path as an evaluation, without a store on the disk.
+"""Predict the clips in any file, by the path of an evaluation but without a store on disk.
 
 Shapes: N clips.
 """
@@ -46,7 +46,7 @@ _AT_A_TIME = 512  # clips held in memory; a multiple of the usual batches, so th
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor:
-    """A model, ready to be asked. `trained_on` is what the checkpoint tells of its training clips, else empty."""
+    """A loaded model. `trained_on` are statistics of its training clips from the checkpoint, else empty."""
 
     model: nn.Module
     preset: Preset
@@ -55,14 +55,14 @@ class Predictor:
     device: torch.device
     precision: str = "float32"
     batch_size: int | None = None
-    image_size: tuple[int, int] | None = None  # of clips that do not tell theirs, as the user says
+    image_size: tuple[int, int] | None = None  # of clips that do not state theirs, as given by the user
 
     def scores(self, inputs: Sequence[Clip]) -> np.ndarray:
         """Logits (N, classes), float32. Raises DataError where a skeleton is another one."""
         return self.answer(inputs)[0]
 
     def warnings(self, given: Clip) -> list[str]:
-        """What is far from what the model was trained on."""
+        """Warn when a clip differs from the training clips."""
         ready = self._adapted([given])
         return self.oddities(facts_of(_store(ready, [given]), ready, self.preset))
 
@@ -89,7 +89,7 @@ class Predictor:
         return [adapted(given, self.preset, self.image_size, likely) for given in inputs]
 
     def reading(self, options: Options) -> Options:
-        """How files are read for this model, as far as the user does not say otherwise: its joints, its persons."""
+        """Return the reading options, with the layout and persons of this model where the user gave none."""
         options = dataclasses.replace(options, usual_persons=max(MAX_PERSONS, self.preset.data.num_person))
         if options.layout is not None:
             return options
@@ -103,7 +103,7 @@ class Predictor:
         return logits, np.stack([features[index].numpy() for index in range(len(inputs))]), facts
 
     def oddities(self, facts: Sequence[Facts]) -> list[str]:
-        """What is far from what the model was trained on, once a kind."""
+        """Warn when clips differ from the training clips, one message per kind."""
         return input_warnings(facts, self.preset, self.trained_on)
 
 
@@ -111,27 +111,27 @@ def _store(ready: Sequence[Adapted], inputs: Sequence[Clip]) -> Store:
     return store_of([each.clip.record for each in ready], inputs[0].source)
 
 
-def load(wishes: resolve.EvalOptions, reporter: Reporter = SILENT) -> Predictor:
+def load(request: resolve.EvalOptions, reporter: Reporter = SILENT) -> Predictor:
     """The model in a checkpoint file, or of published weights by name. Raises StgcnError where it cannot be used."""
-    where = resolve_device(wishes.device, 1, reporter.warn)
-    path = resolve.locate(wishes, reporter)
+    where = resolve_device(request.device, 1, reporter.warn)
+    path = resolve.locate(request, reporter)
     device, precision = torch.device(where), "float32"
     model: nn.Module
     trained_on: Any
     if exported.is_exported(path):
-        exported.check_options(wishes)
+        exported.check_options(request)
         model, about = exported.read(path, where)
         device = torch.device("cpu")  # where it takes clips
         preset, classes, trained_on = about.preset, about.classes, about.trained_on
     else:
-        precision = resolve_precision(wishes.precision, where, training=False)
+        precision = resolve_precision(request.precision, where, training=False)
         read = checkpoint.read(path)
-        preset = _sized_by_the_data(resolve.preset_of(read, wishes, reporter), read, wishes)
+        preset = _sized_by_the_data(resolve.preset_of(read, request, reporter), read, request)
         model = network_of(read, preset, device, precision)
         classes, trained_on = _classes(read, preset), read.meta.get("trained_on")
     return Predictor(
         model=model, preset=preset, classes=classes, trained_on=parse_statistics(trained_on), device=device,
-        precision=precision, batch_size=wishes.batch_size, image_size=wishes.image_size,
+        precision=precision, batch_size=request.batch_size, image_size=request.image_size,
     )  # fmt: skip
 
 
@@ -156,17 +156,17 @@ class Inputs:
 
 
 def opened(
-    words: Sequence[str], wishes: resolve.EvalOptions, reporter: Reporter, options: Options | None = None
+    words: Sequence[str], request: resolve.EvalOptions, reporter: Reporter, options: Options | None = None
 ) -> tuple[Predictor, Inputs]:
     """The model, and the clips of the inputs as they are read for it. Raises StgcnError as `load` and `read_inputs` do."""
     options = options or Options()
     expand(words, options)  # a missing file is reported before the model is read
-    predictor = load(dataclasses.replace(wishes, image_size=options.image_size), reporter)
+    predictor = load(dataclasses.replace(request, image_size=options.image_size), reporter)
     return predictor, Inputs(words, read_inputs(words, reporter, predictor.reading(options)))
 
 
 def _classes(read: Checkpoint, preset: Preset) -> list[str]:
-    """Names out of the preset, else those the checkpoint itself tells, else numbers."""
+    """Return the names in the preset, else those in the checkpoint, else numbers."""
     named, inside = class_names.class_names(preset), read.meta.get("CLASSES")
     anonymous = named == [f"class {index}" for index in range(len(named))]
     if anonymous and isinstance(inside, list | tuple) and len(inside) == len(named):
@@ -174,15 +174,15 @@ def _classes(read: Checkpoint, preset: Preset) -> list[str]:
     return named
 
 
-def _sized_by_the_data(preset: Preset, read: Checkpoint, wishes: resolve.EvalOptions) -> Preset:
+def _sized_by_the_data(preset: Preset, read: Checkpoint, request: resolve.EvalOptions) -> Preset:
     """Pixels over the image's own size, where training divided by 1920 x 1080 and its images were of that size.
 
     Then both are one rule, and the image's own size is what other images need.
     """
     images = parse_statistics(read.meta.get("trained_on")).get("image_sizes")
-    published = not read.preset_text and (catalog.find(wishes.checkpoint) or catalog.find(read.path.stem))
+    published = not read.preset_text and (catalog.find(request.checkpoint) or catalog.find(read.path.stem))
     fitting = published or images == [list(REFERENCE_SIZE)]
-    asked = any(setting.replace(" ", "").startswith("data.image_size=") for setting in wishes.settings)
+    asked = any(setting.replace(" ", "").startswith("data.image_size=") for setting in request.settings)
     if preset.data.normalize != "image" or asked or not fitting:
         return preset
     return dataclasses.replace(preset, data=dataclasses.replace(preset.data, image_size="record"))
@@ -190,16 +190,16 @@ def _sized_by_the_data(preset: Preset, read: Checkpoint, wishes: resolve.EvalOpt
 
 def predict(
     words: Sequence[str],
-    wishes: resolve.EvalOptions,
+    request: resolve.EvalOptions,
     reporter: Reporter,
     options: Options | None = None,
     with_features: bool = False,
 ) -> Predictions:
-    """What the model of `wishes.checkpoint` says of every clip of the inputs, a few hundred in memory at a time.
+    """Predict every clip of the inputs with the model of `request.checkpoint`, a few hundred in memory at a time.
 
     Raises StgcnError: DataError naming the file for what cannot be read, CheckpointError for the model.
     """
-    predictor, inputs = opened(words, wishes, reporter, options)
+    predictor, inputs = opened(words, request, reporter, options)
     clips = iter(inputs)
     scores: list[np.ndarray] = []
     features: list[np.ndarray] = []
@@ -215,7 +215,7 @@ def predict(
         facts += about
         sources += [given.source for given in some]
     if not facts:
-        raise DataError(f"There are no clips in {' '.join(words)}.")
+        raise DataError(f"No clips found in {' '.join(words)}.")
     return Predictions(
         predictor.preset, predictor.classes, np.concatenate(scores), facts, sources,
         inputs.warnings() + predictor.oddities(facts), inputs.axes(), np.concatenate(features) if with_features else None,

@@ -1,4 +1,4 @@
-"""What a model said of clips, as values, JSON, CSV and arrays.
+"""Predictions of a model for clips, as values, JSON, CSV and arrays.
 
 Shapes: N clips.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What was said of N clips: logits (N, classes), facts and sources, and what was odd."""
+    """Predictions for N clips: logits (N, classes), facts and sources, and what was odd."""
 
     preset: Preset
     classes: list[str]
@@ -41,30 +41,30 @@ def top(scores: np.ndarray, k: int) -> list[list[tuple[int, float]]]:
     return [[(int(index), float(row[index])) for index in best] for row, best in zip(probabilities, order, strict=True)]
 
 
-def as_dict(said: Predictions, topk: int) -> dict[str, Any]:
+def as_dict(found: Predictions, topk: int) -> dict[str, Any]:
     """Everything for scripts: per clip its name, file, frames, persons and most likely classes."""
     clips = [
         {
             "clip": facts.name, "source": str(source), "frames": facts.frames, "persons": facts.persons,
             "top": [
-                {"class": index, "name": said.classes[index], "probability": round(share, 6)} for index, share in best
+                {"class": index, "name": found.classes[index], "probability": round(share, 6)} for index, share in best
             ],
         }
-        for facts, source, best in zip(said.facts, said.sources, top(said.scores, topk), strict=True)
+        for facts, source, best in zip(found.facts, found.sources, top(found.scores, topk), strict=True)
     ]  # fmt: skip
     return {
         "made_by": "stgcn predict",
-        "preset": said.preset.name,
-        "axes": said.axes,
+        "preset": found.preset.name,
+        "axes": found.axes,
         "clips": clips,
-        "warnings": said.warnings,
+        "warnings": found.warnings,
     }
 
 
-def as_csv(said: Predictions, topk: int) -> str:
+def as_csv(found: Predictions, topk: int) -> str:
     """One line a clip: clip, source, frames, persons, then class, name and probability of each place."""
     rows = []
-    for clip in as_dict(said, topk)["clips"]:
+    for clip in as_dict(found, topk)["clips"]:
         row = {key: value for key, value in clip.items() if key != "top"}
         for place, best in enumerate(clip["top"], 1):
             row |= {f"{key}_{place}": value for key, value in best.items()}
@@ -81,21 +81,21 @@ def table_text(rows: Sequence[Mapping[str, object]], columns: list[str] | None =
 
 
 _WRITERS: dict[str, Callable[[Predictions, int], str]] = {
-    ".json": lambda said, topk: json_text(as_dict(said, topk)) + "\n", ".csv": as_csv,
+    ".json": lambda found, topk: json_text(as_dict(found, topk)) + "\n", ".csv": as_csv,
 }  # fmt: skip
 
 
-def write(said: Predictions, topk: int, path: Path) -> None:
+def write(found: Predictions, topk: int, path: Path) -> None:
     """Write the file in the format its suffix names."""
     with atomic_write(path, "w") as stream:
-        stream.write(_WRITERS[suffix_of(path, _WRITERS)](said, topk))
+        stream.write(_WRITERS[suffix_of(path, _WRITERS)](found, topk))
 
 
-def write_features(said: Predictions, path: Path) -> None:
+def write_features(found: Predictions, path: Path) -> None:
     """A .npz of features (N, 256), logits (N, classes), names (N,), sources (N,) and classes."""
-    assert said.features is not None
+    assert found.features is not None
     with atomic_write(path) as stream:
         np.savez_compressed(
-            stream, features=said.features, logits=said.scores, names=np.array([each.name for each in said.facts]),
-            sources=np.array(list(map(str, said.sources))), classes=np.array(said.classes),
+            stream, features=found.features, logits=found.scores, names=np.array([each.name for each in found.facts]),
+            sources=np.array(list(map(str, found.sources))), classes=np.array(found.classes),
         )  # fmt: skip

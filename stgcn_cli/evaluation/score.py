@@ -90,7 +90,7 @@ def score_split(
 
 
 def network_of(read: Checkpoint, preset: Preset, device: torch.device, precision: str) -> nn.Module:
-    """The network of a preset with the weights of a checkpoint, ready to be asked. Raises CheckpointError."""
+    """The network of a preset with the weights of a checkpoint, in evaluation mode. Raises CheckpointError."""
     tune_allocator()
     set_up(precision)
     model = build_model(preset)

@@ -1,4 +1,4 @@
-"""What a person does when: the answers for overlapping windows of frames, averaged per frame, as segments of one class.
+"""Timeline of a person: probabilities of overlapping windows, averaged per frame, as segments of one class.
 
 Shapes: W frames of a window, C classes. Windows start at 0, stride, 2 stride, … and the last one ends where the recording ends; a
 shorter recording is one window. Windows without the person are left out.

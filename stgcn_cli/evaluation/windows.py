@@ -1,4 +1,4 @@
-"""What happens when in a recording: the windows of all persons of all inputs, computed together, as timelines and as files of them.
+"""Timelines of recordings: the windows of all persons of all inputs, computed together, and their files.
 
 Shapes: W frames of a window, M persons, C classes. A window holds one person; where windows lie: `timeline`.
 """
@@ -76,13 +76,13 @@ def windows_of(clip: Clip, number: int, options: WindowOptions) -> Iterator[Wind
 
 def predict_windows(
     words: Sequence[str],
-    wishes: EvalOptions,
+    request: EvalOptions,
     options: WindowOptions,
     reporter: Reporter,
     reading: Options | None = None,
 ) -> Timelines:
     """The timelines of every person in the inputs. Raises StgcnError as `predict` does."""
-    predictor, inputs = opened(words, wishes, reporter, reading)
+    predictor, inputs = opened(words, request, reporter, reading)
     found = timelines(predictor, inputs, options)
     return dataclasses.replace(found, warnings=inputs.warnings() + found.warnings, axes=inputs.axes())
 
@@ -107,7 +107,7 @@ def timelines(predictor: Predictor, clips: Iterable[Clip], options: WindowOption
             tracks[window.key].segments += line.add(window.start, share, window.present)
             facts.setdefault(window.key[0], fact)
     if not tracks:
-        raise DataError("There are no clips in the input.")
+        raise DataError("No clips found in the input.")
     for key, line in lines.items():
         tracks[key].segments += line.finish()
     seen = [track for key, track in tracks.items() if key in lines]

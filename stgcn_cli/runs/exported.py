@@ -79,12 +79,12 @@ def is_exported(word: str | Path) -> bool:
     return Path(word).suffix.lower() == SUFFIX
 
 
-def check_options(wishes: EvalOptions) -> None:
+def check_options(request: EvalOptions) -> None:
     """Raise UsageError for options that would change what is fixed in an exported program."""
     fixed = {
-        "--preset": wishes.preset,
-        "--set": wishes.settings,
-        "--precision": wishes.precision not in ("auto", "float32"),
+        "--preset": request.preset,
+        "--set": request.settings,
+        "--precision": request.precision not in ("auto", "float32"),
     }
     if asked := [name for name, value in fixed.items() if value]:
         raise UsageError(

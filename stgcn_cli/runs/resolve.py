@@ -35,9 +35,9 @@ class EvalOptions:
     image_size: tuple[int, int] | None = None  # height, width of images that clips to predict do not tell
 
 
-def locate(wishes: EvalOptions, reporter: Reporter) -> Path:
+def locate(request: EvalOptions, reporter: Reporter) -> Path:
     """The checkpoint: a file, else published weights of this name, out of the cache or downloaded."""
-    path, word = Path(wishes.checkpoint), wishes.checkpoint
+    path, word = Path(request.checkpoint), request.checkpoint
     if path.is_file() and path.suffix.lower() == ".pt2":  # torch 2.13: pickles in it are loaded, sizes in it evaluated
         raise CheckpointError(
             f"{path} is a program for torch.export.load, which may run code that is in the file; it was not opened.",
@@ -46,7 +46,7 @@ def locate(wishes: EvalOptions, reporter: Reporter) -> Path:
     if path.is_file():
         return path
     if catalog.find(word):
-        return published_files.fetch_weights(word, cache_folder(), wishes.base_url, reporter)
+        return published_files.fetch_weights(word, cache_folder(), request.base_url, reporter)
     published_files.refuse_retired(word)
     if path.is_dir():
         inside = [path / name for name in ("best.pth", "last.pth") if (path / name).is_file()]
@@ -59,28 +59,28 @@ def locate(wishes: EvalOptions, reporter: Reporter) -> Path:
     )
 
 
-def preset_of(read: "Checkpoint", wishes: EvalOptions, reporter: Reporter) -> Preset:
+def preset_of(read: "Checkpoint", request: EvalOptions, reporter: Reporter) -> Preset:
     """The preset asked for, else the one in the checkpoint, else the published one it belongs to; settings applied."""
-    if wishes.preset:
-        preset = presets.load(wishes.preset, wishes.settings)
+    if request.preset:
+        preset = presets.load(request.preset, request.settings)
     elif read.preset_text:
-        preset = presets.from_text(read.preset_text.encode(), str(read.path), "checkpoint", wishes.settings)
+        preset = presets.from_text(read.preset_text.encode(), str(read.path), "checkpoint", request.settings)
     else:
-        asked = "" if Path(wishes.checkpoint).is_file() else wishes.checkpoint
+        asked = "" if Path(request.checkpoint).is_file() else request.checkpoint
         from stgcn_cli.runs import identify  # late: it needs torch, and a missing file should be refused without
 
         found = identify.the_preset(read, asked)
-        preset = presets.load(found.presets[0], wishes.settings)
+        preset = presets.load(found.presets[0], request.settings)
         reporter.note(f"Preset {preset.name}, identified by {found.identified_by}. Choose another with --preset.")
         _warn_of_length(read, preset, reporter)
-    return with_metrics(preset, wishes)
+    return with_metrics(preset, request)
 
 
-def with_metrics(preset: Preset, wishes: EvalOptions) -> Preset:
+def with_metrics(preset: Preset, request: EvalOptions) -> Preset:
     """The preset with the metrics asked for, where some were."""
-    if not wishes.metrics:
+    if not request.metrics:
         return preset
-    return dataclasses.replace(preset, eval=dataclasses.replace(preset.eval, metrics=wishes.metrics))
+    return dataclasses.replace(preset, eval=dataclasses.replace(preset.eval, metrics=request.metrics))
 
 
 def _warn_of_length(read: "Checkpoint", preset: Preset, reporter: Reporter) -> None:

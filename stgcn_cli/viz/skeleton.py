@@ -115,19 +115,19 @@ def _up(points: Array, layout: Layout | None) -> tuple[int, int]:
     They do not where no joint is called head or foot, and where persons mostly lie.
     """
     up = layout.up if layout and layout.up[-1:] in ("y", "z") else "y"
-    said = ("xyz".index(up[-1]), -1 if up.startswith("-") else 1)
+    default = ("xyz".index(up[-1]), -1 if up.startswith("-") else 1)
     names = layout.joints if layout and len(layout.joints) == points.shape[2] else ()
     upper = [i for i, name in enumerate(names) if any(word in name.lower() for word in _UPPER)]
     lower = [i for i, name in enumerate(names) if any(word in name.lower() for word in _LOWER)]
     if not upper or not lower or not points.size:
-        return said
+        return default
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a frame without a seen joint
         apart = np.nanmean(points[:, :, upper], 2) - np.nanmean(points[:, :, lower], 2)
         mean, length = np.nan_to_num(np.nanmean(apart, axis=(0, 1))), np.nanmean(np.linalg.norm(apart, axis=-1))
     axis = 2 if abs(mean[2]) > abs(mean[1]) else 1
     if not abs(mean[axis]) > _UPRIGHT * length:
-        return said
+        return default
     return axis, -1 if mean[axis] < 0 else 1
 
 

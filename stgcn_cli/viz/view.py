@@ -97,10 +97,10 @@ def view(options: ViewOptions, reporter: Reporter) -> Path:
     if options.checkpoint:
         from stgcn_cli.evaluation import predict
 
-        wishes = resolve.EvalOptions(
+        request = resolve.EvalOptions(
             checkpoint=options.checkpoint, device=options.device, image_size=read_as.image_size
         )
-        predictor = predict.load(wishes, reporter)
+        predictor = predict.load(request, reporter)
         read_as = predictor.reading(read_as)
     chosen = select.choose(options.source, options.clip, read_as, reporter)
     clip, own = chosen.clip, beside(chosen.clip.source)

@@ -71,7 +71,7 @@ def test_json_for_scripts(stgcn, tmp_path):
 
 @pytest.mark.parametrize(("words", "said"), [
     (("convert", "clips", "--out", "a.pkl", "--val-subjects", "1", "--val-fraction", "0.3"), "contradict each other"),
-    (("convert", "clips", "--out", "a.pkl", "--image-size", "720p"), "is no size in pixels"),
+    (("convert", "clips", "--out", "a.pkl", "--image-size", "720p"), "expected WIDTHxHEIGHT in pixels"),
     (("convert", "clips", "--out", "a.pkl", "--from", "openpos"), "Did you mean 'openpose'"),
     (("convert", "clips", "--out", "a.pkl", "--layout", "coc"), "Did you mean 'coco'"),
     (("convert", "clips", "--out", "a.pkl", "--classes", "folder"), "Did you mean 'folders'"),

@@ -77,7 +77,7 @@ def _share(value: float | None) -> Cell:
 
 def _tests(entries: Sequence[Compared]) -> list[str]:
     """A sentence for each pair: flipped clips and McNemar's test."""
-    said = []
+    found = []
     for other, both in _pairs(entries):
         gained, lost, p = len(both.gained), len(both.lost), both.p_value
         verdict = "unlikely to be chance" if p < 0.05 else "may be chance"
@@ -85,8 +85,8 @@ def _tests(entries: Sequence[Compared]) -> list[str]:
             f"{entries[0].name} → {other.name}: of {len(both.names):,} common clips, {gained:,} became right and {lost:,} "
             f"wrong; McNemar's test gives p = {p:.3g}, so the difference {'is' if p < 0.05 else ''} {verdict}."
         ).replace("  ", " ")
-        said.append(text + (f" {both.only_one:,} clips are in one of the results only." if both.only_one else ""))
-    return said
+        found.append(text + (f" {both.only_one:,} clips are in one of the results only." if both.only_one else ""))
+    return found
 
 
 def _settings(entries: Sequence[Compared]) -> Table | None:

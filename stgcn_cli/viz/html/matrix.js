@@ -2,7 +2,7 @@
 function setUpMatrix(root) {
   const matrix = data.matrices[root.dataset.matrix];
   const count = matrix.names.length;
-  const told = make("output", "soft", root, "Point at a cell to read it.");
+  const output = make("output", "soft", root, "Point at a cell to read it.");
   const canvas = make("canvas", "", root);
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", "Confusion matrix of " + count + " classes; the table below has the same figures.");
@@ -72,7 +72,7 @@ function setUpMatrix(root) {
     const clips = cells.get(row * count + column) || 0;
     const share = matrix.totals[row] ? " (" + ((100 * clips) / matrix.totals[row]).toFixed(1) + " %)" : "";
     const what = row === column ? " are recognised" : " are taken for " + matrix.names[column];
-    told.textContent = matrix.names[row] + ": " + clips + " of " + matrix.totals[row] + " clips" + share + what + ".";
+    output.textContent = matrix.names[row] + ": " + clips + " of " + matrix.totals[row] + " clips" + share + what + ".";
   });
   whenResized(root, draw);
   draw();

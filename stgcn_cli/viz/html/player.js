@@ -76,7 +76,7 @@ class Player {
       label.append(" joint names");
       this.named.addEventListener("change", () => this.draw());
     }
-    this.told = make("output", "", controls);
+    this.output = make("output", "", controls);
     this.listen();
   }
 
@@ -138,7 +138,7 @@ class Player {
     this.root.dataset.frame = frame;
     const place = frame * this.clip.step;
     const last = (this.frames - 1) * this.clip.step;
-    this.told.textContent = "frame " + (place + 1) + " of " + (last + 1) + ", " + (place / this.clip.rate).toFixed(2) + " s";
+    this.output.textContent = "frame " + (place + 1) + " of " + (last + 1) + ", " + (place / this.clip.rate).toFixed(2) + " s";
     this.draw();
   }
 

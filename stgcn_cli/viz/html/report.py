@@ -131,13 +131,15 @@ def _metrics_of(scored: Scored, is_named: bool) -> dict[str, Any]:
 
 
 def _collapse(result: EvalResult) -> str:
-    """A sentence when nearly every clip is taken for one class, as by a model whose training has collapsed."""
+    """A sentence when nearly every clip is classified as one class, as by a model whose training has collapsed."""
     known = result.labelled
     predicted = np.bincount(known.scores.argmax(axis=1), minlength=1)
     if not len(known.labels) or predicted.max() < _COLLAPSED * len(known.labels) or len(set(known.labels.tolist())) < 3:
         return ""
     name = class_names(result.preset)[int(predicted.argmax())]
-    return f"{predicted.max():,} of {len(known.labels):,} clips are taken for {name}: a smaller learning rate may help"
+    return (
+        f"{predicted.max():,} of {len(known.labels):,} clips are classified as {name}: a smaller learning rate may help"
+    )
 
 
 def _percent(share: float) -> str:
@@ -202,11 +204,11 @@ def _class_table(scored: Scored, groups: Mapping[int, int]) -> Table:
         cells += [Cell(f"{counts[index]:,}", float(counts[index]))] if counts is not None else []
         cells += [Cell(GROUPS[groups[index]], groups[index])] if groups else []
         rows.append([*cells, Cell(f"{row['most_often_taken_for']} ({times})" if times else "", times)])
-    return Table([*columns, Column("Most often taken for")], rows, sortable=True)
+    return Table([*columns, Column("Most often confused with")], rows, sortable=True)
 
 
 def _pairs(scored: Scored, suffix: str, data: dict[str, Any]) -> dict[str, Any]:
-    """A card for each pair with the clip that was taken for the other class with the highest probability."""
+    """A card for each pair with the clip that was misclassified with the highest probability."""
     names, cards = class_names(scored.result.preset), []
     for index, (pair, motion) in enumerate(scored.examples):
         player = f"clip{suffix}-{index}" if motion else ""
