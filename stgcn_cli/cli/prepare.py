@@ -111,8 +111,8 @@ def _functions_of(dataset: str) -> "tuple[Find, Make]":
 
 def _download(dataset: str, data: Path, base_url: str | None) -> list[Path]:
     """The files in the data folder, else the published ones, in the cache. Raises UsageError where none are published."""
-    from stgcn_cli.config.published_files import fetch_annotations
-    from stgcn_cli.data.prepare.hrnet import published_names
+    from stgcn_cli.config.catalog import find_annotations
+    from stgcn_cli.config.published_files import annotations_of, fetch_item
     from stgcn_cli.io.own_files import cache_folder
 
     find, _ = _functions_of(dataset)
@@ -121,7 +121,8 @@ def _download(dataset: str, data: Path, base_url: str | None) -> list[Path]:
     except DataError as error:
         if _DATASETS[dataset] != "hrnet":
             raise UsageError(f"{dataset} cannot be downloaded: access must be requested.", error.hint) from error
-    return [fetch_annotations(name, cache_folder(), base_url, console.reporter()) for name in published_names(dataset)]
+    items = map(annotations_of, find_annotations(dataset))
+    return [fetch_item(item, cache_folder(), base_url, console.reporter()) for item in items]
 
 
 def _show(summary: "PrepareSummary") -> None:

@@ -137,23 +137,6 @@ def fetch_all(
     return fetched, failed
 
 
-def fetch_weights(name: str, cache: Path, base_url: str | None, reporter: Reporter) -> Path:
-    """The checkpoint of a published system, by preset or published name, out of the cache or fetched into it."""
-    entry = catalog.find(name)
-    if entry is None:
-        raise UsageError(f"Nothing called {name!r} is published.", "See stgcn download --list")
-    return fetch_item(weights_of(entry), cache, base_url, reporter)
-
-
-def fetch_annotations(name: str, cache: Path, base_url: str | None, reporter: Reporter) -> Path:
-    """A published annotation pickle ("ntu60_xsub_train", "ntu60_hrnet", …), out of the cache or fetched into it."""
-    entry = next((each for each in catalog.ANNOTATIONS if name.removesuffix(".pkl") == each.name), None)
-    if entry is None:
-        known = [each.name for each in catalog.ANNOTATIONS]
-        raise UsageError(f"No annotations called {name!r} are published.{nearest(name, known)}", ", ".join(known))
-    return fetch_item(annotations_of(entry), cache, base_url, reporter)
-
-
 def cached_log(name: str, cache: Path | None = None) -> Path | None:
     """The published training log of a preset when it is in the cache, else None."""
     entry = catalog.find(name)

@@ -45,14 +45,15 @@ def locate(request: EvalOptions, reporter: Reporter) -> Path:
         )
     if path.is_file():
         return path
-    if catalog.find(word):
-        return published_files.fetch_weights(word, cache_folder(), request.base_url, reporter)
+    if entry := catalog.find(word):
+        item = published_files.weights_of(entry)
+        return published_files.fetch_item(item, cache_folder(), request.base_url, reporter)
     published_files.refuse_retired(word)
     if path.is_dir():
         inside = [path / name for name in ("best.pth", "last.pth") if (path / name).is_file()]
         example = inside[0] if inside else "best.pth of a run folder"
         raise CheckpointError(f"{path} is a folder; expected a checkpoint.", f"Give one in it: {example}")
-    known = [name for entry in catalog.PUBLISHED for name in (entry.preset, entry.name)]
+    known = [name for each in catalog.PUBLISHED for name in (each.preset, each.name)]
     raise CheckpointError(
         f"Checkpoint {word} not found.{nearest_file(path) or nearest(word, known)}",
         "Give a file (see the run folder), or published weights by name: " + ", ".join(known[::2]),

@@ -24,7 +24,7 @@ def mirror(monkeypatch):
 @pytest.mark.parametrize("url", ["file:///etc", "ftp://a/b", "example.org", "http://", "http://u:p@h/", "http://h:x/", "http://h/?q", "http://h/ x"])  # fmt: skip
 def test_an_impossible_base_is_refused(tmp_path, url):
     with pytest.raises(UsageError, match="--base-url"):
-        published_files.fetch_weights("babel60", tmp_path, url, SILENT)
+        published_files.fetch_item(published_files.weights_of(catalog.find("babel60")), tmp_path, url, SILENT)
 
 
 def test_names_mean_what_a_user_expects():
@@ -73,7 +73,9 @@ def test_one_that_fails_does_not_stop_the_others(mirror, tmp_path):
 
 def test_annotations_lie_below_posec3d(mirror, tmp_path):
     mirror.files["/posec3d/ntu60_xsub_val.pkl"] = Served(pickle.dumps([1]))
-    path = published_files.fetch_annotations("ntu60_xsub_val", tmp_path, mirror.base + "/", SILENT)
+    path = published_files.fetch_item(
+        published_files.annotations_of(*catalog.find_annotations("ntu60_xsub_val")), tmp_path, mirror.base + "/", SILENT
+    )
     assert pickle.loads(path.read_bytes()) == [1]
 
 

@@ -46,11 +46,6 @@ def find_hrnet(dataset: str, data: Path) -> list[Path]:
     )
 
 
-def published_names(dataset: str) -> list[str]:
-    """The published annotations that `dataset` is made from by default."""
-    return [f"{_raw(dataset)}_xsub_{part}" for part in ("train", "val")]
-
-
 def _raw(dataset: str) -> str:
     return dataset.removesuffix("-2d")
 
