@@ -19,7 +19,7 @@ from stgcn_cli.data.findings import Findings
 from stgcn_cli.data.joint_values import origin_joints
 from stgcn_cli.errors import DataError
 
-UNSIZED = "not stated"  # the image size of records in pixels without one
+UNSIZED = "not told"  # the image size of records in pixels without one; a key of the JSON of `inspect`, hence kept
 
 
 @dataclass

@@ -151,7 +151,7 @@ def test_a_histogram_holds_every_length_in_at_most_ten_equal_rows(lengths):
 
 
 @pytest.mark.parametrize(("joints", "coordinates", "more", "told"), [
-    (25, 3, {}, {}), (25, 3, {"img_shape": (1080, 1920)}, {"1920x1080": 2}), (17, 2, {}, {"not stated": 2}),
+    (25, 3, {}, {}), (25, 3, {"img_shape": (1080, 1920)}, {"1920x1080": 2}), (17, 2, {}, {"not told": 2}),
 ])  # fmt: skip
 def test_only_pixels_need_the_size_of_their_image(tmp_path, joints, coordinates, more, told):
     records = make_records(2, joints=joints, **more)
