@@ -24,6 +24,10 @@ from stgcn_cli.io.pickle_values import HeldArray
 from stgcn_cli.io.text import one_line, printable, shown
 
 
+class NotAnnotations(DataError):
+    """A pickle that can be read and holds no annotations."""
+
+
 class Records(Sequence[Any]):
     """The records of a pickle. Larger arrays stay in the file and are read whenever a record is asked for.
 
@@ -193,25 +197,17 @@ def _names_of(records: list[Any]) -> dict[str, None]:
 
 def _not_annotations(path: Path, value: Any) -> DataError:
     """Return what to say of a pickle that holds something else."""
-    if isinstance(value, list) and any(len(getattr(item, "shape", ())) > 1 for item in value):
-        return DataError(
-            f"{path} contains a list of {len(value):,} arrays, not annotations.",
-            "Save each clip as an array: numpy.save(NAME, array), then: stgcn data convert FOLDER --out own.pkl",
-        )
-    if isinstance(value, list) or (isinstance(value, dict) and "pred_score" in value):
+    are_arrays = isinstance(value, list) and any(len(getattr(item, "shape", ())) > 1 for item in value)
+    if (isinstance(value, list) and not are_arrays) or (isinstance(value, dict) and "pred_score" in value):
         return DataError(
             f"{path} contains scores of an evaluation (a result of `stgcn eval --out`), not annotations.",
             f"Measure them again: stgcn eval {path} --data FILE",
         )
-    found = "an array" if isinstance(value, HeldArray) else shown(value)
+    found = "an array" if isinstance(value, HeldArray) else f"{len(value):,} arrays" if are_arrays else shown(value)
     if isinstance(value, dict):
         found += f" with the keys {', '.join(shown(key) if not isinstance(key, str) else key[:80] for key in list(value)[:8])[:80]}"
-    return DataError(
-        f"{path} contains {printable(found)}, not annotations.",
-        "Save the array: numpy.save(NAME, array)"
-        if isinstance(value, HeldArray)
-        else 'Expected a list of records, or {"split": {...}, "annotations": [...]}.',
-    )
+    hint = f"If it holds joints, convert it: stgcn data convert {path} --out own.pkl"
+    return NotAnnotations(f"{path} contains {printable(found)}, not annotations.", hint)
 
 
 def read_with_benchmark(path: Path) -> Annotations:

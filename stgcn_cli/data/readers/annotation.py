@@ -1,10 +1,12 @@
-"""Annotation pickles: the records as they are, one in memory at a time."""
+"""Pickles: annotations as they are, one record in memory at a time; arrays, and lists and dicts of them."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from stgcn_cli.data import annotations, axes
+from stgcn_cli.data.pickles import read_pickle
+from stgcn_cli.data.readers import arrays
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.data.records import name_of
 
@@ -14,8 +16,12 @@ def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
 
     Records of a list are in the split that the file's name says, if it says one. --axes rearranges their arrays.
     """
-    read = annotations.read(path)
-    facts: dict[str, Any] = {"notes": read.notes, "lost_splits": read.lost_splits}
+    try:
+        read = annotations.read(path)
+    except annotations.NotAnnotations:
+        yield from ({"raw": True, **clip} for clip in arrays.clips_in_value(read_pickle(path), options, path.stem))
+        return
+    facts: dict[str, Any] = {"raw": False, "notes": read.notes, "lost_splits": read.lost_splits}
     for index, record in enumerate(read.records):
         if not isinstance(record, dict):
             raise ValueError(f"record {index} is a {type(record).__name__}, not a dict")

@@ -25,7 +25,7 @@ from stgcn_cli.data.records import REFERENCE_SIZE
 from stgcn_cli.errors import DataError
 from stgcn_cli.io import foreign, safe_pickle
 from stgcn_cli.io.pickle_values import Refused
-from stgcn_cli.io.text import natural, printable
+from stgcn_cli.io.text import natural, printable, shown
 
 _MAX_BYTES = 8 << 30  # of one named array, unpacked
 _MAX_OBJECTS = 1 << 30  # bytes of a file of Python objects
@@ -52,7 +52,7 @@ def read_npy(path: Path, options: Options) -> Iterator[dict[str, Any]]:
         meant = "N" if array_labels.label_file(path) else ""
         yield from clips_in(value, options, path.stem, lambda count: array_labels.beside(path, count), meant)
     else:
-        yield from _of_objects(value, options, path)
+        yield from clips_in_value(value, options, path.stem.removesuffix(".skeleton"))
 
 
 def _load(path: Path) -> Any:
@@ -67,35 +67,56 @@ def _load(path: Path) -> Any:
         try:
             value = safe_pickle.load(stream, path.stat().st_size)
         except Refused as error:
-            raise ValueError(
-                f"it holds Python objects, among them {printable(error)}, which is not loaded. {_SAVE}"
-            ) from error
+            raise ValueError(f"it holds Python objects, among them {printable(error)}: not loaded. {_SAVE}") from error
         except Exception as error:  # a damaged pickle can make Python raise anything
             raise ValueError(f"it holds Python objects that cannot be read: {safe_pickle.cause(error)}") from error
-    return value.item() if isinstance(value, np.ndarray) and value.shape == () else value
+    return value
 
 
-def _of_objects(value: Any, options: Options, path: Path) -> Iterator[dict[str, Any]]:
-    """Clips of a dict of arrays, or of a list of arrays of different lengths, saved as Python objects."""
-    if isinstance(value, dict):
-        found = {str(name): np.asarray(array) for name, array in value.items() if isinstance(array, np.ndarray)}
-        bodies = [found[name] for name in sorted(found, key=natural) if name.startswith("skel_body")]
-        if bodies:  # NTU's texts as the scripts that convert them save them
-            if len({body.shape for body in bodies}) > 1:
-                raise ValueError("its bodies (skel_body0, …) have different shapes")
-            yield from clips_in(np.stack(bodies), options, path.stem.removesuffix(".skeleton"))
-        else:
-            yield from clips_by_name(found, options, path.stem)
-        return
-    items = list(value.flat) if isinstance(value, np.ndarray) else value if isinstance(value, list) else [value]
-    if items and all(isinstance(item, np.ndarray) and item.dtype != object for item in items):
-        for index, item in enumerate(items):
-            for record in clips_in(item, options, path.stem):
-                yield {**record, "frame_dir": f"{path.stem}_{index:05d}"}
-        return
-    first = items[0] if items else None
-    kind = f"dicts with {', '.join(map(str, first))[:80]}" if isinstance(first, dict) else type(first).__name__
-    raise ValueError(f"it holds Python objects ({len(items)} x {kind}), not an array of numbers. {_SAVE}")
+def clips_in_value(value: Any, options: Options, name: str) -> Iterator[dict[str, Any]]:
+    """The clips of plain values as scripts save them: an array, a list of arrays, with labels or without, or a dict of arrays.
+
+    Raises ValueError, DataError.
+    """
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        value = value.item() if value.shape == () else list(value.flat)
+    match value:
+        case np.ndarray():
+            yield from clips_in(value, options, name)
+        case dict():
+            yield from _of_dict({str(key): each for key, each in value.items()}, options, name)
+        case [np.ndarray() as clip, str() | int() as label]:
+            yield from (record | {"label": label} for record in clips_in(clip, options, name))
+        case [list() | tuple() as clips, labels] if np.ndim(labels) == 1 and len(labels) == len(clips):
+            for index, (clip, label) in enumerate(zip(clips, labels, strict=True)):
+                for record in clips_in_value(clip, options, name):
+                    yield record | {"frame_dir": f"{name}_{index:05d}", "label": array_labels.plain(label)}
+        case [np.ndarray(), *_] if all(isinstance(each, np.ndarray) and each.dtype != object for each in value):
+            are_frames = len({each.shape for each in value}) == 1 and value[0].shape[1:] in ((2,), (3,), (4,))
+            for index, clip in enumerate([np.stack(value)] if are_frames else value):
+                called = {} if are_frames else {"frame_dir": f"{name}_{index:05d}"}
+                yield from (record | called for record in clips_in(clip, options, name))
+        case _:
+            raise ValueError(f"it holds Python objects ({shown(value)[:80]}), not an array of numbers. {_SAVE}")
+
+
+def _of_dict(value: dict[str, Any], options: Options, name: str) -> Iterator[dict[str, Any]]:
+    """The clips of a dict: bodies of one clip, lists of clips by class or beside their labels, or arrays by name."""
+    found = {key: each for key, each in value.items() if isinstance(each, np.ndarray)}
+    lists = {key: each for key, each in value.items() if isinstance(each, list) and each and np.ndim(each[0]) > 1}
+    bodies = [found[key] for key in sorted(found, key=natural) if key.startswith("skel_body")]
+    if bodies:  # NTU's texts as the scripts that convert them save them
+        if len({body.shape for body in bodies}) > 1:
+            raise ValueError("its bodies (skel_body0, …) have different shapes")
+        yield from clips_in(np.stack(bodies), options, name)
+    elif lists and (pair := next((pair for pair in array_labels.pairs_in(value) if pair[0] in lists), None)):
+        yield from clips_in_value((value[pair[0]], value[pair[1]]), options, name)
+    elif lists and len(lists) == len(value):
+        for label, clips in lists.items():
+            yield from (clip | {"label": label} for clip in clips_in_value(clips, options, f"{name}/{label}"))
+    else:
+        scalars = {key: np.asarray(each) for key, each in value.items() if isinstance(each, str | int | float)}
+        yield from clips_by_name({**found, **scalars}, options, name)
 
 
 def clips_in(
@@ -175,6 +196,10 @@ _OF_RESULT = {"scores", "labels", "names", "preset"}  # written by `stgcn eval -
 _OF_WEIGHTS = re.compile(r"(^|[._/])(weights?|bias|kernel|gamma|running_mean)(_?\d+)?(:0)?$")
 _SCORES = re.compile(r"score|conf|visib|likelihood|prob", re.IGNORECASE)
 _BESIDE = re.compile(r"box|score|conf|visib|label|time|stamp|index|ids?$", re.IGNORECASE)  # arrays that are no joints
+_NOT_CLIPS = re.compile(  # names of persons, parts, views and versions of one clip
+    r"person|player|people|body|bodies|skel|joint|kp|keyp|pose|land|hand|face|left|right|pred|gt|truth|true|target|raw|filt|smooth"
+    r"|interp|2d|3d|world|cam|view|x$|data|arr_", re.IGNORECASE,
+)  # fmt: skip
 _WANTED = {*_ONE_A_CLIP, *_ONE_A_CLIP.values(), "keypoint", "keypoint_score", "img_shape"}
 
 
@@ -207,28 +232,31 @@ def clips_by_name(found: Mapping[str, np.ndarray], options: Options, name: str) 
     elif pairs := array_labels.pairs_in(found):
         for data, labels, split in pairs:
             of_split = Labels.from_array(found[labels], len(found[data]), labels, (split,) if split else ())
-            yield from clips_in(
-                found[data], options, f"{name}_{split}" if split else name, lambda _, of=of_split: of, "N"
-            )
+            called = f"{name}_{split}" if split else name
+            yield from clips_in(found[data], options, called, lambda _, of=of_split: of, "N")
     else:
-        yield from _documented(_called_as_documented(found, options), options, name, padded="lengths" not in found)
+        names = _joints_in(found, options)
+        note = f"{name}: each of its {len(names)} arrays is taken for a clip: {', '.join(map(printable, names))[:80]}."
+        for called in names if len(names) > 1 else ():
+            clips = clips_in(found[called], options, called)
+            yield from ({"frame_dir": called} | clip | {"notes": (note,)} for clip in clips)
+        if len(names) == 1:
+            called_so = _called_as_documented(found, names[0])
+            yield from _documented(called_so, options, name, padded="lengths" not in found)
 
 
-def _called_as_documented(found: Mapping[str, np.ndarray], options: Options) -> dict[str, np.ndarray]:
-    """The only array that can be joints as `keypoint`, its scores, and what else is one value or one a clip."""
-    name = _joints_in(found, options)
-    keypoint = found[name]
-    arrays = {
-        key: a for key, a in found.items() if key in _WANTED and (a.size == 1 or a.shape[:1] == keypoint.shape[:1])
-    }
+def _called_as_documented(found: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+    """The array `name` as `keypoint`, its scores, and what else is one value or one a clip."""
+    keypoint, beside = found[name], {key: a for key, a in found.items() if key in _WANTED}
+    arrays = {key: a for key, a in beside.items() if a.size == 1 or a.shape[:1] == keypoint.shape[:1]}
     scores = [key for key, a in found.items() if _SCORES.search(key) and a.shape == keypoint.shape[:-1]]
     if len(scores) == 1 and keypoint.shape[-1] in (2, 3):
         arrays["keypoint_score"] = found[scores[0]]
     return arrays | {"keypoint": keypoint}
 
 
-def _joints_in(found: Mapping[str, np.ndarray], options: Options) -> str:
-    """The name of the only array that can be joints."""
+def _joints_in(found: Mapping[str, np.ndarray], options: Options) -> list[str]:
+    """The name of the only array that can be joints; of all, where each is a clip, and none a person, a view or a version."""
     fitting, causes = [], {}
     for name, array in found.items():
         try:
@@ -237,9 +265,10 @@ def _joints_in(found: Mapping[str, np.ndarray], options: Options) -> str:
                 fitting.append(name)
         except (DataError, ValueError) as error:
             causes[name] = str(error)
+    is_one_each = len(fitting) == len(found) and not any(map(_NOT_CLIPS.search, found))
     fitting = [name for name in fitting if not _BESIDE.search(name)] or fitting
-    if len(fitting) == 1:
-        return fitting[0]
+    if len(fitting) == 1 or is_one_each:
+        return fitting
     if len(found) == 1:
         (name,) = found
         raise ValueError(f"its array {name}: {causes[name]}")

@@ -46,10 +46,10 @@ def read_inputs(
 
 def read_unit(unit: Unit) -> Iterator[Clip]:
     """The clips of one unit, each checked. Raises DataError naming the unit and the cause."""
-    raw = FORMATS[unit.format].raw
     try:
         for record in unit.read():
             named = {"frame_dir": unit.name, **record}
+            raw = named.pop("raw", FORMATS[unit.format].raw)
             splits = named.pop("splits", ())
             layout, understood = named.pop("layout", None) if raw else None, named.pop("axes", None) if raw else None
             notes, lost_splits = named.pop("notes", ()), named.pop("lost_splits", "")

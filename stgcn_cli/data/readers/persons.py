@@ -108,9 +108,8 @@ def _persons_of(about: Mapping[str, Any], holder: Mapping[str, Any]) -> list[Per
     given = next((about[k] for k in _SCORES if isinstance(about.get(k), list)), None)
     if scores is None and given is None:  # under any other name: as many numbers as joints
         named = (each for key, each in about.items() if _SCORE.search(key) and isinstance(each, list))
-        given = next(
-            (each for each in named if len(each) == values.shape[-2:][0] and not isinstance(each[0], list | dict)), None
-        )
+        fitting = (each for each in named if len(each) == values.shape[-2:][0] and not isinstance(each[0], list | dict))
+        given = next(fitting, None)
     if scores is None and given is not None:
         scores = numbers(given, "scores").ravel()
     track = next((found for k in IDS if (found := track_of(about.get(k))) is not None), None)

@@ -363,3 +363,40 @@ def test_lists_beside_columns_of_joints_are_not_read(tmp_path):
     for before in (lists[:1], lists):
         (tmp_path / "a.csv").write_text(wide(before))
         np.testing.assert_allclose(read(tmp_path / "a.csv")[0].record["keypoint"], X[None], rtol=1e-6)
+
+
+LABELLED = [("a_00000", 5), ("a_00001", 7)]
+PICKLES = {  # value, names and labels of the clips, which are X and Y
+    "an array": (X, [("a", None)]), "persons": (X[None], [("a", None)]), "frames": (list(X), [("a", None)]), "a clip and its label": ((X, "wave"), [("a", "wave")]),
+    "joints under another key": ({"keypoints": X, "label": 2}, [("a", 2)]), "a list": ([X, Y], [("a_00000", None), ("a_00001", None)]),
+    "arrays of objects": (np.array([X, Y[:9]], object), [("a_00000", None), ("a_00001", None)]),
+    "names": ({"walk": X, "run": Y}, [("walk", None), ("run", None)]), "classes": ({"wave": [X], "kick": [Y]}, [("a/wave_00000", "wave"), ("a/kick_00000", "kick")]),
+    "clips, labels": (([X, Y], [5, 7]), LABELLED), "data and labels": ({"data": [X, Y[:9]], "labels": [5, 7]}, LABELLED), "X and y": ({"X": np.stack([X, Y]), "y": np.array([5, 7])}, LABELLED),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", PICKLES)
+def test_pickles_of_arrays(kind, tmp_path):
+    value, expected = PICKLES[kind]
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(value))
+    found = read(tmp_path / "a.pkl")
+    assert [(clip.name, clip.record.get("label")) for clip in found] == expected and all(clip.raw for clip in found)
+    for clip, joints in zip(found, (X, Y), strict=False):
+        np.testing.assert_allclose(clip.record["keypoint"][0], joints[: clip.record["total_frames"]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"person_1": X, "person_2": Y},
+        {"raw": X, "smoothed": X},
+        [[f] for f in X],
+        dict(enumerate(X)),
+        {"a": "b"},
+        (X, X, 3),
+    ],
+)
+def test_pickles_that_may_mean_several_things_are_refused(value, tmp_path):
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(value))
+    with pytest.raises(DataError, match=r"a\.pkl"):
+        read(tmp_path / "a.pkl")
