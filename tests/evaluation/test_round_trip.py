@@ -111,6 +111,10 @@ def _json_rows(path, xy, score):
     path.write_text(json.dumps(rows))
 
 
+def _bare(path, xy, score):
+    path.write_bytes(pickle.dumps(np.concatenate([xy, score[..., None]], -1)))
+
+
 CASES = {  # format, and what is particular
     "skeleton": _skeleton,
     "pickle": _pickle,
@@ -129,7 +133,7 @@ CASES = {  # format, and what is particular
     "coco": flat(foreign.coco, "{}.json"),
     "alphapose": flat(poses.alphapose, "{}.json"),
     "frames": flat(poses.frames, "{}.json"),
-    "rows": flat(_json_rows, "{}.json"),
+    "rows": flat(_json_rows, "{}.json"), "pickle: array": flat(_bare, "{}.pkl"),
     "csv: lists": flat(_listed, "{}.csv"), "csv: text": flat(_rows, "{}.txt"), "yolo: pixels": flat(_yolo_in_pixels),
     "pickle: one record": flat(_record, "{}.pkl"), "npy: scores last": flat(_scored, "{}.npy"),
     "npz: other names": flat(_by_other_names, "{}.npz"), "csv: numbers": flat(_wide(range(17)), "{}.csv"),

@@ -1,6 +1,7 @@
-"""Numpy files of every order of axes, of arrays by name and of Python objects, as `fuzz_clips` has the other formats."""
+"""Numpy files of every order of axes, of arrays by name and of Python objects, and pickles of arrays, as `fuzz_clips` has the other formats."""
 
 import io
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -26,12 +27,38 @@ def _seeds() -> list[bytes]:
     arrays.append(np.array({"skel_body0": x[0, 0], "nbodys": [1, 1, 1]}, object))
     npy, npz = (bytes([fuzz_clips.KINDS.index(suffix)]) for suffix in (".npy", ".npz"))
     named = [{"x_train": rows, "y_train": np.eye(3)[:2]}, {"joints3d": x[0, 0], "fps": np.array(30)}]
-    return [*(npy + _saved(array) for array in arrays), *(npz + _saved(None, **each) for each in named)]
+    pickled = [
+        x[0, 0],
+        [x[0, 0], x[1, 0]],
+        {"walk": x[0, 0], "run": x[1, 0]},
+        {"data": [x[0, 0]], "labels": [3]},
+        dict(enumerate(x[0, 0])),
+    ]
+    pickled += [
+        [{"joints": x[0, 0], "label": 2}],
+        {"wave": [x[0, 0]], "kick": [x[1, 0]]},
+        [[x[0, 0, 0]]],
+        (x[0, 0], "wave"),
+    ]
+    pkl = bytes([fuzz_clips.KINDS.index(".pkl")])
+    return [
+        *(pkl + pickle.dumps(each) for each in pickled),
+        *(npy + _saved(array) for array in arrays),
+        *(npz + _saved(None, **each) for each in named),
+    ]
 
 
 TARGET = replace(
     fuzz_clips.TARGET,
     name="arrays",
     seeds=_seeds,
-    guided_by=("arrays.py", "array_labels.py", "axes.py", "axis_evidence.py", "joint_values.py"),
+    guided_by=(
+        "arrays.py",
+        "array_files.py",
+        "annotation.py",
+        "array_labels.py",
+        "axes.py",
+        "axis_evidence.py",
+        "joint_values.py",
+    ),
 )

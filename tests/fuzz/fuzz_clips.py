@@ -17,7 +17,7 @@ from tests.factories.skeletons import text
 from tests.fuzz.mutate import some_bytes, some_members, some_values, some_words, zipped
 from tests.fuzz.target import Target, refused
 
-KINDS = (".json", ".csv", ".npz", ".npy", ".zip", ".skeleton", ".txt", ".bvh", ".csv.gz")
+KINDS = (".json", ".csv", ".npz", ".npy", ".zip", ".skeleton", ".txt", ".bvh", ".csv.gz", ".pkl")
 
 
 def _seeds() -> list[bytes]:
@@ -83,6 +83,16 @@ TARGET = Target(
     _seeds,
     _mutate,
     _attempt,
-    ("inputs.py", "units.py", "coco.py", "mmpose.py", "openpose.py", "table.py", "arrays.py", "tracking.py"),
+    (
+        "inputs.py",
+        "units.py",
+        "coco.py",
+        "mmpose.py",
+        "openpose.py",
+        "table.py",
+        "arrays.py",
+        "tracking.py",
+        "named_joints.py",
+    ),
     memory_mb=1500,
 )
