@@ -26,7 +26,7 @@ from stgcn_cli.runtime.devices import check_own_devices, device_of_rank
 from stgcn_cli.runtime.memory import out_of_memory
 from stgcn_cli.runtime.rendezvous import adopt_slurm, begin_together, joined_world, signals_end_at_once
 from stgcn_cli.runtime.stop import stop_worker, stopping_signals
-from stgcn_cli.runtime.watchdog import Watchdog, watchdog
+from stgcn_cli.runtime.watchdog import Watchdog, blocked, watchdog
 
 _AFTER_THE_CAUSE = 3.0  # seconds that a rank which lost its connection lets the cause be reported first
 
@@ -129,20 +129,15 @@ def _ctrl_c_waits_in_children() -> Iterator[None]:
 
     They inherit the signal mask of this thread. Another thread receives the signal, and Python still handles it here.
     """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # else the tracker would end with the terminal
-    resource_tracker.ensure_running()  # multiprocessing starts it at the first process, and unblocks SIGINT afterwards
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with blocked(signal.SIGHUP):  # else the tracker would end with the terminal
+        resource_tracker.ensure_running()  # multiprocessing starts it at the first process, and unblocks SIGINT afterwards
     done = threading.Event()
     threading.Thread(target=done.wait, daemon=True).start()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        done.set()
+    with blocked(signal.SIGINT):
+        try:
+            yield
+        finally:
+            done.set()
 
 
 def _address(place: LaunchConfig) -> str:
@@ -160,8 +155,7 @@ def _address(place: LaunchConfig) -> str:
 def _elastic_worker(worker: Callable[[Any, World], Any], argument: Any, device: str) -> Any:
     for sent in stopping_signals():  # the launcher passes on which of them it got
         signal.signal(sent, stop_worker)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # see `_ctrl_c_waits_in_children`
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # see `_ctrl_c_waits_in_children`
     _end_with_parent()
     try:
         return _work(worker, argument, device)

@@ -43,8 +43,8 @@ def peak_bytes(device: "torch.device") -> float:
         import torch  # late: workers of `prepare` use this module without it
 
         return torch.cuda.max_memory_allocated(device)
-    peak = float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
-    return _status("VmHWM") or peak
+    unit = 1 if sys.platform == "darwin" else 1024
+    return _status("VmHWM") or float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * unit
 
 
 def used_bytes(device: "torch.device") -> float:

@@ -1,13 +1,12 @@
 """Map a function over chunks in several processes: results in order, few in flight, no process left behind."""
 
-import contextlib
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -17,10 +16,11 @@ from typing import TypeVar
 
 from stgcn_cli.errors import RunError
 from stgcn_cli.runtime.memory import tune_allocator
+from stgcn_cli.runtime.watchdog import blocked
 
 Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
-_OF_TERMINALS = [signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]  # sent to all its processes
+_OF_TERMINALS = (signal.SIGINT, signal.SIGHUP)  # sent to all its processes
 _WAITING = (*_OF_TERMINALS, signal.SIGTERM)
 _AHEAD = 3  # chunks in flight for each worker: enough to even out long and short ones
 
@@ -38,7 +38,7 @@ def map_in_order(
     remaining, waiting = iter(chunks), deque[Future[Result]]()
     pool = ProcessPoolExecutor(workers, mp_context=_context(), initializer=_start_worker)
     try:
-        with _undisturbed():
+        with blocked(*_WAITING):  # before `_start_worker` a signal would print a traceback in the worker
             waiting.extend(pool.submit(function, chunk) for chunk in islice(remaining, _AHEAD * workers))
         while waiting:
             result = waiting.popleft().result()
@@ -57,26 +57,12 @@ def _context() -> BaseContext:
     return multiprocessing.get_context("fork" if forks else "spawn")
 
 
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Block signals until the workers have started: before `_start_worker` a signal would print a traceback."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _WAITING)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _start_worker() -> None:
     """The parent decides what a signal of the terminal means; SIGTERM and a dead parent end a worker."""
     for sent in _OF_TERMINALS:
         signal.signal(sent, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _WAITING)  # blocked when it was started, see `_undisturbed`
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _WAITING)  # blocked when it was started, see `map_in_order`
     tune_allocator()  # the same small arrays again and again: giving them back costs a fifth of the time
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -21,7 +21,7 @@ _NOTE = b"\nStopping after this step. Press Ctrl-C again to stop at once.\n"
 def stopping_signals() -> list[int]:
     """Return the signals that stop a run: SIGINT, SIGTERM, and SIGHUP unless it is ignored, as under nohup."""
     stopping: list[int] = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # Windows has none
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         stopping.append(signal.SIGHUP)
     return stopping
 

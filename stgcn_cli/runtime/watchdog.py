@@ -19,6 +19,16 @@ _NOTE = b"\nStopped while waiting for another process. Everything completed is k
 
 
 @contextlib.contextmanager
+def blocked(*signals: int) -> Iterator[None]:
+    """Block signals for this thread and for processes started by it, which inherit its mask."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
 def watchdog(note: bool = True) -> Iterator["Watchdog"]:
     """Watch one of several processes during its work; to be entered in the main thread."""
     watched, (reading, writing) = Watchdog(), os.pipe()

@@ -40,7 +40,7 @@ def test_it_is_drawn_beside_our_own(tmp_path):
     (tmp_path / "x.log").write_text(WORDS)
     ours = [{"mode": "epoch", "epoch": e, "lr": 0.1, "loss": 3 - e, "top1_acc": 0.2 * e} for e in (1, 2)]
     ours.append({"mode": "val", "epoch": 2, "top1_acc": 0.3})
-    plots.learning_curve(ours, tmp_path / "alone.png", "a preset")
-    plots.learning_curve(ours, tmp_path / "both.png", "a preset", read_published(tmp_path / "x.log"))
+    for name, published in {"alone.png": (), "both.png": read_published(tmp_path / "x.log")}.items():
+        plots.save(plots.curves(ours, "a preset", published), tmp_path / name)
     alone, both = ((tmp_path / name).read_bytes() for name in ("alone.png", "both.png"))
     assert alone[:4] == both[:4] == b"\x89PNG" and alone != both
