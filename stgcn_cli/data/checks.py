@@ -68,7 +68,7 @@ class RecordChecker:
         }
         if len(kinds) == 1 and (kind := kinds.pop()) and kind[0] == self.shape:
             rows = np.concatenate([clip.reshape(-1, *clip.shape[2:]) for clip in clips])
-            if len(rows) and records.is_finite(rows):
+            if len(rows) and kind[0][1] and records.is_finite(rows):
                 high, usual = self._measured(rows), _are_seen(rows, clips, self.shape[1])
         whole = zip(batch, clips, usual, strict=True)
         return [self._look_at(record, clip, gaps, high if is_usual else None) for record, clip, is_usual in whole], rows

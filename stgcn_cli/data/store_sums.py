@@ -26,7 +26,8 @@ class Summed:
 
     def write(self, content: Any) -> None:
         """Write bytes, or a contiguous array; `sums` is then [size, CRC-32 of each block]."""
-        data, start = memoryview(content).cast("B"), 0
+        data, start = memoryview(content), 0
+        data = data.cast("B") if data.nbytes else memoryview(b"")  # arrays without values cannot be cast
         self._stream.write(data)
         while start < len(data):
             part = data[start : start + (self._free or _BLOCK)]

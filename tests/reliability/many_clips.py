@@ -23,7 +23,7 @@ from stgcn_cli.data.splits import find_split, open_stores
 from stgcn_cli.evaluation import results, score
 from stgcn_cli.io.reporter import SILENT
 from stgcn_cli.runtime.distributed import World
-from stgcn_cli.viz import report
+from stgcn_cli.viz import figures, report
 from tests.factories.checkpoints import SMALL
 
 
@@ -87,7 +87,7 @@ def main() -> None:
             result = score.result_of(preset, split, scored)
             for suffix in (".pkl", ".json", ".csv", ".npz"):
                 results.write(result, Path(folder) / f"r{suffix}")
-            report.write_class_files(result, Path(folder) / "r")
+            figures.write_class_files(result, Path(folder) / "r")
             report.write_beside(result, Path(folder) / "r", "x", SILENT)
         del stores
 
