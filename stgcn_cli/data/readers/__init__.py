@@ -56,7 +56,10 @@ FORMATS = {
         read_frames=arrays.read_frames, is_frame=arrays.is_frame,
     ),
     "npz": Format("arrays by name: keypoint and more", (".npz",), arrays.read_npz, kinds=("npz", "zip", "result")),
-    "csv": Format("a text table, a row a frame or a row a joint", (".csv", ".tsv"), table.read, fits=table.fits),
+    "csv": Format(
+        "a text table, a row a frame or a row a joint", (".csv", ".tsv"), table.read, fits=table.fits,
+        read_frames=table.read_frames, is_frame=table.is_frame,
+    ),
     "bvh": Format("BVH motion capture, positions by forward kinematics", (".bvh",), bvh.read, fits=bvh.fits),
     "yolo": Format("YOLO-pose texts, a file a frame", (".txt",), yolo.read, fits=yolo.fits, read_frames=yolo.read_frames),
     # JSON, the more particular ones first

@@ -336,10 +336,17 @@ def read_frames(numbers: Sequence[int], files: Sequence[Path], options: Options)
     for path in files:
         with damage_told():
             rows.append(np.load(path, allow_pickle=False))
-    if len({row.shape for row in rows}) > 1:
-        raise ValueError(f"its frames have different shapes: {sorted({row.shape for row in rows})}")
+    return clip_of_frames(numbers, rows, options)
+
+
+def clip_of_frames(numbers: Sequence[int], rows: Sequence[np.ndarray], options: Options) -> dict[str, Any]:
+    """The one clip of arrays (VC) or (V, C) by frame number. Raises ValueError, DataError."""
+    if len(shapes := {row.shape for row in rows}) > 1:
+        raise ValueError(f"its frames have different shapes: {sorted(shapes)}")
     _check_numbers(rows[0])
-    span = frame_span(dict.fromkeys(numbers))
+    span = frame_span(numbers)
+    if len(span) * rows[0].size > MAX_VALUES:
+        raise ValueError(f"{len(span)} frames of the shape {rows[0].shape} are too much for one clip")
     array = np.zeros((len(span), *rows[0].shape), np.float32)
     for number, row in zip(numbers, rows, strict=True):
         array[span.index(number)] = row

@@ -68,6 +68,17 @@ def fits_text(head: bytes) -> bool:
         return False
 
 
+def is_frame(head: bytes) -> bool:
+    """Whether a text is one row of numbers: the joints of a frame."""
+    rows = [row for row in head.splitlines() if row.strip()]
+    return len(rows) == 1 and not re.search(rb"[A-Za-df-z]", rows[0])
+
+
+def read_frames(numbers: Sequence[int], files: Sequence[Path], options: Options) -> dict[str, Any]:
+    """The clip of such texts."""
+    return arrays.clip_of_frames(numbers, [_numbers(read_table(file))[0] for file in files], options)
+
+
 def _beginning(head: bytes) -> Table:
     """The first lines as a table. Raises ValueError."""
     lines = head.decode("utf-8", "replace").splitlines(keepends=True)

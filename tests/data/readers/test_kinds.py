@@ -400,3 +400,14 @@ def test_pickles_that_may_mean_several_things_are_refused(value, tmp_path):
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(value))
     with pytest.raises(DataError, match=r"a\.pkl"):
         read(tmp_path / "a.pkl")
+
+
+@pytest.mark.parametrize("suffix", ["txt", "csv"])
+def test_a_folder_of_texts_with_a_row_each_is_a_clip(suffix, tmp_path):
+    (tmp_path / "walk").mkdir()
+    for t in range(12):
+        np.savetxt(tmp_path / "walk" / f"{t}.{suffix}", XYS[t].reshape(1, -1), "%.6g", ",")
+    (clip,) = read(tmp_path / "walk")
+    assert clip.name == "walk"
+    np.testing.assert_allclose(clip.record["keypoint"][0], X, rtol=1e-4)
+    np.testing.assert_allclose(clip.record["keypoint_score"][0], SCORE, rtol=1e-4)
