@@ -100,10 +100,15 @@ def clips_in_value(value: Any, options: Options, name: str) -> Iterator[dict[str
             raise ValueError(f"it holds Python objects ({shown(value)[:80]}), not an array of numbers. {_SAVE}")
 
 
+def _is_clip(value: Any) -> bool:
+    """Whether an array has several frames: (T, V, C) or (T, VC), not (V, C)."""
+    return isinstance(value, np.ndarray) and (value.ndim > 2 or (value.ndim == 2 and value.shape[1] > 4))
+
+
 def _of_dict(value: dict[str, Any], options: Options, name: str) -> Iterator[dict[str, Any]]:
     """The clips of a dict: bodies of one clip, lists of clips by class or beside their labels, or arrays by name."""
     found = {key: each for key, each in value.items() if isinstance(each, np.ndarray)}
-    lists = {key: each for key, each in value.items() if isinstance(each, list) and each and np.ndim(each[0]) > 1}
+    lists = {key: each for key, each in value.items() if isinstance(each, list) and each and _is_clip(each[0])}
     bodies = [found[key] for key in sorted(found, key=natural) if key.startswith("skel_body")]
     if bodies:  # NTU's texts as the scripts that convert them save them
         if len({body.shape for body in bodies}) > 1:
@@ -153,7 +158,8 @@ def _clips(
     size = options.image_size or REFERENCE_SIZE
     for index, clip in enumerate(arranged):
         x = floats_in(clip)
-        keypoint, score = plan.split(x[:, : _length(x)] if several and padded else x, size)
+        there = np.flatnonzero(x.any(axis=(0, 2, 3)))  # clips of one array are filled up with zeros
+        keypoint, score = plan.split(x[:, : there[-1] + 1] if several and padded and len(there) else x, size)
         read = axes.Understood(reading.order, plan.words, keypoint.shape[:3])
         record: dict[str, Any] = {"keypoint": keypoint, "axes": read}
         if several:
@@ -165,12 +171,6 @@ def _clips(
         if plan.is_shares:
             record["img_shape"] = size
         yield record | found.of(index)
-
-
-def _length(x: np.ndarray) -> int:
-    """The frames of a clip (M T V C) up to the last one with a joint: clips of one array are filled up with zeros."""
-    there = np.flatnonzero(x.any(axis=(0, 2, 3)))
-    return int(there[-1]) + 1 if len(there) else x.shape[1]
 
 
 def _check_numbers(array: np.ndarray) -> None:
@@ -265,7 +265,7 @@ def _joints_in(found: Mapping[str, np.ndarray], options: Options) -> list[str]:
                 fitting.append(name)
         except (DataError, ValueError) as error:
             causes[name] = str(error)
-    is_one_each = len(fitting) == len(found) and not any(map(_NOT_CLIPS.search, found))
+    is_one_each = 0 < len(fitting) == len(found) and not any(map(_NOT_CLIPS.search, found))
     fitting = [name for name in fitting if not _BESIDE.search(name)] or fitting
     if len(fitting) == 1 or is_one_each:
         return fitting

@@ -27,8 +27,6 @@ _VIDEO = re.compile(
 )
 _TIME = re.compile(r"(?:19|20)\d\d[-_.]?\d\d[-_.]?\d\d[-_ .T]*\d\d[-_.:h]?\d\d[-_.:m]?\d\d(?:[.,]\d+)?")
 _FAR = 20  # frames from one picture of a video to the next, at most, in the middle of all
-
-
 VIDEO_KEYS, TIME_KEYS = NAMES["keys"]["videos"], NAMES["keys"]["times"]  # in lists of frames, images or detections
 _GAP = 2.5  # usual times from frame to frame: frames are missing
 

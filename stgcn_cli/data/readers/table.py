@@ -158,7 +158,7 @@ def _without_header(table: Table, stem: str, options: Options) -> Iterator[dict[
         raise ValueError(
             f"line 1 holds numbers only: no header names joints, and {error.message}. {_EXPECTED}"
         ) from error
-    said = f"{stem}: there is no header; each row is taken for the joints of a frame, one after the other."
+    said = f"{stem}: there is no header; each row is taken for the joints of a frame, one after the other (else --axes 'T(CV)')."
     yield from (clip | {"notes": (*notes, said)} for clip in found)
 
 

@@ -327,6 +327,12 @@ def test_folders_of_texts_with_a_clip_each(delimiter, tmp_path):
     np.testing.assert_allclose([first.record["keypoint"][0], second.record["keypoint"][0]], [X, Y], rtol=1e-4)
 
 
+def test_rows_of_all_x_and_then_all_y_are_read_where_the_user_says_so(tmp_path):
+    (tmp_path / "a.csv").write_text(csv(None, (x.T.ravel() for x in X)))
+    (clip,) = read(tmp_path / "a.csv", axes="T(CV)")
+    np.testing.assert_allclose(clip.record["keypoint"][0], X, rtol=1e-6)
+
+
 def test_rows_of_joints_need_a_skeleton(tmp_path):
     np.savetxt(tmp_path / "a.txt", X.reshape(-1, 2), "%.6g")
     with pytest.raises(DataError, match="--layout"):
@@ -392,6 +398,9 @@ def test_pickles_of_arrays(kind, tmp_path):
         {"raw": X, "smoothed": X},
         [[f] for f in X],
         dict(enumerate(X)),
+        {t: [f] for t, f in enumerate(XYS)},
+        {1: {"joints3d": X}},
+        {},
         {"a": "b"},
         (X, X, 3),
     ],
