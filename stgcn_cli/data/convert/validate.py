@@ -79,6 +79,7 @@ def next_command(options: ValidateOptions, found: Findings) -> str:
     shipped = (name for name in presets.names() if presets.load(name).data.dataset == file.stem)
     preset = options.preset or (str(own) if own.is_file() else next(shipped, None))
     if preset is None or not is_pickle(file):
-        out = file.with_stem(f"{file.stem}_own") if is_pickle(file) else file.with_suffix(".pkl")
+        unpacked = file.with_suffix("") if file.suffix == ".gz" else file
+        out = file.with_stem(f"{file.stem}_own") if is_pickle(file) else unpacked.with_suffix(".pkl")
         return f"stgcn data convert {shlex.quote(str(file))} --out {shlex.quote(str(out))}"
     return f"stgcn train --preset {shlex.quote(preset)} --data {shlex.quote(str(file))}"
