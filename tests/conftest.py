@@ -14,9 +14,9 @@ from tests.cli.runner import run_stgcn
 
 GOLDEN = Path(__file__).parent / "golden"
 os.environ["OMP_NUM_THREADS"] = "1"  # run_stgcn forks, and OpenMP hangs in a fork of a process with several threads
-signal.signal(
-    signal.SIGINT, signal.default_int_handler
-)  # a job in the background is started deaf, and its children too
+# A job in the background ignores Ctrl-C, one under nohup SIGHUP, and so would their children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 _LONGEST = ("test_trajectory.py", "test_demo.py", "test_resume.py", "test_train.py", "test_refusals.py")

@@ -2,6 +2,7 @@
 
 import codecs
 import re
+import shlex
 import tomllib
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ _PAGE = Kind(
     "html", "a web page (HTML)",
     "Download it again: the address answered with a page. Does it ask for a login, or to accept a licence?",
 )  # fmt: skip
+_UNPACK = {".gz": "gunzip", ".bz2": "bunzip2", ".xz": "unxz", ".zst": "unzstd"}  # all keep the packed file with -k
 _MOST_NAMES = 100_000_000  # bytes of the JSON that begins a file of safetensors
 _SAFETENSORS = Kind(
     "safetensors",
@@ -94,7 +96,8 @@ def refuse(path: Path, head: bytes, expected: str, accepted: Collection[str] = (
     """Raise DataError for a file that is recognised as something else than `expected`, unless its key is accepted."""
     kind = kind_of(head)
     if kind is not None and kind.key not in accepted:
-        hint = "Unpack it first." if path.suffix in (".gz", ".bz2", ".xz", ".zst") else kind.hint.format(path)
+        unpack = _UNPACK.get(path.suffix)
+        hint = f"Unpack it: {unpack} -k {shlex.quote(str(path))}" if unpack else kind.hint.format(path)
         raise DataError(f"{path} is {kind.what}; expected {expected}.", hint)
 
 

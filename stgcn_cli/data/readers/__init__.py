@@ -14,6 +14,7 @@ from typing import Any
 
 from stgcn_cli.data.readers import (
     annotation,
+    array_files,
     arrays,
     bvh,
     coco,
@@ -52,10 +53,10 @@ FORMATS = {
     "skeleton": Format("NTU RGB+D text, 25 joints in 3-D; also a zip of them", (".skeleton",), ntu_text.read),
     "pickle": Format("annotation pickle, either dialect", (".pkl", ".pickle"), annotation.read, raw=False, kinds=("pickle",)),
     "npy": Format(
-        "one array: T V C, M T V C, C T V M and others; also a file a frame", (".npy",), arrays.read_npy, kinds=("npy",),
+        "one array: T V C, M T V C, C T V M and others; also a file a frame", (".npy",), array_files.read_npy, kinds=("npy",),
         read_frames=arrays.read_frames, is_frame=arrays.is_frame,
     ),
-    "npz": Format("arrays by name: keypoint and more", (".npz",), arrays.read_npz, kinds=("npz", "zip", "result")),
+    "npz": Format("arrays by name: keypoint and more", (".npz",), array_files.read_npz, kinds=("npz", "zip", "result")),
     "csv": Format(
         "a text table, a row a frame or a row a joint", (".csv", ".tsv"), table.read, fits=table.fits,
         read_frames=table.read_frames, is_frame=table.is_frame,

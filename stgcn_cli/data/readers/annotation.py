@@ -6,7 +6,7 @@ from typing import Any
 
 from stgcn_cli.data import annotations, axes
 from stgcn_cli.data.pickles import read_pickle
-from stgcn_cli.data.readers import arrays
+from stgcn_cli.data.readers import array_files
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.data.records import name_of
 
@@ -19,7 +19,7 @@ def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
     try:
         read = annotations.read(path)
     except annotations.NotAnnotations:
-        yield from ({"raw": True, **clip} for clip in arrays.clips_in_value(read_pickle(path), options, path.stem))
+        yield from ({"raw": True, **clip} for clip in array_files.clips_in_value(read_pickle(path), options, path.stem))
         return
     facts: dict[str, Any] = {"raw": False, "notes": read.notes, "lost_splits": read.lost_splits}
     for index, record in enumerate(read.records):

@@ -1,40 +1,28 @@
-"""Arrays as clips: numpy files of one array, of many by name, of Python objects, and folders of one array a frame.
+"""Arrays as clips: one array of one clip or of many, and folders of one array a frame.
 
 How the axes are understood is decided in `data/axes.py`, what the values are in `data/joint_values.py`. Nothing in a file
 is executed.
 """
 
 import io
-import re
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stgcn_cli.data import axes, joint_values
-from stgcn_cli.data.archives import check_packed
 from stgcn_cli.data.ntu.names import parse_name
 from stgcn_cli.data.readers import array_labels
 from stgcn_cli.data.readers.array_labels import Labels
 from stgcn_cli.data.readers.parsing import MAX_VALUES, Options, frame_span
 from stgcn_cli.data.records import REFERENCE_SIZE
 from stgcn_cli.errors import DataError
-from stgcn_cli.io import foreign, safe_pickle
-from stgcn_cli.io.pickle_values import Refused
-from stgcn_cli.io.text import natural, printable, shown
-
-_MAX_BYTES = 8 << 30  # of one named array, unpacked
-_MAX_OBJECTS = 1 << 30  # bytes of a file of Python objects
-_DOCUMENTED = {3: "TVC", 4: "MTVC", 5: "NMTVC"}  # of `keypoint` in a .npz
-_SAVE = "Save the joints alone: numpy.save(FILE, joints) with T V C or M T V C"
 
 
 @contextmanager
-def damage_told() -> Iterator[None]:
+def numpy_errors() -> Iterator[None]:
     """A damaged numpy file can make numpy raise anything. Raises DataError, ValueError, OSError, MemoryError."""
     try:
         yield
@@ -44,86 +32,6 @@ def damage_told() -> Iterator[None]:
         raise ValueError(f"no readable numpy file: {str(error).strip() or type(error).__name__}") from error
 
 
-def read_npy(path: Path, options: Options) -> Iterator[dict[str, Any]]:
-    """The clip or clips of one array, labelled by a file beside it, as ST-GCN's and 2s-AGCN's feeders have them."""
-    with damage_told():
-        value = _load(path)
-    if isinstance(value, np.ndarray) and value.dtype != object:
-        meant = "N" if array_labels.label_file(path) else ""
-        yield from clips_in(value, options, path.stem, lambda count: array_labels.beside(path, count), meant)
-    else:
-        yield from clips_in_value(value, options, path.stem.removesuffix(".skeleton"))
-
-
-def _load(path: Path) -> Any:
-    """The array, left in the file; or the plain value of a file of Python objects, in which no code is executed."""
-    with open(path, "rb") as stream:
-        version = np.lib.format.read_magic(stream)
-        shape, _, dtype = array_labels.read_header(stream, version)
-        if not dtype.hasobject:
-            return np.load(path, mmap_mode="r", allow_pickle=False) if 0 not in shape else np.zeros(shape, dtype)
-        if path.stat().st_size > _MAX_OBJECTS:
-            raise ValueError(f"it holds more than {_MAX_OBJECTS >> 30} GB of Python objects. {_SAVE}")
-        try:
-            value = safe_pickle.load(stream, path.stat().st_size)
-        except Refused as error:
-            raise ValueError(f"it holds Python objects, among them {printable(error)}: not loaded. {_SAVE}") from error
-        except Exception as error:  # a damaged pickle can make Python raise anything
-            raise ValueError(f"it holds Python objects that cannot be read: {safe_pickle.cause(error)}") from error
-    return value
-
-
-def clips_in_value(value: Any, options: Options, name: str) -> Iterator[dict[str, Any]]:
-    """The clips of plain values as scripts save them: an array, a list of arrays, with labels or without, or a dict of arrays.
-
-    Raises ValueError, DataError.
-    """
-    if isinstance(value, np.ndarray) and value.dtype == object:
-        value = value.item() if value.shape == () else list(value.flat)
-    match value:
-        case np.ndarray():
-            yield from clips_in(value, options, name)
-        case dict():
-            yield from _of_dict({str(key): each for key, each in value.items()}, options, name)
-        case [np.ndarray() as clip, str() | int() as label]:
-            yield from (record | {"label": label} for record in clips_in(clip, options, name))
-        case [list() | tuple() as clips, labels] if np.ndim(labels) == 1 and len(labels) == len(clips):
-            for index, (clip, label) in enumerate(zip(clips, labels, strict=True)):
-                for record in clips_in_value(clip, options, name):
-                    yield record | {"frame_dir": f"{name}_{index:05d}", "label": array_labels.plain(label)}
-        case [np.ndarray(), *_] if all(isinstance(each, np.ndarray) and each.dtype != object for each in value):
-            are_frames = len({each.shape for each in value}) == 1 and value[0].shape[1:] in ((2,), (3,), (4,))
-            for index, clip in enumerate([np.stack(value)] if are_frames else value):
-                called = {} if are_frames else {"frame_dir": f"{name}_{index:05d}"}
-                yield from (record | called for record in clips_in(clip, options, name))
-        case _:
-            raise ValueError(f"it holds Python objects ({shown(value)[:80]}), not an array of numbers. {_SAVE}")
-
-
-def _is_clip(value: Any) -> bool:
-    """Whether an array has several frames: (T, V, C) or (T, VC), not (V, C)."""
-    return isinstance(value, np.ndarray) and (value.ndim > 2 or (value.ndim == 2 and value.shape[1] > 4))
-
-
-def _of_dict(value: dict[str, Any], options: Options, name: str) -> Iterator[dict[str, Any]]:
-    """The clips of a dict: bodies of one clip, lists of clips by class or beside their labels, or arrays by name."""
-    found = {key: each for key, each in value.items() if isinstance(each, np.ndarray)}
-    lists = {key: each for key, each in value.items() if isinstance(each, list) and each and _is_clip(each[0])}
-    bodies = [found[key] for key in sorted(found, key=natural) if key.startswith("skel_body")]
-    if bodies:  # NTU's texts as the scripts that convert them save them
-        if len({body.shape for body in bodies}) > 1:
-            raise ValueError("its bodies (skel_body0, …) have different shapes")
-        yield from clips_in(np.stack(bodies), options, name)
-    elif lists and (pair := next((pair for pair in array_labels.pairs_in(value) if pair[0] in lists), None)):
-        yield from clips_in_value((value[pair[0]], value[pair[1]]), options, name)
-    elif lists and len(lists) == len(value):
-        for label, clips in lists.items():
-            yield from (clip | {"label": label} for clip in clips_in_value(clips, options, f"{name}/{label}"))
-    else:
-        scalars = {key: np.asarray(each) for key, each in value.items() if isinstance(each, str | int | float)}
-        yield from clips_by_name({**found, **scalars}, options, name)
-
-
 def clips_in(
     array: np.ndarray, options: Options, name: str, labels: Any = None, meant: str = ""
 ) -> Iterator[dict[str, Any]]:
@@ -131,12 +39,12 @@ def clips_in(
 
     Raises DataError, ValueError where the axes or the meaning of the values are unclear.
     """
-    _check_numbers(array)
-    reading = _understand(array, options.axes, options, meant)
-    yield from _clips(array, reading, options, name, labels)
+    check_numbers(array)
+    reading = understand(array, options.axes, options, meant)
+    yield from clips_read(array, reading, options, name, labels)
 
 
-def _understand(array: np.ndarray, order: str | None, options: Options, meant: str = "") -> axes.Reading:
+def understand(array: np.ndarray, order: str | None, options: Options, meant: str = "") -> axes.Reading:
     """How the array is to be read. Raises DataError where that is unclear, or it has other joints than --layout."""
     meant = meant or ("M" if options.max_persons else "")
     try:
@@ -147,9 +55,10 @@ def _understand(array: np.ndarray, order: str | None, options: Options, meant: s
         return axes.understand(array, order, None, options.score_last, meant)
 
 
-def _clips(
+def clips_read(
     array: np.ndarray, reading: axes.Reading, options: Options, name: str, labels: Any = None, padded: bool = True
 ) -> Iterator[dict[str, Any]]:
+    """Every clip of an array that is read so; `padded` clips of several lose the zeros at their end. Raises ValueError."""
     arranged, plan = reading.arranged(array), joint_values.plan(axes.sample(array, reading), options.score_last)
     if arranged[0].size > MAX_VALUES:
         raise ValueError(f"the array has the shape {array.shape}, too much for one clip")
@@ -173,147 +82,19 @@ def _clips(
         yield record | found.of(index)
 
 
-def _check_numbers(array: np.ndarray) -> None:
+def check_numbers(array: np.ndarray) -> None:
+    """Raise ValueError for an array of anything but real numbers."""
     if array.dtype.kind not in "fiu":
         raise ValueError(f"the array has the type {array.dtype}, expected numbers")
 
 
 def floats_in(array: np.ndarray) -> np.ndarray:
     """A copy in float32. Raises ValueError where there are no numbers."""
-    _check_numbers(array)
+    check_numbers(array)
     with np.errstate(over="ignore", invalid="ignore"):
         floats = np.array(array, np.float32, order="C")
         floats[np.isnan(floats)] = np.nan  # one of the kind that numpy does not warn of
     return floats
-
-
-# A numpy file of named arrays: one clip, keypoint (T V C or M T V C), or many, (N M T V C) with labels, names, subjects and
-# lengths (N,). keypoint_score has the shape of keypoint without C; img_shape is height, width of all. Others' files have
-# other names: x_train and y_train, or one array of joints whatever it is called. The arrays are held whole.
-
-_ONE_A_CLIP = {"label": "labels", "subject": "subjects", "frame_dir": "names", "total_frames": "lengths"}  # also called
-_OF_RESULT = {"scores", "labels", "names", "preset"}  # written by `stgcn eval --out`
-_OF_WEIGHTS = re.compile(r"(^|[._/])(weights?|bias|kernel|gamma|running_mean)(_?\d+)?(:0)?$")
-_SCORES = re.compile(r"score|conf|visib|likelihood|prob", re.IGNORECASE)
-_BESIDE = re.compile(r"box|score|conf|visib|label|time|stamp|index|ids?$", re.IGNORECASE)  # arrays that are no joints
-_NOT_CLIPS = re.compile(  # names of persons, parts, views and versions of one clip
-    r"person|player|people|body|bodies|skel|joint|kp|keyp|pose|land|hand|face|left|right|pred|gt|truth|true|target|raw|filt|smooth"
-    r"|interp|2d|3d|world|cam|view|x$|data|arr_", re.IGNORECASE,
-)  # fmt: skip
-_WANTED = {*_ONE_A_CLIP, *_ONE_A_CLIP.values(), "keypoint", "keypoint_score", "img_shape"}
-
-
-def read_npz(path: Path, options: Options) -> Iterator[dict[str, Any]]:
-    """The clips in the order of the arrays."""
-    with damage_told():
-        with zipfile.ZipFile(path) as archive:
-            large = [member.filename for member in archive.infolist() if member.file_size > _MAX_BYTES]
-        if large:
-            raise ValueError(f"{large[0]} has more than {_MAX_BYTES >> 30} GB unpacked")
-        check_packed(path)
-        headers = array_labels.headers(path)
-        if headers.keys() >= _OF_RESULT:
-            foreign.refuse(path, foreign.head_of(path), "clips")
-        wanted = _WANTED if "keypoint" in headers else headers.keys()
-        with np.load(path, allow_pickle=False) as packed:
-            objects = [name for name in packed.files if name in wanted and headers[name][1].hasobject]
-            found = {name: packed[name] for name in packed.files if name in wanted and name not in objects}
-    if objects and (not found or "keypoint" in objects):
-        raise ValueError(f"it holds Python objects in {', '.join(objects)[:80]}, which are not loaded. {_SAVE}")
-    yield from clips_by_name(found, options, path.stem)
-
-
-def clips_by_name(found: Mapping[str, np.ndarray], options: Options, name: str) -> Iterator[dict[str, Any]]:
-    """The clips of arrays by name. Raises ValueError listing them where none or several can be clips."""
-    if odd := next((key for key, array in found.items() if not isinstance(array, np.ndarray)), None):
-        raise ValueError(f"{odd} in it is no array")
-    if "keypoint" in found:
-        yield from _documented(dict(found), options, name)
-    elif pairs := array_labels.pairs_in(found):
-        for data, labels, split in pairs:
-            of_split = Labels.from_array(found[labels], len(found[data]), labels, (split,) if split else ())
-            called = f"{name}_{split}" if split else name
-            yield from clips_in(found[data], options, called, lambda _, of=of_split: of, "N")
-    else:
-        names = _joints_in(found, options)
-        note = f"{name}: each of its {len(names)} arrays is taken for a clip: {', '.join(map(printable, names))[:80]}."
-        for called in names if len(names) > 1 else ():
-            clips = clips_in(found[called], options, called)
-            yield from ({"frame_dir": called} | clip | {"notes": (note,)} for clip in clips)
-        if len(names) == 1:
-            called_so = _called_as_documented(found, names[0])
-            yield from _documented(called_so, options, name, padded="lengths" not in found)
-
-
-def _called_as_documented(found: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
-    """The array `name` as `keypoint`, its scores, and what else is one value or one a clip."""
-    keypoint, beside = found[name], {key: a for key, a in found.items() if key in _WANTED}
-    arrays = {key: a for key, a in beside.items() if a.size == 1 or a.shape[:1] == keypoint.shape[:1]}
-    scores = [key for key, a in found.items() if _SCORES.search(key) and a.shape == keypoint.shape[:-1]]
-    if len(scores) == 1 and keypoint.shape[-1] in (2, 3):
-        arrays["keypoint_score"] = found[scores[0]]
-    return arrays | {"keypoint": keypoint}
-
-
-def _joints_in(found: Mapping[str, np.ndarray], options: Options) -> list[str]:
-    """The name of the only array that can be joints; of all, where each is a clip, and none a person, a view or a version."""
-    fitting, causes = [], {}
-    for name, array in found.items():
-        try:
-            _check_numbers(array)
-            if _understand(array, options.axes, options).order not in ("VC", "(VC)") or len(found) == 1:
-                fitting.append(name)
-        except (DataError, ValueError) as error:
-            causes[name] = str(error)
-    is_one_each = 0 < len(fitting) == len(found) and not any(map(_NOT_CLIPS.search, found))
-    fitting = [name for name in fitting if not _BESIDE.search(name)] or fitting
-    if len(fitting) == 1 or is_one_each:
-        return fitting
-    if len(found) == 1:
-        (name,) = found
-        raise ValueError(f"its array {name}: {causes[name]}")
-    listed = ", ".join(f"{name} {array.shape}" for name, array in found.items()) or "no arrays of numbers"
-    if any(map(_OF_WEIGHTS.search, found)):
-        raise ValueError(f"it holds {listed[:200]}, …: the weights of a network, not clips")
-    said = f"{' and '.join(fitting)} can all be joints" if fitting else "none can be joints (T V C or M T V C)"
-    raise ValueError(f"it holds {listed[:400]}: {said}. Call the one that is meant keypoint")
-
-
-def _documented(
-    found: dict[str, np.ndarray], options: Options, name: str, padded: bool = False
-) -> Iterator[dict[str, Any]]:
-    """The clips of `keypoint` and the arrays beside it."""
-    keypoint, score = found.pop("keypoint"), found.pop("keypoint_score", None)
-    _check_numbers(keypoint)
-    order = options.axes
-    if order is None and keypoint.ndim in _DOCUMENTED and keypoint.shape[-1] in (2, 3) and score is not None:
-        order = _DOCUMENTED[keypoint.ndim]
-    reading = _understand(keypoint, order, options)
-    several = "N" in reading.order
-    if score is not None:
-        options = replace(options, score_last=False)
-    for index, record in enumerate(_clips(keypoint, reading, options, name, padded=padded)):
-        yield record | _beside(record["keypoint"], score, found, index if several else None)
-
-
-def _beside(
-    keypoint: np.ndarray, score: np.ndarray | None, found: Mapping[str, np.ndarray], index: int | None
-) -> dict[str, Any]:
-    """What the other arrays say of the clip `index`, of the only one where it is None."""
-    record: dict[str, Any] = {}
-    try:
-        if score is not None:
-            of_clip = score if index is None else score[index]
-            record["keypoint_score"] = floats_in(of_clip).reshape(keypoint.shape[:3])
-        for key, also in _ONE_A_CLIP.items():
-            array = found.get(key, found.get(also))
-            if array is not None:
-                record[key] = array_labels.plain(array if index is None else array[index])
-        if "img_shape" in found:
-            record["img_shape"] = tuple(int(n) for n in found["img_shape"].ravel()[-2:])
-    except (IndexError, ValueError, TypeError) as error:
-        raise ValueError(f"its arrays do not go together: {error}") from error
-    return record
 
 
 # A folder that is a clip, one array a frame: 0.npy, 1.npy, …
@@ -334,7 +115,7 @@ def read_frames(numbers: Sequence[int], files: Sequence[Path], options: Options)
     """The one clip of arrays, one a frame; a number that is left out is a frame without anybody."""
     rows = []
     for path in files:
-        with damage_told():
+        with numpy_errors():
             rows.append(np.load(path, allow_pickle=False))
     return clip_of_frames(numbers, rows, options)
 
@@ -343,7 +124,7 @@ def clip_of_frames(numbers: Sequence[int], rows: Sequence[np.ndarray], options: 
     """The one clip of arrays (VC) or (V, C) by frame number. Raises ValueError, DataError."""
     if len(shapes := {row.shape for row in rows}) > 1:
         raise ValueError(f"its frames have different shapes: {sorted(shapes)}")
-    _check_numbers(rows[0])
+    check_numbers(rows[0])
     span = frame_span(numbers)
     if len(span) * rows[0].size > MAX_VALUES:
         raise ValueError(f"{len(span)} frames of the shape {rows[0].shape} are too much for one clip")
