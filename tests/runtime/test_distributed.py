@@ -113,6 +113,7 @@ def test_when_restarts_are_used_up_the_first_cause_is_reported():
         launch(fail, "error", LaunchConfig("cpu", gpus=2, max_restarts=1))
 
 
+@pytest.mark.slow
 def test_a_dead_worker_is_replaced_and_the_run_ends_as_undisturbed(stgcn, small_data, tmp_path):
     words = ("train", "--preset", "ntu60-xsub-3d", *SMALL, "--gpus", "2", "--no-validate", "--epochs", "5")
     assert stgcn(*words, "--work-dir", "calm").code == 0
