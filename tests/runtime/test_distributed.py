@@ -154,7 +154,10 @@ def wait_for(path, running) -> None:
 @pytest.mark.parametrize("gpus", [pytest.param(1, marks=pytest.mark.slow), 2])  # 1 by default: test_exit_codes.py
 @pytest.mark.parametrize(
     ("sent", "code"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), pytest.param(signal.SIGHUP, 143, marks=pytest.mark.slow)],
+    [
+        (signal.SIGINT, 130),
+        *(pytest.param(each, 143, marks=pytest.mark.slow) for each in (signal.SIGTERM, signal.SIGHUP)),
+    ],
 )
 def test_signals_end_cleanly_and_the_last_checkpoint_stays(small_data, tmp_path, gpus, sent, code):
     words = ["train", "--preset", "ntu60-xsub-3d", *SMALL, "--epochs", "500", "--gpus", str(gpus), "--work-dir", "x"]

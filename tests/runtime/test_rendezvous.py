@@ -56,7 +56,7 @@ def srun(folder, *words, each=((), ())) -> list[Result]:
     return [task.result() for task in tasks]
 
 
-@pytest.mark.parametrize("launcher", [torchrun, srun])
+@pytest.mark.parametrize("launcher", [pytest.param(torchrun, marks=pytest.mark.slow), srun])
 def test_its_processes_train_and_evaluate_together_and_one_speaks(small_data, tmp_path, launcher):
     said = launcher(tmp_path, *TRAIN, "--work-dir", "run")
     assert [each.code for each in said] == [0] * len(said), "\n".join(each.err for each in said)
