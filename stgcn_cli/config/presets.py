@@ -76,7 +76,7 @@ def _parse(text: bytes, where: str) -> dict[str, Any]:
     """The nested values of TOML. Raises UsageError."""
     try:
         if len(text) > MAX_BYTES:
-            raise UsageError(f"{where} is larger than {MAX_BYTES:,} bytes: this is no preset.")
+            raise UsageError(f"{where} is larger than {MAX_BYTES:,} bytes, which is not a preset.")
         return tomllib.loads(text.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # integers of thousands of digits, too
         raise UsageError(f"{where} is not valid TOML: {error}.") from error

@@ -70,7 +70,7 @@ def read_layout(path: Path) -> Layout:
     try:
         text = read_regular(path, MAX_BYTES + 1)
         if len(text) > MAX_BYTES:
-            raise UsageError(f"{path} is larger than {MAX_BYTES:,} bytes: this is no layout.")
+            raise UsageError(f"{path} is larger than {MAX_BYTES:,} bytes, which is not a layout.")
         values = tomllib.loads(text.decode("utf-8"))
     except OSError as error:
         raise UsageError(

@@ -15,7 +15,7 @@ def no_progress(description: str, total: int | None, shown: bool = True) -> Iter
 
 
 def no_words(text: str) -> None:
-    """A note that is not said."""
+    """Discard a note."""
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def _as_authors(read: Checkpoint) -> dict[str, Tensor]:
 
 
 def _weights(read: Checkpoint) -> dict[str, Tensor]:
-    """All tensors, float ones as float32: a run in float64 or bf16 is nobody else's business."""
+    """All tensors, float ones as float32, whatever precision the run had."""
     return {key: _float32(tensor) for key, tensor in read.state.items()}
 
 

@@ -146,7 +146,7 @@ def read_npz(path: Path, options: Options) -> Iterator[dict[str, Any]]:
 def clips_by_name(found: Mapping[str, np.ndarray], options: Options, name: str) -> Iterator[dict[str, Any]]:
     """The clips of arrays by name. Raises ValueError listing them where none or several can be clips."""
     if odd := next((key for key, array in found.items() if not isinstance(array, np.ndarray)), None):
-        raise ValueError(f"{odd} in it is no array")
+        raise ValueError(f"{odd} in it is not an array")
     if "keypoint" in found:
         yield from _documented(dict(found), options, name)
     elif pairs := array_labels.pairs_in(found):

@@ -90,7 +90,7 @@ def video_of(names: Sequence[str], what: str) -> list[Video]:
 
 
 def note_on(videos: Sequence[Video], stem: str) -> tuple[str, ...]:
-    """A word on how the videos of a file were told apart, where there are several."""
+    """A note on how the videos of a file were distinguished, where there are several."""
     named = ", ".join(one_line(video.name) for video in videos[:3]) + (", …" if len(videos) > 3 else "")
     said = f"{stem}: {len(videos)} videos by what stands beside the frame number in names: {named}."
     return (said,) if len(videos) > 1 else ()
