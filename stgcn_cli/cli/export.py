@@ -1,5 +1,6 @@
 """`stgcn export`: a model for other programs, as ONNX or torch.export's .pt2."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,11 +47,11 @@ def export(
         checkpoint=checkpoint, preset=preset, settings=tuple(settings or ()), data=tuple(data or ()), split=split,
         base_url=base_url, device="cpu",
     )  # fmt: skip
-    check_options(ExportOptions(model=model, out=out, half=half, int8=int8))
-    console.set_results_aside(out)
-    out = OutputRule(inputs=options.with_preset(checkpoint, preset, *(data or [])), force=force).place(out)
     request = ExportOptions(model=model, out=out, half=half, int8=int8)
-    written = write(request, console.reporter())
+    check_options(request)
+    console.set_results_aside(out)
+    place = OutputRule(inputs=options.with_preset(checkpoint, preset, *(data or [])), force=force).place(out)
+    written = write(replace(request, out=place), console.reporter())
     if as_json:
         console.print_json(written.as_dict())
     else:

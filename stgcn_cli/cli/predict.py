@@ -9,6 +9,7 @@ from typer import Argument, Option
 
 from stgcn_cli.cli import console, options
 from stgcn_cli.errors import refuse_first
+from stgcn_cli.io.files import atomic_write
 from stgcn_cli.io.outputs import OutputRule, expect_suffix
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def predict(
     Example: stgcn predict stgcn-demo/run/best.pth clip.skeleton
     """
     console.set_quiet(quiet)
-    is_file, in_windows = out is not None or as_json or as_csv, stream or window
+    as_file, in_windows = out is not None or as_json or as_csv, stream or window
     like = "For example: --window 64 --stride 16"
     later = next((word for word in inputs or () if word.endswith((".pth", ".onnx", ".pt2"))), None)
     refuse_first(
@@ -77,7 +78,7 @@ def predict(
          "--out FILE.json and --out FILE.csv write files."),
         (stream and inputs, "--stream reads stdin; it takes no INPUT.",
          "For example: camera.py | stgcn predict MODEL --stream"),
-        (stream and is_file, "--stream writes JSON lines to stdout; --out, --json and --csv are for clips.",
+        (stream and as_file, "--stream writes JSON lines to stdout; --out, --json and --csv are for clips.",
          "For example: --stream > FILE"),
         (not stream and not inputs, "Missing input.",
          "For example: stgcn predict best.pth clip.npy, or --stream for stdin."),
@@ -100,10 +101,11 @@ def predict(
     require(checkpoint)
     from stgcn_cli.evaluation import predictions
 
+    form = ".json" if as_json else ".csv" if as_csv else ""  # of the text that is written; "" for a table
     rule = OutputRule(inputs=options.with_preset(checkpoint, preset, *files), command="predict", force=force)
     console.set_results_aside(out, features)
     if out:
-        expect_suffix(out, (".json", ".csv", *([".srt"] if window else [])), "predictions")  # before the work
+        form = expect_suffix(out, (".json", ".csv", *([".srt"] if window else [])), "predictions")  # before the work
         out = rule.place(out)
     if features:
         expect_suffix(features, (".npz",), "features", "--features")
@@ -119,7 +121,7 @@ def predict(
         _stream(request, window, windows, every, read_as)
         return
     if window:
-        _windows(inputs or [], request, windows(window=window), read_as, (out, as_json, as_csv))
+        _windows(inputs or [], request, windows(window=window), read_as, out, form)
         return
     from stgcn_cli.evaluation.predict import predict
 
@@ -128,7 +130,21 @@ def predict(
     if features:
         predictions.write_features(found, features)
         console.note(f"Wrote {features}: {len(found.facts):,} x {found.features.shape[1]} features")  # type: ignore[union-attr]
-    _render(found, topk, out, as_json, as_csv)
+    if form:
+        count = f"{len(found.facts):,} {'clip' if len(found.facts) == 1 else 'clips'}"
+        _give(predictions.WRITERS[form](found, topk), out, count)
+    else:
+        _table(found, topk)
+
+
+def _give(text: str, out: Path | None, count: str) -> None:
+    """Write the text of a file to --out, else print it."""
+    if out is None:
+        console.say(text.rstrip("\n"))
+        return
+    with atomic_write(out, "w") as stream:
+        stream.write(text)
+    console.note(f"Wrote {out}: {count}")
 
 
 def _note(found: "Predictions | Timelines") -> None:
@@ -143,27 +159,23 @@ def _windows(
     request: "EvalOptions",
     given: "WindowOptions",
     read_as: "Reading",
-    to: tuple[Path | None, bool, bool],
+    out: Path | None,
+    form: str,
 ) -> None:
     from stgcn_cli.evaluation import windows
 
     found = windows.predict_windows(inputs, request, given, console.reporter(), read_as)
     _note(found)
-    out, as_json, as_csv = to
-    if out:
-        windows.write(found, out)
-        console.note(f"Wrote {out}: {len(windows.rows(found)):,} segments")
-    elif as_json:
-        console.print_json(windows.as_dict(found))
-    elif as_csv:
-        console.say(windows.as_csv(found).rstrip("\n"))
-    else:
-        rows = [
-            [row["clip"], row["person"], f"{row['start']}-{row['end']}", f"{row['start_s']:.2f}-{row['end_s']:.2f} s",
-             row["name"], f"{100 * float(str(row['score'])):.1f} %"]
-            for row in windows.rows(found)
-        ]  # fmt: skip
-        console.table("Timeline", ["clip", "person", "frames", "time", "class", "probability"], rows)
+    segments = windows.rows(found)
+    if form:
+        _give(windows.WRITERS[form](found), out, f"{len(segments):,} segments")
+        return
+    rows = [
+        [row["clip"], row["person"], f"{row['start']}-{row['end']}", f"{row['start_s']:.2f}-{row['end_s']:.2f} s",
+         row["name"], f"{100 * float(str(row['score'])):.1f} %"]
+        for row in segments
+    ]  # fmt: skip
+    console.table("Timeline", ["clip", "person", "frames", "time", "class", "probability"], rows)
 
 
 def _stream(
@@ -193,20 +205,6 @@ def _stream(
         for answer in state.end():
             write(answer)
         raise
-
-
-def _render(found: "Predictions", topk: int, out: Path | None, as_json: bool, as_csv: bool) -> None:
-    from stgcn_cli.evaluation import predictions
-
-    if out:
-        predictions.write(found, topk, out)
-        console.note(f"Wrote {out}: {len(found.facts):,} {'clip' if len(found.facts) == 1 else 'clips'}")
-    elif as_json:
-        console.print_json(predictions.as_dict(found, topk))
-    elif as_csv:
-        console.say(predictions.as_csv(found, topk).rstrip("\n"))
-    else:
-        _table(found, topk)
 
 
 def _table(found: "Predictions", topk: int) -> None:

@@ -6,11 +6,11 @@ from stgcn_cli.config import catalog, presets
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.data import preflight
 from stgcn_cli.data.locations import find_pickles
-from stgcn_cli.data.splits import find_split, open_stores
-from stgcn_cli.evaluation.score import EvalPlan, EvalResult, evaluate_in_world
+from stgcn_cli.data.splits import Split, find_split, open_stores
+from stgcn_cli.evaluation.score import EvalPlan, EvalResult, evaluate_in_world, read_model
 from stgcn_cli.io.reporter import SILENT, Reporter
-from stgcn_cli.runs import checkpoint as checkpoints
 from stgcn_cli.runs import exported, settings
+from stgcn_cli.runs.exported import ExportedModel
 from stgcn_cli.runs.resolve import EvalOptions, locate, preset_of, with_metrics
 from stgcn_cli.runtime.devices import processes, resolve_device
 from stgcn_cli.runtime.distributed import LaunchConfig, launch
@@ -26,26 +26,27 @@ def evaluate(request: EvalOptions, reporter: Reporter) -> EvalResult | None:
         place = LaunchConfig(device, gpus)
         reporter = reporter if place.is_first else SILENT
         precision = resolve_precision(request.precision, device, training=False)
-        _find_data_first(request)
+        entry = None if Path(request.checkpoint).exists() else catalog.find(request.checkpoint)
+        known = presets.load(request.preset or entry.preset, request.settings) if entry else None
+        found = _open_data(known, request, request.data, reporter) if known else None  # before weights are downloaded
         path = locate(request, reporter)
-        read, preset = None, exported_preset(path, request)
-        if preset is None:
-            read = checkpoints.read(path)
+        if exported.is_exported(path):
+            exported.check_options(request)
+        read = read_model(path, device if place.world == 1 else "cpu")
+        if isinstance(read, ExportedModel):
+            preset = with_metrics(read.about.preset, request)
+        else:
             preset = preset_of(read, request, reporter)
-        wanted = request.split or preset.data.val
-        given = request.data or _data_of_run(path.parent, reporter)
-        pickles = tuple(find_pickles(preset.data.dataset, (wanted,), given))
-        with reporter.progress("read the annotations", None) as advance:
-            split = find_split(
-                open_stores(pickles, advance, note=reporter.warn), wanted, whole_lists=request.split is None
-            )
+        pickles, split = found or _open_data(
+            preset, request, request.data or _data_of_run(path.parent, reporter), reporter
+        )
         for warning in preflight.check(preset, split, training=False) + preflight.findings(preset, [split]):
             reporter.warn(warning)
         plan = EvalPlan(
             preset=preset,
             checkpoint=path,
             pickles=pickles,
-            split=wanted,
+            split=split.name,
             precision=precision,
             batch_size=request.batch_size,
             reporter=reporter,
@@ -54,20 +55,15 @@ def evaluate(request: EvalOptions, reporter: Reporter) -> EvalResult | None:
     return launch(evaluate_in_world, plan, place)
 
 
-def exported_preset(path: Path, request: EvalOptions) -> Preset | None:
-    """The preset of an exported model; None for a checkpoint. Raises UsageError for what an export cannot change."""
-    if not exported.is_exported(path):
-        return None
-    exported.check_options(request)
-    return with_metrics(exported.read(path)[1].preset, request)
-
-
-def _find_data_first(options: EvalOptions) -> None:
-    """Raise DataError for missing annotations before published weights are downloaded."""
-    entry = None if Path(options.checkpoint).exists() else catalog.find(options.checkpoint)
-    if entry:
-        data = presets.load(options.preset or entry.preset, options.settings).data
-        find_pickles(data.dataset, (options.split or data.val,), options.data)
+def _open_data(
+    preset: Preset, request: EvalOptions, given: tuple[Path, ...], reporter: Reporter
+) -> tuple[tuple[Path, ...], Split]:
+    """The annotation files and the split to evaluate. Raises DataError for missing ones."""
+    wanted = request.split or preset.data.val
+    pickles = tuple(find_pickles(preset.data.dataset, (wanted,), given))
+    with reporter.progress("read the annotations", None) as advance:
+        stores = open_stores(pickles, advance, note=reporter.warn)
+    return pickles, find_split(stores, wanted, whole_lists=request.split is None)
 
 
 def _data_of_run(folder: Path, reporter: Reporter) -> tuple[Path, ...]:

@@ -117,9 +117,8 @@ def _content(predictor: Predictor, options: ExportOptions) -> tuple[bytes, Expor
         content = export.pt2(program, preset, about)
         read = torch.export.load(io.BytesIO(content)).module()  # our own bytes; those of others are code
         run = lambda *given: read(*given)  # noqa: E731  not as a submodule: it has no eval()
-        return content, ExportedModel(
-            run, is_prepared=not export.is_whole(preset), takes_size=export.takes_size(preset)
-        )
+        known = exported.About(preset, predictor.classes, predictor.trained_on, not export.is_whole(preset))
+        return content, ExportedModel(run, known, takes_size=export.takes_size(preset))
     content = export.onnx(program, preset, about)
     content = export.int8(content, about) if options.int8 else content
     return content, exported.of_onnx(content, str(options.out))

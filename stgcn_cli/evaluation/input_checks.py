@@ -3,7 +3,7 @@
 A model predicts a class for any input; for inputs unlike its training data the prediction is meaningless.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from stgcn_cli.evaluation import adapt
 _LONG = 3  # times the longest training clip: a recording rather than a clip
 _FAR = 3  # times larger or smaller than what was trained on
 _BEYOND = 1.1  # of an image: joints a little outside are common
+_PLURAL = {"has": "have", "is": "are", "does": "do", "comes": "come"}
 _UNITS = ((1000, "millimetres", "metres"), (100, "centimetres", "metres"), (0.001, "metres", "millimetres"))
 
 
@@ -56,74 +57,87 @@ def _reach(keypoint: np.ndarray) -> tuple[float, float]:
     return float(x), float(y)
 
 
+Problem = tuple[Sequence[Facts], str, str]  # clips, the verb, what follows it: "clip x has …", "12 clips (x, …) have …"
+
+
 def input_warnings(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> list[str]:
     """Warnings about `facts`. `trained_on` is what `statistics.describe` returned, empty where it is unknown."""
-    return [line for question in _QUESTIONS for line in question(facts, preset, trained_on).splitlines()]
-
-
-def _clips(some: Sequence[Facts], one: str, many: str) -> str:
-    """ "clip x has" or "12 clips (x, …) have"."""
-    return f"{some[0].name} {one}" if len(some) == 1 else f"{len(some):,} clips ({some[0].name}, …) {many}"
+    problems = [problem for question in _QUESTIONS for problem in question(facts, preset, trained_on)]
+    return [
+        f"{some[0].name} {verb} {rest}"
+        if len(some) == 1
+        else f"{len(some):,} clips ({some[0].name}, …) {_PLURAL[verb]} {rest}"
+        for some, verb, rest in problems
+        if some
+    ]
 
 
 def _range(values: Sequence[float]) -> str:
-    low, high = min(values), max(values)
+    low, high = min(values, default=0), max(values, default=0)
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
-def _empty(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
-    empty = [each for each in facts if not each.persons]
-    return f"{_clips(empty, 'has', 'have')} no person in any frame; the prediction is meaningless." if empty else ""
+def _empty(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> Iterator[Problem]:
+    yield [each for each in facts if not each.persons], "has", "no person in any frame; the prediction is meaningless."
 
 
-def _cut(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
-    length = preset.data.clip_len
+def _changes(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> Iterator[Problem]:
+    texts = {
+        adapt.SCORES_MADE: "no scores; they count as 1.", adapt.SCORES_LEFT: "scores, which the model does not use.",
+        adapt.SCORES_TAKEN: "three values a joint, taken as x, y and score.",
+    }  # fmt: skip
+    for change, text in texts.items():
+        yield [each for each in facts if each.change == change], "has", text
+
+
+def _unlike(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> Iterator[Problem]:
+    words = (
+        "25 joints that do not lie as a Kinect's do: another skeleton, or another order of joints, than the model's."
+    )
+    yield [each for each in facts if each.unlike and each.persons], "has", words
+
+
+def _lengths(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> Iterator[Problem]:
+    known, length = trained_on.get("frames"), preset.data.clip_len
     long = [each for each in facts if length and each.frames > length]
-    if not long or preset.data.sampling != "loop":
-        return ""
-    return f"{_clips(long, 'is', 'are')} longer than {length} frames: only the first {length} are seen.{_advice(long, preset, trained_on)}"
+    if preset.data.sampling == "loop":
+        text = f"longer than {length} frames: only the first {length} are seen."
+        yield long, "is", text + _advice(long, preset, trained_on)
+    if known:
+        odd = [
+            each for each in facts if not (length and each.frames > length) and not known[0] <= each.frames <= known[-1]
+        ]
+        trained = f"the model was trained on clips of {_range([known[0], known[-1]])}"
+        found = _range([each.frames for each in odd])
+        yield odd, "has", f"{found} frames; {trained}.{_advice(odd, preset, trained_on)}"
 
 
 def _advice(long: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
     """What to type for recordings much longer than the clips of the training."""
     known, length = trained_on.get("frames"), preset.data.clip_len
     most = known[-1] if known else length
-    if not most or max(each.frames for each in long) <= _LONG * most:
+    if not most or max((each.frames for each in long), default=0) <= _LONG * most:
         return ""
     window = min(int(known[len(known) // 2]) if known else most, length or most)
     return f" For a timeline of the recording: --window {window} --stride {max(1, window // 4)}"
 
 
-def _lengths(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
-    known, length = trained_on.get("frames"), preset.data.clip_len
-    if not known:
-        return ""
-    seen = [each for each in facts if not length or each.frames <= length]  # of the others, see `_cut`
-    odd = [each for each in seen if not known[0] <= each.frames <= known[-1]]
-    if not odd:
-        return ""
-    found = _range([each.frames for each in odd])
-    trained = f"the model was trained on clips of {_range([known[0], known[-1]])}"
-    return f"{_clips(odd, 'has', 'have')} {found} frames; {trained}.{_advice(odd, preset, trained_on)}"
-
-
-def _spread(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
+def _spread(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> Iterator[Problem]:
     by_image = preset.data.normalize in ("image", "half-image") and preset.data.image_size == "record"
     known = trained_on.get("image_spread" if by_image else "spread")
     if not known:
-        return ""
+        return
     pairs = [
         (each, each.spread / (each.image[0] if by_image else 1)) for each in facts if not by_image or each.image[0]
     ]
     odd = [(each, size) for each, size in pairs if size < known[0] / _FAR or size > known[2] * _FAR]
-    if not odd:
-        return ""
-    ratio = float(np.median([size for _, size in odd])) / known[1]
-    found = _range([float(f"{size:.3g}") for _, size in odd])
-    return (
-        f"{_clips([each for each, _ in odd], 'has', 'have')} bodies of another size: joints lie {found} from their mean, "
-        f"in training {_range([float(f'{n:.3g}') for n in (known[0], known[2])])}.{_unit(ratio, preset)}"
-    )
+    if odd:
+        ratio = float(np.median([size for _, size in odd])) / known[1]
+        found, trained = (
+            _range([float(f"{n:.3g}") for n in some]) for some in ([s for _, s in odd], (known[0], known[2]))
+        )
+        far = f"bodies of another size: joints lie {found} from their mean, in training {trained}."
+        yield [each for each, _ in odd], "has", far + _unit(ratio, preset)
 
 
 def _unit(ratio: float, preset: Preset) -> str:
@@ -133,67 +147,38 @@ def _unit(ratio: float, preset: Preset) -> str:
     return " Is this another unit?"
 
 
-def _dropped(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
-    crowded, kept = [each for each in facts if each.dropped], preset.data.num_person
-    most = f"{kept} persons" if kept > 1 else "one person"
-    return f"{_clips(crowded, 'has', 'have')} more than {most}; the others are dropped." if crowded else ""
-
-
-def _more_persons(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
+def _persons(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> Iterator[Problem]:
     known, kept = trained_on.get("persons"), preset.data.num_person
+    most = f"{kept} persons" if kept > 1 else "one person"
+    yield [each for each in facts if each.dropped], "has", f"more than {most}; the others are dropped."
     odd = [each for each in facts if known and min(each.persons, kept) > known]
-    never = f"the model was trained on clips with at most {known}"
-    return f"{_clips(odd, 'has', 'have')} {_range([e.persons for e in odd])} persons; {never}." if odd else ""
+    count = _range([each.persons for each in odd])
+    yield odd, "has", f"{count} persons; the model was trained on clips with at most {known}."
 
 
-def _images(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
+def _images(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> Iterator[Problem]:
+    """The first problem of pixels and image sizes; the others may follow from it."""
     if preset.data.normalize not in ("image", "half-image"):
-        return ""
-    if small := [each for each in facts if each.persons and max(each.reach) <= 2]:
-        words = "coordinates that look divided by an image size already; the model expects pixels"
-        return f"{_clips(small, 'has', 'have')} {words}."
+        return
     for_all = preset.data.image_size == "reference"
     assumed = [each for each in facts if each.persons and (for_all or each.assumed)]
     height, width = next((each.assumed for each in assumed if each.assumed), REFERENCE_SIZE)
     odd = [each for each in assumed if each.reach[0] > _BEYOND * width or each.reach[1] > _BEYOND * height]
-    say = "Give the image size: --image-size WIDTHxHEIGHT, or img_shape = (height, width) in the record."
-    if odd:
-        beyond = f"joints outside of an image of {width} x {height} pixels, which the model divides by"
-        return f"{_clips(odd, 'has', 'have')} {beyond}. {say}"
-    if assumed and not for_all:
-        stated = f"not state the image size: {width} x {height} pixels are assumed"
-        return f"{_clips(assumed, 'does', 'do')} {stated}. {say}"
-    return _other_images(facts, preset, trained_on)
-
-
-def _other_images(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
-    """Sizes that a model which divides by the reference's, whatever the image, was not trained on."""
     seen = {tuple(size) for size in trained_on.get("image_sizes", ())}
-    odd = [each for each in facts if each.image[0] and each.image not in seen and each.image != REFERENCE_SIZE]
-    if preset.data.image_size != "reference" or not odd:
-        return ""
-    sizes = " and ".join(sorted({f"{each.image[1]} x {each.image[0]}" for each in odd})[:3])
-    return (
-        f"{_clips(odd, 'comes', 'come')} from images of {sizes} pixels; the model divides by "
-        f"{REFERENCE_SIZE[1]} x {REFERENCE_SIZE[0]} whatever the image. By their own size: --set data.image_size=record"
-    )
+    others = [each for each in facts if each.image[0] and each.image not in seen and each.image != REFERENCE_SIZE]
+    sizes = " and ".join(sorted({f"{each.image[1]} x {each.image[0]}" for each in others})[:3])
+    give = "Give the image size: --image-size WIDTHxHEIGHT, or img_shape = (height, width) in the record."
+    problems: list[Problem] = [
+        ([each for each in facts if each.persons and max(each.reach) <= 2], "has",
+         "coordinates that look divided by an image size already; the model expects pixels."),
+        (odd, "has", f"joints outside of an image of {width} x {height} pixels, which the model divides by. {give}"),
+        (() if for_all else assumed, "does", f"not state the image size: {width} x {height} pixels are assumed. {give}"),
+        (others if for_all else (), "comes", f"from images of {sizes} pixels; the model divides by "
+         f"{REFERENCE_SIZE[1]} x {REFERENCE_SIZE[0]} whatever the image. By their own size: --set data.image_size=record"),
+    ]  # fmt: skip
+    yield from [problem for problem in problems if problem[0]][:1]
 
 
-def _unlike(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
-    odd = [each for each in facts if each.unlike and each.persons]
-    words = "25 joints that do not lie as a Kinect's do: another skeleton, or another order of joints, than the model's"
-    return f"{_clips(odd, 'has', 'have')} {words}." if odd else ""
-
-
-def _changes(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> str:
-    texts = {
-        adapt.SCORES_MADE: "no scores; they count as 1", adapt.SCORES_LEFT: "scores, which the model does not use",
-        adapt.SCORES_TAKEN: "three values a joint, taken as x, y and score",
-    }  # fmt: skip
-    changed = {change: [each for each in facts if each.change == change] for change in texts}
-    return "\n".join(f"{_clips(some, 'has', 'have')} {texts[change]}." for change, some in changed.items() if some)
-
-
-_QUESTIONS: tuple[Callable[[Sequence[Facts], Preset, Mapping[str, Any]], str], ...] = (
-    _empty, _changes, _unlike, _cut, _lengths, _spread, _images, _dropped, _more_persons,
+_QUESTIONS: tuple[Callable[[Sequence[Facts], Preset, Mapping[str, Any]], Iterator[Problem]], ...] = (
+    _empty, _changes, _unlike, _lengths, _spread, _images, _persons,
 )  # fmt: skip

@@ -116,12 +116,12 @@ def load(request: resolve.EvalOptions, reporter: Reporter = SILENT) -> Predictor
     where = resolve_device(request.device, 1, reporter.warn)
     path = resolve.locate(request, reporter)
     device, precision = torch.device(where), "float32"
-    model: nn.Module
+    model: Any
     trained_on: Any
     if exported.is_exported(path):
         exported.check_options(request)
-        model, about = exported.read(path, where)
-        device = torch.device("cpu")  # where it takes clips
+        model, device = exported.read(path, where), torch.device("cpu")  # where it takes clips
+        about = model.about
         preset, classes, trained_on = about.preset, about.classes, about.trained_on
     else:
         precision = resolve_precision(request.precision, where, training=False)

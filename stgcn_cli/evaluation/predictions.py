@@ -13,7 +13,6 @@ import numpy as np
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.evaluation import metrics
 from stgcn_cli.io.files import atomic_write
-from stgcn_cli.io.outputs import suffix_of
 from stgcn_cli.io.text import csv_cell, json_text
 
 if TYPE_CHECKING:
@@ -80,15 +79,9 @@ def table_text(rows: Sequence[Mapping[str, object]], columns: list[str] | None =
     return pandas.DataFrame(cells, columns=columns).to_csv(index=False, lineterminator="\n")
 
 
-_WRITERS: dict[str, Callable[[Predictions, int], str]] = {
+WRITERS: dict[str, Callable[[Predictions, int], str]] = {
     ".json": lambda found, topk: json_text(as_dict(found, topk)) + "\n", ".csv": as_csv,
 }  # fmt: skip
-
-
-def write(found: Predictions, topk: int, path: Path) -> None:
-    """Write the file in the format its suffix names."""
-    with atomic_write(path, "w") as stream:
-        stream.write(_WRITERS[suffix_of(path, _WRITERS)](found, topk))
 
 
 def write_features(found: Predictions, path: Path) -> None:

@@ -98,6 +98,11 @@ def network_of(read: Checkpoint, preset: Preset, device: torch.device, precision
     return model.to(device, dtype_of(precision)).eval()
 
 
+def read_model(path: Path, device: str) -> Checkpoint | ExportedModel:
+    """Read a checkpoint, or an exported model for `device`. Raises CheckpointError, UsageError."""
+    return exported.read(path, device) if exported.is_exported(path) else checkpoint.read(path)
+
+
 def _outputs(model: nn.Module, clips: Clips, index: Tensor, with_features: bool) -> tuple[Tensor, Tensor | None]:
     if isinstance(model, ExportedModel):
         return model.answer(clips, index)
@@ -144,7 +149,7 @@ class EvalPlan:
     precision: str
     batch_size: int | None = None
     reporter: Reporter = SILENT
-    read: Checkpoint | None = None  # the checkpoint, where this process is the worker and has read it
+    read: Checkpoint | ExportedModel | None = None  # the file, where this process is the worker and has read it
 
 
 @dataclass(frozen=True)
@@ -176,11 +181,8 @@ class EvalResult:
 def evaluate_in_world(plan: EvalPlan, world: World) -> EvalResult:
     """Evaluate a checkpoint or exported program as one of the processes of `world`."""
     split = find_split(open_stores(plan.pickles), plan.split, whole_lists=True)
-    model: nn.Module
-    if exported.is_exported(plan.checkpoint):
-        model, _ = exported.read(plan.checkpoint, world.device.type)
-    else:
-        model = network_of(plan.read or checkpoint.read(plan.checkpoint), plan.preset, world.device, plan.precision)
+    read = plan.read or read_model(plan.checkpoint, world.device.type)
+    model = read if isinstance(read, ExportedModel) else network_of(read, plan.preset, world.device, plan.precision)
     with plan.reporter.progress("evaluate", len(split.indices), shown=world.is_first) as advance:
         scores, _ = score_split(
             model, split, plan.preset, world, precision=plan.precision, batch_size=plan.batch_size, advance=advance

@@ -7,7 +7,6 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -19,8 +18,6 @@ from stgcn_cli.evaluation.input_checks import Facts
 from stgcn_cli.evaluation.predict import Predictor, opened
 from stgcn_cli.evaluation.predictions import table_text
 from stgcn_cli.evaluation.timeline import Segment, Timeline, WindowOptions, window_starts
-from stgcn_cli.io.files import atomic_write
-from stgcn_cli.io.outputs import suffix_of
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.io.text import json_text, one_line
 from stgcn_cli.runs.resolve import EvalOptions
@@ -164,12 +161,6 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}:{thousandths // 1000:02},{thousandths % 1000:03}"
 
 
-_WRITERS: dict[str, Callable[[Timelines], str]] = {
+WRITERS: dict[str, Callable[[Timelines], str]] = {
     ".json": lambda found: json_text(as_dict(found)) + "\n", ".csv": as_csv, ".srt": as_srt,
 }  # fmt: skip
-
-
-def write(found: Timelines, path: Path) -> None:
-    """Write the file in the format its suffix names."""
-    with atomic_write(path, "w") as stream:
-        stream.write(_WRITERS[suffix_of(path, _WRITERS)](found))

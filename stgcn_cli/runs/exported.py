@@ -42,13 +42,13 @@ class ExportedModel(nn.Module):
     It gives logits (N, classes) and features (N, 256).
     """
 
-    def __init__(self, run: Run, *, is_prepared: bool, takes_size: bool, about: About | None = None) -> None:
+    def __init__(self, run: Run, about: About, *, takes_size: bool) -> None:
         super().__init__()
-        self.run, self.is_prepared, self.takes_size, self.about = run, is_prepared, takes_size, about
+        self.run, self.about, self.takes_size = run, about, takes_size
 
     def answer(self, clips: Clips, index: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N * K, classes) and features (N * K, 256) of the clips `index`, which are of one length unless prepared."""
-        if self.is_prepared:
+        if self.about.is_prepared:
             return self.run(clips.batch(index)[0].permute(0, 4, 2, 3, 1).contiguous())
         given = [clips.stored(index)]
         if self.takes_size:
@@ -71,7 +71,7 @@ def of_onnx(content: bytes, name: str, device: str = "cpu") -> ExportedModel:
             raise CheckpointError(f"{name} cannot compute these clips: {printable(error)[:300]}") from error
         return torch.from_numpy(np.asarray(logits)), torch.from_numpy(np.asarray(features))
 
-    return ExportedModel(run, is_prepared=about.is_prepared, takes_size=SIZE in names, about=about)
+    return ExportedModel(run, about, takes_size=SIZE in names)
 
 
 def is_exported(word: str | Path) -> bool:
@@ -93,14 +93,12 @@ def check_options(request: EvalOptions) -> None:
         )
 
 
-def read(path: Path, device: str = "cpu") -> tuple[ExportedModel, About]:
-    """The program in a file, and its metadata. Raises CheckpointError, UsageError where onnxruntime is missing."""
+def read(path: Path, device: str = "cpu") -> ExportedModel:
+    """The program in a file. Raises CheckpointError, UsageError where onnxruntime is missing."""
     try:
-        model = of_onnx(path.read_bytes(), str(path), device)
+        return of_onnx(path.read_bytes(), str(path), device)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
-    assert model.about is not None
-    return model, model.about
 
 
 def _session(content: bytes, name: str, device: str) -> Any:

@@ -22,7 +22,7 @@ from stgcn_cli.evaluation.export import ExportOptions, write
 from stgcn_cli.io.reporter import SILENT
 from stgcn_cli.models import MODELS, build_model
 from stgcn_cli.runs import export
-from stgcn_cli.runs.exported import ExportedModel
+from stgcn_cli.runs.exported import About, ExportedModel
 from stgcn_cli.runs.resolve import EvalOptions
 from tests.conftest import make_records
 from tests.factories import checkpoints
@@ -206,7 +206,7 @@ def test_reduced_precisions_say_what_they_cost(tmp_path, whole):
 def test_an_export_that_computes_something_else_is_not_written(tmp_path, monkeypatch):
     def wrong(predictor, options):
         run = lambda *inputs: (torch.full((len(inputs[0]), 3), 9.0), None)  # noqa: E731
-        return b"program", ExportedModel(run, is_prepared=False, takes_size=False)
+        return b"program", ExportedModel(run, About(predictor.preset, [], {}, False), takes_size=False)
 
     monkeypatch.setattr(exporting, "_content", wrong)
     with pytest.raises(RunError, match="was not written"):

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from stgcn_cli.config import catalog, presets
-from stgcn_cli.errors import CheckpointError
+from stgcn_cli.errors import CheckpointError, DataError
 from stgcn_cli.evaluation import evaluate
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.models import build_model
@@ -146,6 +146,16 @@ def test_published_weights_are_downloaded_once_and_evaluated(published):
         result = evaluate.evaluate(wishes, Reporter(note=notes.append))
         assert result.scores.shape == (6, 60) and "its name in the catalogue" in notes[0]
     assert len(mirror.asked) == 1
+
+
+def test_a_missing_split_is_reported_before_weights_are_downloaded(published, tmp_path):
+    mirror, _ = published
+    own = tmp_path / "own.pkl"
+    own.write_bytes(pickle.dumps({"split": {"xsub_val": ["clip000"]}, "annotations": make_records(1)}))
+    wishes = resolve.EvalOptions(checkpoint="babel60", data=(own,), device="cpu", base_url=mirror.base)
+    with pytest.raises(DataError, match="split 'val' not found"):
+        evaluate.evaluate(wishes, SILENT)
+    assert not mirror.asked
 
 
 def test_a_file_goes_before_a_published_name(published, tmp_path, monkeypatch):
