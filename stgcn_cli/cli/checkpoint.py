@@ -31,7 +31,7 @@ def inspect(file: _File, as_json: options.Json = False, quiet: options.Quiet = F
     from stgcn_cli.runs import checkpoint as checkpoints
     from stgcn_cli.runs import inspect as inspection
 
-    described = inspection.describe(checkpoints.read(file))
+    described = inspection.describe(checkpoints.read(file, hashed=True))
     if as_json:
         console.print_json(described)
     else:

@@ -105,10 +105,10 @@ def predict(
     rule = OutputRule(inputs=options.with_preset(checkpoint, preset, *files), command="predict", force=force)
     console.set_results_aside(out, features)
     if out:
-        form = expect_suffix(out, (".json", ".csv", *([".srt"] if window else [])), "predictions")  # before the work
+        form = expect_suffix(out, (".json", ".csv", *([".srt"] if window else [])))  # before the work
         out = rule.place(out)
     if features:
-        expect_suffix(features, (".npz",), "features", "--features")
+        expect_suffix(features, (".npz",), "--features")
         features = OutputRule(inputs=rule.inputs, force=force).place(features)
     request = EvalOptions(
         checkpoint=checkpoint, preset=preset, settings=tuple(settings or ()), batch_size=batch_size, device=device,

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,6 +11,7 @@ from typer import Argument, Option
 
 from stgcn_cli.cli import console, options
 from stgcn_cli.errors import DataError, UsageError
+from stgcn_cli.io.files import is_stream
 from stgcn_cli.io.text import nearest
 
 if TYPE_CHECKING:
@@ -77,11 +79,12 @@ def prepare(
     target = f"{dataset}-raw" if raw else dataset
     from stgcn_cli.data.prepare.options import PrepareOptions
 
+    place = out or data / (f"{target}.pkl" if format == "single" else target)
     summary = make(
         PrepareOptions(
             dataset=dataset,
             sources=source or (_download(dataset, data, base_url) if download or base_url else find(dataset, data)),
-            out=out or data / (f"{target}.pkl" if format == "single" else target),
+            out=place,
             raw=raw,
             format=format,
             splits=None if splits is None else [name.strip() for name in splits.split(",") if name.strip()],
@@ -98,6 +101,8 @@ def prepare(
         _show(summary)
     for warning in summary.warnings:
         console.warn(warning)
+    if not (as_json or is_stream(place)):
+        _note_next(summary, target, place)
 
 
 def _functions_of(dataset: str) -> "tuple[Find, Make]":
@@ -123,6 +128,17 @@ def _download(dataset: str, data: Path, base_url: str | None) -> list[Path]:
             raise UsageError(f"{dataset} cannot be downloaded: access must be requested.", error.hint) from error
     items = map(annotations_of, find_annotations(dataset))
     return [fetch_item(item, cache_folder(), base_url, console.reporter()) for item in items]
+
+
+def _note_next(summary: "PrepareSummary", dataset: str, place: Path) -> None:
+    """Name the command that trains on what was written, where a preset is for these splits of the data set."""
+    from stgcn_cli.config import presets
+
+    for name in presets.names():
+        recipe = presets.load(name).data
+        if recipe.dataset == dataset and all(summary.split_sizes.get(split) for split in (recipe.train, recipe.val)):
+            console.note(f"Next: stgcn train --preset {name} --data {shlex.quote(str(place))}")
+            return
 
 
 def _show(summary: "PrepareSummary") -> None:

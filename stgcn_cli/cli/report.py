@@ -6,11 +6,9 @@ from typing import Annotated, Literal
 from typer import Argument, Option
 
 from stgcn_cli.cli import console, options
-from stgcn_cli.errors import DataError, UsageError
+from stgcn_cli.errors import DataError
 from stgcn_cli.io.files import is_stream
-from stgcn_cli.io.outputs import OutputRule, suffix_of
-
-_SUFFIXES = (".html", ".htm")
+from stgcn_cli.io.outputs import OutputRule, expect_suffix
 
 
 def report(
@@ -44,11 +42,7 @@ def report(
         target = out or Path("comparison.html")
     else:
         target = out or (folders[0] / "report.html" if folders else sources[0].with_suffix(".report.html"))
-    if suffix_of(target, _SUFFIXES) not in _SUFFIXES:
-        raise UsageError(
-            f"Unsupported output format --out {target}; expected .html.",
-            f"For example: --out {target.with_suffix('.html')}",
-        )
+    expect_suffix(target, (".html", ".htm"))
     console.set_results_aside(out)
     inputs = [*(path for path in sources if path.is_file()), *(path for path in data or () if path.is_file())]
     rule = OutputRule(inputs=inputs, command="report", force=force)

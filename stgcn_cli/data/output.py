@@ -14,7 +14,7 @@ from stgcn_cli.config.skeletons import Layout
 from stgcn_cli.data.ntu.names import benchmark_folder
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io.files import atomic_write, is_stream
-from stgcn_cli.io.outputs import OutputRule
+from stgcn_cli.io.outputs import OutputRule, expect_suffix
 from stgcn_cli.io.text import one_line
 
 # Annotation pickles written record by record: any number of clips in flat memory, the same bytes from any number of workers.
@@ -79,7 +79,6 @@ def list_pickles(paths: Mapping[str, Path]) -> Iterator[Add]:
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # a split that can become part of a path
-_SUFFIXES = (".pkl", ".pickle")
 _USUAL = ("train", "val")
 
 
@@ -140,8 +139,8 @@ class Target:
             if self.format != "single":
                 raise UsageError(f"--format list writes several files, not {self.out}.", "Use --format single.")
             return
-        if not self.out.is_dir() and self.out.suffix not in _SUFFIXES:
-            raise UsageError(f"--out {self.out} is no .pkl file.", f"For example: --out {self.out.with_suffix('.pkl')}")
+        if not self.out.is_dir() and self.out.suffix != ".pickle":
+            expect_suffix(self.out, (".pkl",))
         rule = replace(self._rule, inputs=[*inputs, *self.also_read])
         rule.check(*self.paths(_USUAL).values(), *([self.preset_path] if self.preset else []))
 

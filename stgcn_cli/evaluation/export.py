@@ -71,7 +71,7 @@ class Exported:
 
 def check_options(options: ExportOptions) -> None:
     """Raise UsageError for a name or a combination that cannot be written."""
-    suffix = expect_suffix(options.out, SUFFIXES, "models", streams=_STREAM)
+    suffix = expect_suffix(options.out, SUFFIXES, streams=_STREAM)
     refuse_first(
         (options.half and options.int8, "--half and --int8 exclude each other.", "Export twice, with two names."),
         (suffix == ".pt2" and (options.half or options.int8), "--half and --int8 are for .onnx.",

@@ -52,7 +52,7 @@ def of_saved(saved: SavedScores, preset: Preset, scores: np.ndarray | None = Non
 
 def writer_for(path: Path) -> Callable[[EvalResult], bytes]:
     """The function that makes the bytes of such a file. Raises UsageError for an unknown suffix."""
-    return _WRITERS[expect_suffix(path, SUFFIXES, "results", streams=(".json",))]
+    return _WRITERS[expect_suffix(path, SUFFIXES, streams=(".json",))]
 
 
 def _pickle(result: EvalResult) -> bytes:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from stgcn_cli.errors import UsageError
 from stgcn_cli.io.files import is_stream
-from stgcn_cli.io.text import nearest
 
 _ENDS = 8192  # bytes looked at, at each end of a file
 _ANOTHER = "Choose another --out."
@@ -113,17 +112,15 @@ def _is_made_by(command: str, path: Path) -> bool:
     return not ends or bool(re.search(mark, ends, re.DOTALL)) or (command == "eval" and ends.startswith(_TABLES))
 
 
-def expect_suffix(
-    path: Path, known: Sequence[str], what: str, option: str = "--out", streams: Sequence[str] = ()
-) -> str:
-    """The suffix that says the format of `what`; for `-` and /dev/null the first of `streams`. Raises UsageError for another."""
+def expect_suffix(path: Path, known: Sequence[str], option: str = "--out", streams: Sequence[str] = ()) -> str:
+    """The suffix that says the format of an output; for `-` and /dev/null the first of `streams`. Raises UsageError."""
     suffix = suffix_of(path, streams or known)
     if suffix in known:
         return suffix
     listed = f"{', '.join(known[:-1])} or {known[-1]}" if len(known) > 1 else known[0]
     raise UsageError(
-        f"{option} {path}: {what} are written as {listed}.{nearest(suffix, known)}",
-        f"For example: {option} {path.with_suffix(known[0])}",
+        f"Unsupported output format {path}; expected {listed}.",
+        f"For example: {option} {path.with_suffix(known[0]) if path.name else f'NAME{known[0]}'}",
     )
 
 

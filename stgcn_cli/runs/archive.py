@@ -5,6 +5,7 @@ the archive is checked, then the pickle in it is read by the unpickler for plain
 """
 
 import errno
+import hashlib
 import io
 import os
 import stat
@@ -49,8 +50,8 @@ _WHOLE = "If a program saved the whole model, save its weights alone: torch.save
 _CUT = "Was it cut off in a copy?"
 
 
-def read(path: Path) -> Any:
-    """Return what `torch.save` wrote to `path`, on the CPU.
+def read(path: Path, digest: "hashlib._Hash | None" = None) -> Any:
+    """Return what `torch.save` wrote to `path`, on the CPU; `digest` is updated with the bytes of the same file.
 
     Raises CheckpointError for a file that is missing, damaged, hostile, or not a checkpoint.
     """
@@ -62,6 +63,8 @@ def read(path: Path) -> Any:
         if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would block, reading a device never end
             raise CheckpointError(f"{path} is not a regular file.")
         with open(path, "rb") as stream:
+            if digest is not None:
+                hashlib.file_digest(stream, lambda: digest)
             return _read(stream, os.fstat(stream.fileno()).st_size)
     except FileNotFoundError as error:
         raise CheckpointError(

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ class Checkpoint:
     optimizer: dict[str, Any] | None
     dialect: str = ""  # of another collection, whose names became ours
     under: str = ""  # the key of the weights, where it is not `state_dict`
+    known_sha256: str = ""
     training_state: dict[str, Tensor] | None = None  # of our runs with averaged weights: the weights in training
 
     @property
@@ -49,7 +51,7 @@ class Checkpoint:
     @functools.cached_property
     def sha256(self) -> str:
         """Hash of the file, in hex digits; published names carry the first 8."""
-        return sha256_of(self.path)
+        return self.known_sha256 or sha256_of(self.path)
 
     @property
     def in_training(self) -> "Checkpoint":
@@ -67,13 +69,13 @@ class Checkpoint:
         return self.keys.num_classes(self.state)
 
 
-def read(path: Path) -> Checkpoint:
-    """Read a checkpoint of `stgcn` or MMAction2, or a bare state dict, to the CPU.
+def read(path: Path, hashed: bool = False) -> Checkpoint:
+    """Read a checkpoint of `stgcn` or MMAction2, or a bare state dict, to the CPU; with `hashed` its sha256 of the same opened file.
 
     Raises CheckpointError when it is missing, damaged, references code, or holds no weights of a known network.
     """
-    path = Path(path)
-    value = archive.read(path)
+    path, digest = Path(path), hashlib.sha256() if hashed else None
+    value = archive.read(path, digest)
     if not isinstance(value, Mapping):
         raise CheckpointError(f"{path} contains a {type(value).__name__}, not a checkpoint.")
     if "state_dict" in value and not isinstance(value["state_dict"], Mapping):
@@ -101,6 +103,7 @@ def read(path: Path) -> Checkpoint:
     training = training if isinstance(training, Mapping) else {}
     return Checkpoint(
         path=path, state=state, keys=keys, meta=meta, optimizer=optimizer, dialect=dialect, under=under,
+        known_sha256=digest.hexdigest() if digest else "",
         training_state={str(k): v for k, v in training.items() if isinstance(v, Tensor)} or None,
     )  # fmt: skip
 

@@ -43,7 +43,7 @@ def convert(
     """
     if not is_stream(out) and out.suffix.lower() not in SUFFIXES:
         raise UsageError(
-            f"{out}: checkpoints are written as {', '.join(SUFFIXES)}.{nearest(out.suffix, SUFFIXES)}",
+            f"Unsupported output format {out}; expected {', '.join(SUFFIXES)}.{nearest(out.suffix, SUFFIXES)}",
             f"For other programs: stgcn export {read.path} --out {out.with_suffix('.onnx')}",
         )
     if optimizer and (publish or form != FORMS[0]):

@@ -15,8 +15,7 @@ from stgcn_cli.data.locations import beside
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.errors import CheckpointError, DataError, UsageError, refuse_first
 from stgcn_cli.evaluation import metrics
-from stgcn_cli.io.files import is_stream
-from stgcn_cli.io.outputs import OutputRule, suffix_of
+from stgcn_cli.io.outputs import OutputRule, expect_suffix, suffix_of
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.io.text import printable
 from stgcn_cli.runs import resolve
@@ -77,12 +76,7 @@ class ViewOptions:
         )  # fmt: skip
         if self.out:
             self.place("")
-        formats = LAYOUT_FORMATS if self.source is None else CLIP_FORMATS
-        if self.out and not is_stream(self.out) and self.out.suffix not in formats:
-            raise UsageError(
-                f"Unsupported output format --out {self.out}; expected {', '.join(formats)}.",
-                f"For example: --out {self.out.with_suffix(formats[0])}",
-            )
+            expect_suffix(self.out, LAYOUT_FORMATS if self.source is None else CLIP_FORMATS)
         if word := self.checkpoint or self.edge_importance:
             resolve.require(word)
 

@@ -104,8 +104,12 @@ def test_the_command_finds_the_official_archive_and_says_what_it_did(stgcn, tmp_
     for word in ("xsub_train", "40,091", "it is empty", "data/ntu60.pkl", "data/ntu60.report.json"):
         assert word in result.out
     assert "not the official ones" in result.err
+    assert result.err.endswith("Next: stgcn train --preset ntu60-xsub-3d --data data/ntu60.pkl\n")
+    assert "Next" not in stgcn("prepare", "ntu60", "--workers", 1, "--quiet").err
     assert len(read_pickle(tmp_path / "data" / "ntu60.pkl")["annotations"]) == 24
-    as_json = json.loads(stgcn("prepare", "ntu60", "--json", env={"STGCN_DATA": "data"}).out)
+    again = stgcn("prepare", "ntu60", "--json", env={"STGCN_DATA": "data"})
+    as_json = json.loads(again.out)
+    assert "Next" not in again.err
     assert as_json["clips"] == 24 and as_json["official"]["xsub_val"] == 16_487 and len(as_json["set_aside"]) == 1
 
 
@@ -115,6 +119,7 @@ def test_the_command_finds_the_unpacked_folder_and_writes_lists(stgcn, tmp_path)
     assert result.code == 0, result.err
     files = sorted(str(path.relative_to(tmp_path / "d" / "ntu60")) for path in (tmp_path / "d" / "ntu60").rglob("*.*"))
     assert files == ["ntu60.report.json", "xview/train.pkl", "xview/val.pkl"]
+    assert "Next" not in result.err  # no preset is for these splits
 
 
 def test_many_set_aside_files_are_cut_short(stgcn, tmp_path):

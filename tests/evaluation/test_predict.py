@@ -162,7 +162,8 @@ def test_missing_clips_and_files_are_named(tmp_path):
     [
         (("nowhere.pth", "x.pkl"), 4, "Checkpoint nowhere.pth not found"),
         (("x.pth", "x.pkl", "--json", "--csv"), 2, "exclude each other"),
-        (("x.pth", "x.pkl", "--out", "x.pkl"), 2, "predictions are written as .json or .csv"),
+        (("x.pth", "x.pkl", "--out", "."), 2, "For example: --out NAME.json"),
+        (("x.pth", "x.pkl", "--out", "x.pkl"), 2, "Unsupported output format x.pkl; expected .json or .csv"),
     ],
 )
 def test_what_cannot_be_used_is_reported(stgcn, tmp_path, words, code, told):

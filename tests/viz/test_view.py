@@ -219,7 +219,7 @@ def test_a_skeleton_that_is_not_known_is_drawn_without_bones(here):
     assert "--layout" in warned[0] and json.loads(outline(page).scripts[0])["clips"]["clip"]["bones"] == []
     with pytest.raises(DataError, match=r"5 joints .*has 25"):
         view.view(view.ViewOptions(source="own.npy", layout="ntu"), SILENT)
-    with pytest.raises(UsageError, match=r"\.html, \.gif, \.png"):
+    with pytest.raises(UsageError, match=r"expected \.html, \.gif or \.png\."):
         view.view(view.ViewOptions(source="own.npy", out=here / "x.mp4"), SILENT)
 
 

@@ -3,6 +3,7 @@
 One clip is in memory at a time (of a JSON, CSV or .npz file all of its clips); converted clips wait on disk.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -77,6 +78,9 @@ class MergeOptions:
 
 def merge(options: MergeOptions, reporter: Reporter = SILENT) -> ConversionResult:
     """Convert annotation pickles with their splits, classes by name where all files have names. Raises as `convert` does."""
+    real = list(map(os.path.realpath, options.files))
+    if twice := next((path for path in options.files if real.count(os.path.realpath(path)) > 1), None):
+        raise UsageError(f"{twice} is given twice.", "Give each file once.")
     if options.names and len(options.names) != len(options.files):
         problem = f"--classes is given {len(options.names)} times for {len(options.files)} files."
         raise UsageError(problem, "Give one list for each file, in the same order.")

@@ -168,7 +168,7 @@ def test_nothing_is_written_over_and_nothing_read_is_lost(tmp_path):
     assert (tmp_path / "a.toml").read_text() == "mine"
     with pytest.raises(UsageError, match="is an input"):
         convert(ConvertOptions(inputs=[str(tmp_path / "a.pkl")], target=Target(tmp_path / "a.pkl", force=True)))
-    with pytest.raises(UsageError, match=r"is no \.pkl"):
+    with pytest.raises(UsageError, match=r"expected \.pkl\."):
         convert(ConvertOptions(inputs=[str(source)], target=Target(tmp_path / "a.npz")))
     assert not list(tmp_path.glob("*.part")) and sorted(p.name for p in tmp_path.iterdir()) == [
         "a.pkl",

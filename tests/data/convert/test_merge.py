@@ -50,6 +50,19 @@ def test_classes_are_merged_by_name(two, tmp_path):
         merge(MergeOptions(files=two, target=Target(tmp_path / "e.pkl"), names=[named[0], ["jump", "run"]]))
 
 
+def test_a_file_given_twice_is_refused(two, tmp_path):
+    (tmp_path / "link.pkl").symlink_to(two[0])
+    for files in ([two[0], two[1], two[0]], [two[0], tmp_path / "link.pkl"]):
+        with pytest.raises(UsageError, match=r"a\.pkl is given twice"):
+            merge(MergeOptions(files=files, target=Target(tmp_path / "c.pkl")))
+    assert not (tmp_path / "c.pkl").exists()
+
+
+def test_another_format_is_refused_with_the_supported_one(two, tmp_path):
+    with pytest.raises(UsageError, match=r"^Unsupported output format .*c\.npz; expected \.pkl\."):
+        merge(MergeOptions(files=two, target=Target(tmp_path / "c.npz")))
+
+
 def test_clips_of_one_name_in_two_files_are_refused(two, tmp_path):
     again = [record | {"label": 7} for record in make_records(2)] + make_records(4)[3:]
     (tmp_path / "again_test.pkl").write_bytes(pickle.dumps(again))
