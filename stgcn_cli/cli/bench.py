@@ -10,7 +10,8 @@ from stgcn_cli.errors import UsageError
 from stgcn_cli.io.text import duration, size
 
 if TYPE_CHECKING:
-    from stgcn_cli.diagnostics.bench import BenchOptions
+    from stgcn_cli.config.schema import Preset
+    from stgcn_cli.data.splits import Split
 
 
 def bench(
@@ -38,15 +39,29 @@ def bench(
 
     Example: stgcn bench --preset ntu60-xsub-3d
     """
-    console.set_quiet(quiet)
-    if export:
-        if data or device == "cuda" or precision != "auto":
-            raise UsageError("--export measures random clips on the CPU, in precisions of its own.")
-        _bench_export(preset, settings or [], batch_size, rounds, as_json)
-        return
-    measuring = _options(preset, tuple(data or ()), settings or [], batch_size, rounds, device, precision)
-    from stgcn_cli.diagnostics.bench import measure
+    if export and (data or device == "cuda" or precision != "auto"):
+        raise UsageError("--export measures random clips on the CPU, in precisions of its own.")
+    from stgcn_cli.config import presets
 
+    recipe = presets.load(preset, settings or [])  # before torch is imported, which takes seconds
+    if export:
+        _bench_export(recipe, batch_size, rounds, as_json)
+        return
+    import torch
+
+    from stgcn_cli.diagnostics.bench import ON_CPU, BenchOptions, measure
+    from stgcn_cli.runtime.devices import resolve_device
+    from stgcn_cli.runtime.precision import resolve_precision
+    from stgcn_cli.runtime.rendezvous import joined_world
+
+    if joined_world():
+        raise UsageError("bench measures a single process; it does not run under torchrun or SLURM's srun.")
+    where, usual = resolve_device(device, 1, console.warn), recipe.train.batch_size
+    measuring = BenchOptions(
+        preset=recipe, device=torch.device(where), precision=resolve_precision(precision, where, training=True),
+        batch=batch_size or (usual if where == "cuda" else min(usual, ON_CPU)), rounds=rounds,
+        split=_training_split(recipe, data) if data else None,
+    )  # fmt: skip
     measured = measure(measuring, console.reporter()).as_dict()
     if as_json:
         console.print_json(measured)
@@ -54,23 +69,30 @@ def bench(
         _render(measured)
 
 
-def _bench_export(name: str, settings: list[str], batch: int | None, rounds: int, as_json: bool) -> None:
-    from stgcn_cli.config import presets
+def _training_split(preset: "Preset", data: list[Path]) -> "Split":
+    from stgcn_cli.data import preflight
+    from stgcn_cli.data.locations import find_pickles
+    from stgcn_cli.data.splits import find_split, open_stores
 
-    preset = presets.load(name, settings)  # before torch is imported, which takes seconds
+    split = find_split(open_stores(find_pickles(preset.data.dataset, (preset.data.train,), data)), preset.data.train)
+    for warning in preflight.check(preset, split, training=False):
+        console.warn(warning)
+    return split
+
+
+def _bench_export(preset: "Preset", batch: int | None, rounds: int, as_json: bool) -> None:
     import torch
 
     from stgcn_cli.diagnostics.bench import ON_CPU
     from stgcn_cli.diagnostics.bench_export import WINDOW, measure
 
-    frames = preset.data.clip_len or WINDOW
+    frames, threads = preset.data.clip_len or WINDOW, torch.get_num_threads()
     found = [row.as_dict() for row in measure(preset, frames, batch or ON_CPU, rounds, console.reporter())]
     if as_json:
-        console.print_json({"preset": preset.name, "frames": frames, "threads": torch.get_num_threads(), "rows": found})
+        console.print_json({"preset": preset.name, "frames": frames, "threads": threads, "rows": found})
         return
     console.table(
-        f"{preset.name}: windows of {frames} frames on {torch.get_num_threads()} threads, batches of {batch or ON_CPU}, "
-        f"{rounds} rounds",
+        f"{preset.name}: windows of {frames} frames on {threads} threads, batches of {batch or ON_CPU}, {rounds} rounds",
         ["", "clips/s", "one window", "95th percentile", "file"],
         [
             [row["name"], f"{row['clips_per_s']:.3g}", f"{_ms(row['latency']['p50'])} ms", f"{_ms(row['latency']['p95'])} ms",
@@ -78,41 +100,6 @@ def _bench_export(name: str, settings: list[str], batch: int | None, rounds: int
             for row in found
         ],
     )  # fmt: skip
-
-
-def _options(
-    name: str, data: tuple[Path, ...], settings: list[str], batch: int | None, rounds: int, device: str, precision: str
-) -> "BenchOptions":
-    from stgcn_cli.config import presets
-
-    preset = presets.load(name, settings)  # before torch is imported, which takes seconds
-    import torch
-
-    from stgcn_cli.data import preflight
-    from stgcn_cli.data.locations import find_pickles
-    from stgcn_cli.data.splits import find_split, open_stores
-    from stgcn_cli.diagnostics.bench import ON_CPU, BenchOptions
-    from stgcn_cli.runtime.devices import resolve_device
-    from stgcn_cli.runtime.precision import resolve_precision
-    from stgcn_cli.runtime.rendezvous import joined_world
-
-    if joined_world():
-        raise UsageError("bench measures a single process; it does not run under torchrun or SLURM's srun.")
-    where = resolve_device(device, 1, console.warn)
-    split = None
-    if data:
-        pickles = tuple(find_pickles(preset.data.dataset, (preset.data.train,), data))
-        split = find_split(open_stores(pickles), preset.data.train)
-        for warning in preflight.check(preset, split, training=False):
-            console.warn(warning)
-    return BenchOptions(
-        preset=preset,
-        device=torch.device(where),
-        precision=resolve_precision(precision, where, training=True),
-        batch=batch or (preset.train.batch_size if where == "cuda" else min(preset.train.batch_size, ON_CPU)),
-        rounds=rounds,
-        split=split,
-    )
 
 
 def _render(measured: dict[str, Any]) -> None:

@@ -26,7 +26,6 @@ def inspect(file: _File, as_json: options.Json = False, quiet: options.Quiet = F
 
     Example: stgcn checkpoint inspect best.pth
     """
-    console.set_quiet(quiet)
     options.check_there(CheckpointError, [file], _MISSING)
     from stgcn_cli.runs import checkpoint as checkpoints
     from stgcn_cli.runs import inspect as inspection
@@ -59,7 +58,6 @@ def convert(
 
     Example: stgcn checkpoint convert best.pth mine.pth
     """
-    console.set_quiet(quiet)
     options.check_there(CheckpointError, [file], _MISSING)
     from stgcn_cli.runs import checkpoint as checkpoints
     from stgcn_cli.runs import convert as conversion

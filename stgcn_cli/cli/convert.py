@@ -78,7 +78,6 @@ def convert(
 
     A CSV has a row for each joint: clip,frame,person,joint,x,y[,z][,score][,label][,subject]
     """
-    console.set_quiet(quiet)
     from stgcn_cli.data.convert.collect import Rules
     from stgcn_cli.data.convert.convert import ConvertOptions
     from stgcn_cli.data.convert.convert import convert as make
@@ -131,7 +130,6 @@ def merge(
 
     Classes are merged by name where the files have names, else by number. Splits of one name become one.
     """
-    console.set_quiet(quiet)
     from stgcn_cli.data.convert.convert import MergeOptions
     from stgcn_cli.data.convert.convert import merge as make
     from stgcn_cli.data.convert.labels import read_names

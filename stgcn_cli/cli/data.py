@@ -37,7 +37,6 @@ def inspect(
 
     Example: stgcn data inspect own.pkl
     """
-    console.set_quiet(quiet)
     from stgcn_cli.data.convert.labels import read_names
     from stgcn_cli.data.facts import survey
 
@@ -193,7 +192,6 @@ def validate(
 
     Errors (exit code 3) stop training or make its figures false; warnings are odd but possible.
     """
-    console.set_quiet(quiet)
     from stgcn_cli.data.convert import validate as validating
     from stgcn_cli.data.convert.labels import read_names
 

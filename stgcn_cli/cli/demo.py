@@ -23,7 +23,6 @@ def demo(
 
     Example: stgcn demo
     """
-    console.set_quiet(quiet)
     if folder.is_file():
         raise UsageError(f"{folder} is a file; --out names a folder.", "For example: stgcn demo --out stgcn-demo")
     from stgcn_cli.diagnostics import demo as demonstration

@@ -45,7 +45,6 @@ def download_command(
 
     Example: stgcn download babel60-wfl
     """
-    console.set_quiet(quiet)
     from stgcn_cli.config import published_files
 
     cache = cache_dir or cache_folder()

@@ -55,7 +55,6 @@ def evaluate(
 
     Example: stgcn eval stgcn-demo/run/best.pth --data stgcn-demo --out result.pkl
     """
-    console.set_quiet(quiet)
     console.note_unused({
         "--launcher": launcher, "--fuse-conv-bn": fuse_conv_bn, "--average-clips": average_clips,
         "--gpu-collect": gpu_collect, "--tmpdir": tmpdir,
@@ -99,11 +98,11 @@ def _write_beside(
     result: "EvalResult", checkpoint: Path, out: Path | None, rule: OutputRule, report: bool
 ) -> list[Path]:
     """The table, the picture and the page beside the result; those that would replace a file of the user are left out."""
-    from stgcn_cli.evaluation import evaluate as evaluating
     from stgcn_cli.viz import figures
     from stgcn_cli.viz import report as reporting
 
-    stem = evaluating.place_for_pictures(checkpoint, out, result.split)
+    folder = checkpoint.parent if (checkpoint.parent / "preset.toml").is_file() else Path()  # of a run, or here
+    stem = out.with_suffix("") if out else folder / f"{checkpoint.stem}.{result.split}"
     try:
         rule.check(*figures.files_beside(stem))
     except UsageError as error:
@@ -116,12 +115,13 @@ def _write_beside(
 def _measured_again(request: "EvalOptions", reporter: "Reporter") -> "EvalResult":
     """Measure a saved result, without a model. Raises UsageError for settings, which only a model can follow."""
     from stgcn_cli.evaluation import fuse
-    from stgcn_cli.evaluation.align import LabelSource
 
     if request.settings:
         raise UsageError("--set has no effect on saved scores.", "Evaluate the checkpoint again.")
-    where = LabelSource(data=request.data, split=request.split, preset=request.preset)
-    options = fuse.FuseOptions(inputs=(Path(request.checkpoint),), labels=where, metrics=request.metrics)
+    options = fuse.FuseOptions(
+        inputs=(Path(request.checkpoint),), data=request.data, split=request.split, preset=request.preset,
+        metrics=request.metrics,
+    )  # fmt: skip
     return fuse.rescore(options, reporter)
 
 

@@ -1,6 +1,5 @@
 """`stgcn export`: a model for other programs, as ONNX or torch.export's .pt2."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,21 +36,18 @@ def export(
 
     Example: stgcn export stgcn-demo/run/best.pth --out model.onnx
     """
-    console.set_quiet(quiet)
     from stgcn_cli.runs.resolve import EvalOptions, require
 
     require(checkpoint)
-    from stgcn_cli.evaluation.export import ExportOptions, check_options, write
+    from stgcn_cli.evaluation.export import ExportOptions, write
 
     model = EvalOptions(
         checkpoint=checkpoint, preset=preset, settings=tuple(settings or ()), data=tuple(data or ()), split=split,
         base_url=base_url, device="cpu",
     )  # fmt: skip
-    request = ExportOptions(model=model, out=out, half=half, int8=int8)
-    check_options(request)
     console.set_results_aside(out)
-    place = OutputRule(inputs=options.with_preset(checkpoint, preset, *(data or [])), force=force).place(out)
-    written = write(replace(request, out=place), console.reporter())
+    out = OutputRule(inputs=options.with_preset(checkpoint, preset, *(data or [])), force=force).place(out)
+    written = write(ExportOptions(model=model, out=out, half=half, int8=int8), console.reporter())
     if as_json:
         console.print_json(written.as_dict())
     else:

@@ -41,12 +41,10 @@ def fuse(
 
     Example: stgcn fuse joint.npz bone.npz --weights 2:1
     """
-    console.set_quiet(quiet)
     options.check_there(DataError, results, "Make a result: stgcn eval CHECKPOINT --out FILE")
     from stgcn_cli.data.locations import data_folder
     from stgcn_cli.evaluation import fuse as fusing
     from stgcn_cli.evaluation import results as files
-    from stgcn_cli.evaluation.align import LabelSource
     from stgcn_cli.viz import figures
 
     if out:
@@ -57,7 +55,7 @@ def fuse(
         out = rule.place(out)
     request = fusing.FuseOptions(
         inputs=tuple(results), weights=_weights(weights), softmax=softmax, search=search,
-        labels=LabelSource(data=tuple(data or ()), split=split, preset=preset), metrics=options.metric_names(metrics),
+        data=tuple(data or ()), split=split, preset=preset, metrics=options.metric_names(metrics),
     )  # fmt: skip
     fusion = fusing.fuse(request, console.reporter())
     written: list[Path] = []

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from typer import Argument, Option
 
+from stgcn_cli.cli import console
 from stgcn_cli.config import choices
 from stgcn_cli.config.choices import METRICS, STREAMS
 from stgcn_cli.errors import StgcnError, UsageError
@@ -81,7 +82,12 @@ def formats(incomplete: str) -> list[str]:
     return one_of(*FORMATS)(incomplete)
 
 
-# Options that several commands have.
+def _set_quiet(quiet: bool) -> bool:
+    console.set_quiet(quiet)
+    return quiet
+
+
+# Options that several commands have. Of --quiet a command only states that it has it.
 
 Checkpoint = Annotated[
     str,
@@ -116,7 +122,7 @@ Stride = Annotated[
 ]
 Force = Annotated[bool, Option("--force", help="Overwrite files that this command did not write.")]
 Json = Annotated[bool, Option("--json", help="Print JSON for scripts.")]
-Quiet = Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.")]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="Only warnings and results.", callback=_set_quiet)]
 Stream = Annotated[
     choices.Stream | None,
     Option("--stream", help="Short for --set data.stream=X, and of published weights those of it."),

@@ -69,7 +69,6 @@ def predict(
 
     Example: stgcn predict stgcn-demo/run/best.pth clip.skeleton
     """
-    console.set_quiet(quiet)
     as_file, in_windows = out is not None or as_json or as_csv, stream or window
     like = "For example: --window 64 --stride 16"
     later = next((word for word in inputs or () if word.endswith((".pth", ".onnx", ".pt2"))), None)

@@ -71,7 +71,6 @@ def prepare(
 
     Example: stgcn prepare ntu60
     """
-    console.set_quiet(quiet)
     console.set_results_aside(out)
     find, make = _functions_of(dataset)
     if raw and _DATASETS[dataset] != "ntu":

@@ -24,7 +24,6 @@ def list_presets(context: typer.Context, as_json: options.Json = False, quiet: o
 
     Example: stgcn presets show ntu60-xsub-3d
     """
-    console.set_quiet(quiet)
     if context.invoked_subcommand:
         return
     from stgcn_cli.config import presets as library
@@ -60,7 +59,6 @@ def show(
 
     Example: stgcn presets show ntu60-xsub-3d
     """
-    console.set_quiet(quiet)
     from stgcn_cli.config import presets as library
 
     console.say(library.to_toml(library.load(name, settings or [])).rstrip())

@@ -35,7 +35,6 @@ def report(
 
     Example: stgcn report stgcn-demo/run
     """
-    console.set_quiet(quiet)
     options.check_there(DataError, sources, "Give a run folder, or a result: stgcn eval CHECKPOINT --out FILE")
     folders = [path for path in sources if path.is_dir()]
     if len(sources) > 1:
@@ -48,8 +47,11 @@ def report(
     rule = OutputRule(inputs=inputs, command="report", force=force)
     target = rule.place(target)
     from stgcn_cli.evaluation.results import read
-    from stgcn_cli.viz.figures import figure_files, write_figures
-    from stgcn_cli.viz.report import of_results, of_run, of_several, write
+    from stgcn_cli.viz import plots
+    from stgcn_cli.viz.figures import report_figures
+    from stgcn_cli.viz.html.page import write_page
+    from stgcn_cli.viz.html.report import report_page
+    from stgcn_cli.viz.report import of_results, of_run, of_several
 
     if len(sources) > 1:
         content = of_several(sources, data or (), console.reporter())
@@ -58,10 +60,11 @@ def report(
     else:
         content = of_results([(sources[0].stem, read(sources[0]))], data or (), console.reporter())
     folder = Path() if is_stream(target) else target.parent
-    if format:
-        rule.check(*figure_files(content, folder, format))
-    write(content, target)
-    for path in write_figures(content, folder, format) if format else ():
+    figures = report_figures(content, folder, format) if format else {}
+    rule.check(*figures)
+    write_page(target, report_page(content))
+    for path, figure in figures.items():
+        plots.save(figure, path, "stgcn report")
         console.note(f"Wrote {path}")
     for remark in content.remarks:
         console.warn(remark)

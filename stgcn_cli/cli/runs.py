@@ -27,7 +27,6 @@ def runs(
 
     Example: stgcn runs
     """
-    console.set_quiet(quiet)
     from stgcn_cli.runs.overview import overview
 
     roots = folders or [Path("runs")]

@@ -117,7 +117,6 @@ def train(
 
     Example: stgcn train ntu60-xsub-3d --gpus 1
     """
-    console.set_quiet(quiet)
     console.note_unused({"--launcher": launcher, "--gpu-ids": gpu_ids})
 
     resumes = resume is not None or resume_or_start

@@ -58,7 +58,6 @@ def view(
 
     Example: stgcn view clip.skeleton --out clip.gif
     """
-    console.set_quiet(quiet)
     console.set_results_aside(out)
     from stgcn_cli.viz.view import ViewOptions, view
 

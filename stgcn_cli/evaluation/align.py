@@ -21,7 +21,7 @@ from stgcn_cli.io.text import one_line
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSource:
-    """Where the labels come from: annotations and the split in them; all empty: the results themselves."""
+    """Where labels come from: annotations and the split in them; all empty: the results themselves."""
 
     data: tuple[Path, ...] = ()
     split: str | None = None

@@ -72,11 +72,3 @@ def _data_of_run(folder: Path, reporter: Reporter) -> tuple[Path, ...]:
     if found:
         reporter.note(f"Data of the run: {', '.join(map(str, found))}. Choose others with --data.")
     return found
-
-
-def place_for_pictures(checkpoint: Path, out: Path | None, split: str) -> Path:
-    """The stem for the per-class table and the confusion matrix: that of --out, else beside a checkpoint of a run."""
-    if out:
-        return out.with_suffix("")
-    name = f"{checkpoint.stem}.{split}"
-    return checkpoint.parent / name if (checkpoint.parent / "preset.toml").is_file() else Path(name)

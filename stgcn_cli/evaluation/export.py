@@ -69,7 +69,7 @@ class Exported:
         return self.__dict__ | {"path": str(self.path), "limit": LIMIT if self.kind == "float32" else None}
 
 
-def check_options(options: ExportOptions) -> None:
+def _check(options: ExportOptions) -> None:
     """Raise UsageError for a name or a combination that cannot be written."""
     suffix = expect_suffix(options.out, SUFFIXES, streams=_STREAM)
     refuse_first(
@@ -85,7 +85,7 @@ def check_options(options: ExportOptions) -> None:
 
 def write(options: ExportOptions, reporter: Reporter) -> Exported:
     """Export; the file appears only when it computes what torch computes. Raises RunError above LIMIT."""
-    check_options(options)
+    _check(options)
     predictor = load(options.model, reporter)
     split = _split(predictor.preset, options.model) if options.model.data else None
     with reporter.progress(f"export {options.out.name}", None):

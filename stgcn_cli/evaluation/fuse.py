@@ -21,18 +21,16 @@ from stgcn_cli.io.reporter import Reporter
 
 _GRID = {2: 10, 3: 6, 4: 4, 5: 3, 6: 2}  # results -> largest whole-number weight tried; at most 1,023 mixtures
 _HALVES_SEED = 0
-_OF_THE_RESULTS = LabelSource()
 
 
 @dataclass(frozen=True, kw_only=True)
-class FuseOptions:
-    """Which results to fuse, and how."""
+class FuseOptions(LabelSource):
+    """Which results to fuse, and how; the labels are of the results where no `data` are given."""
 
     inputs: tuple[Path, ...]
     weights: tuple[float, ...] = ()  # one each; empty: equal
     softmax: bool = False
     search: bool = False
-    labels: LabelSource = _OF_THE_RESULTS
     metrics: tuple[Metric, ...] = ()
 
 
@@ -56,7 +54,7 @@ def fuse(options: FuseOptions, reporter: Reporter) -> Fusion:
     together = [first, *(aligned(first, other, reporter) for other in others)]
     names = next((saved.names for saved in together if saved.names), None)
     common = replace(first, names=names, labels=common_labels(together))
-    common = with_labels(common, options.labels, reporter)
+    common = with_labels(common, options, reporter)
     stack = np.stack([saved.scores for saved in together])
     if options.search:
         return _searched(common, stack, options)
@@ -71,7 +69,7 @@ def fuse(options: FuseOptions, reporter: Reporter) -> Fusion:
 def rescore(options: FuseOptions, reporter: Reporter) -> EvalResult:
     """Measure a saved result again, without a model. Raises DataError, UsageError."""
     saved = read_saved(options.inputs[0])
-    return _result(with_labels(saved, options.labels, reporter), saved.scores, options)
+    return _result(with_labels(saved, options, reporter), saved.scores, options)
 
 
 def mixed(stack: np.ndarray, weights: Sequence[float]) -> np.ndarray:
@@ -113,7 +111,7 @@ def _scaled(read: Sequence[SavedScores], softmax: bool, reporter: Reporter) -> l
 
 
 def _result(saved: SavedScores, scores: np.ndarray, options: FuseOptions) -> EvalResult:
-    preset = preset_for(saved, options.labels.preset)
+    preset = preset_for(saved, options.preset)
     if options.metrics:
         preset = replace(preset, eval=replace(preset.eval, metrics=options.metrics))
     return results.of_saved(saved, preset, scores)

@@ -27,7 +27,7 @@ from stgcn_cli.data.readers.units import expand
 from stgcn_cli.data.records import REFERENCE_SIZE
 from stgcn_cli.data.splits import Split
 from stgcn_cli.data.statistics import parse_statistics
-from stgcn_cli.data.store import Store, store_of
+from stgcn_cli.data.store import store_of
 from stgcn_cli.errors import DataError
 from stgcn_cli.evaluation.adapt import Adapted, adapted
 from stgcn_cli.evaluation.input_checks import Facts, facts_of, input_warnings
@@ -61,17 +61,12 @@ class Predictor:
         """Logits (N, classes), float32. Raises DataError where a skeleton is another one."""
         return self.answer(inputs)[0]
 
-    def warnings(self, given: Clip) -> list[str]:
-        """Warn when a clip differs from the training clips."""
-        ready = self._adapted([given])
-        return self.oddities(facts_of(_store(ready, [given]), ready, self.preset))
-
     def answer(
         self, inputs: Sequence[Clip], features: dict[int, torch.Tensor] | None = None
     ) -> tuple[np.ndarray, list[Facts]]:
         """Logits (N, classes) and the facts of every clip; `features` receives those of each clip by its index."""
         ready = self._adapted(inputs)
-        store = _store(ready, inputs)
+        store = store_of([each.clip.record for each in ready], inputs[0].source)
         scores, are_probabilities = score_split(
             self.model, Split("inputs", store, np.arange(len(store))), self.preset, World(0, 1, self.device),
             precision=self.precision, batch_size=self.batch_size, features=features,
@@ -105,10 +100,6 @@ class Predictor:
     def oddities(self, facts: Sequence[Facts]) -> list[str]:
         """Warn when clips differ from the training clips, one message per kind."""
         return input_warnings(facts, self.preset, self.trained_on)
-
-
-def _store(ready: Sequence[Adapted], inputs: Sequence[Clip]) -> Store:
-    return store_of([each.clip.record for each in ready], inputs[0].source)
 
 
 def load(request: resolve.EvalOptions, reporter: Reporter = SILENT) -> Predictor:

@@ -4,7 +4,7 @@ The configuration that MMAction2 keeps in its checkpoints is program text. It is
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stgcn_cli.config import catalog, presets
@@ -27,10 +27,7 @@ class Likely:
 
 def likely(read: Checkpoint, asked: str = "") -> Likely:
     """What the first rule that says anything says; `asked` is the catalogue name that the user typed."""
-    for words, rule in _RULES:
-        if found := rule(read, asked):
-            return Likely(found, words)
-    return Likely((), "")
+    return next((Likely(found, words) for words, found in _rules(read, asked) if found), Likely((), ""))
 
 
 def the_preset(read: Checkpoint, asked: str) -> Likely:
@@ -55,47 +52,20 @@ def the_preset(read: Checkpoint, asked: str) -> Likely:
     )
 
 
-def _by_preset_inside(read: Checkpoint, asked: str) -> tuple[str, ...]:
-    text = read.preset_text
-    return (presets.from_text(text.encode(), str(read.path), "checkpoint").name,) if text else ()
-
-
-def _by_name(read: Checkpoint, asked: str) -> tuple[str, ...]:
-    entry = catalog.find(asked)
-    return (entry.label,) if entry else ()
-
-
-def _by_file_name(read: Checkpoint, asked: str) -> tuple[str, ...]:
-    entry = catalog.find(read.path.stem)
-    return (entry.label,) if entry else ()
-
-
-def _by_hash(read: Checkpoint, asked: str) -> tuple[str, ...]:
-    found = read.sha256
-    known = catalog.PUBLISHED + catalog.PYSKL
-    return tuple(e.label for e in known if e.sha256_prefix and found.startswith(e.sha256_prefix))
-
-
-def _by_config(read: Checkpoint, asked: str) -> tuple[str, ...]:
-    text = read.config_text
-    fitting = [p for p in _that_fit(read) if text and _agrees(p, text)]
-    named = set(_DATASET.findall(text))
-    narrowed = [p for p in fitting if p.data.dataset.removesuffix("-2d") in named] or fitting
-    return tuple(p.name for p in narrowed)
-
-
-def _by_shapes(read: Checkpoint, asked: str) -> tuple[str, ...]:
-    return tuple(p.name for p in _that_fit(read))
-
-
-_RULES: tuple[tuple[str, Callable[[Checkpoint, str], tuple[str, ...]]], ...] = (
-    ("the preset inside it", _by_preset_inside),
-    ("its name in the catalogue", _by_name),
-    ("its file name", _by_file_name),
-    ("its sha256", _by_hash),
-    ("the configuration inside it", _by_config),
-    ("the shapes of its weights", _by_shapes),
-)
+def _rules(read: Checkpoint, asked: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """What tells the preset, and the presets it tells; the surest first."""
+    text, config = read.preset_text, read.config_text
+    yield "the preset inside it", (presets.from_text(text.encode(), str(read.path), "checkpoint").name,) if text else ()
+    for words, name in (("its name in the catalogue", asked), ("its file name", read.path.stem)):
+        entry = catalog.find(name)
+        yield words, (entry.label,) if entry else ()
+    known = [entry for entry in catalog.PUBLISHED + catalog.PYSKL if entry.sha256_prefix]
+    yield "its sha256", tuple(entry.label for entry in known if read.sha256.startswith(entry.sha256_prefix))
+    fitting, named = _that_fit(read), set(_DATASET.findall(config))
+    agreeing = [p for p in fitting if config and _agrees(p, config)]
+    narrowed = [p for p in agreeing if p.data.dataset.removesuffix("-2d") in named] or agreeing
+    yield "the configuration inside it", tuple(p.name for p in narrowed)
+    yield "the shapes of its weights", tuple(p.name for p in fitting)
 
 
 def _that_fit(read: Checkpoint) -> list[Preset]:

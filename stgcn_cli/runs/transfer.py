@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -15,26 +14,19 @@ from stgcn_cli.runs import checkpoint as checkpoints
 from stgcn_cli.runs.checkpoint import Checkpoint
 
 
-class Fit(NamedTuple):
-    """What was loaded, in one line; and whether something in the backbone was not."""
-
-    summary: str
-    is_backbone_new: bool
-
-
 def check(preset: Preset, path: Path, frozen: bool, reporter: Reporter) -> None:
     """Report what of the checkpoint `path` the preset's model can start from. Raises CheckpointError."""
-    fit = load_fitting(build_model(preset), checkpoints.read(path))
-    reporter.note(fit.summary)
-    if frozen and fit.is_backbone_new:
+    summary, is_backbone_new = load_fitting(build_model(preset), checkpoints.read(path))
+    reporter.note(summary)
+    if frozen and is_backbone_new:
         reporter.warn(
             "--freeze backbone also freezes the re-initialised part of the backbone, which will never be trained. "
             "With another skeleton, leave --freeze out."
         )
 
 
-def load_fitting(model: nn.Module, checkpoint: Checkpoint) -> Fit:
-    """Load every tensor that has the shape the model wants; return what was loaded and what was re-initialised.
+def load_fitting(model: nn.Module, checkpoint: Checkpoint) -> tuple[str, bool]:
+    """Load every tensor that has the shape the model wants; return what was loaded, in words, and whether the backbone is partly new.
 
     The adjacency is a fact of the layout, not a weight: the model keeps its own when it differs. Raises CheckpointError
     when what does not fit is more than the head and what follows from the skeleton.
@@ -57,7 +49,7 @@ def load_fitting(model: nn.Module, checkpoint: Checkpoint) -> Fit:
     summary = (
         f"Loaded {len(fitting)} of {len(wanted)} tensors from {checkpoint.path}. {_words(new, wanted, checkpoint)}"
     )
-    return Fit(summary, not all(map(keys.in_head, new)))
+    return summary, not all(map(keys.in_head, new))
 
 
 def _fits(key: str, tensor: Tensor, wanted: Mapping[str, Tensor], keys: Keys) -> bool:

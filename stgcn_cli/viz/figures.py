@@ -56,28 +56,12 @@ def _confusion_figure(result: EvalResult) -> Any:
     return plots.confusion_matrix(result.confusion, class_names(result.preset), title)
 
 
-def figure_files(report: Report, folder: Path, format: str) -> list[Path]:
-    """Paths that `write_figures` writes: the learning curve, and the confusion matrix of each result."""
-    names = ["learning_curve"] if _curve(report) else []
-    names += [
-        each.name.removesuffix(".pth").replace("/", "-") + ".confusion"
-        for each in report.scored
-        if len(each.result.labelled.labels)
-    ]
-    return [folder / f"{name}.{format}" for name in names]
-
-
-def write_figures(report: Report, folder: Path, format: str) -> list[Path]:
-    """Write the figures of a report as "png", "svg" or "pdf" for a paper; return their paths. Raises RunError."""
-    paths = figure_files(report, folder, format)
-    figures = [each for each in [_curve(report)] if each]
-    figures += [_confusion_figure(each.result) for each in report.scored if len(each.result.labelled.labels)]
-    for figure, path in zip(figures, paths, strict=True):
-        plots.save(figure, path, "stgcn report")
-    return paths
-
-
-def _curve(report: Report) -> Any | None:
-    if report.compared:
-        return plots.compared_curves([(each.name, each.log) for each in report.compared])
-    return plots.curves(report.log, report.title, report.published)
+def report_figures(report: Report, folder: Path, format: str) -> dict[Path, Any]:
+    """Figures of a report for a paper by their paths: the learning curve, and the confusion matrix of each result."""
+    logs = [(each.name, each.log) for each in report.compared]
+    curve = plots.compared_curves(logs) if logs else plots.curves(report.log, report.title, report.published)
+    figures = {"learning_curve": curve} if curve else {}
+    for each in report.scored:
+        if len(each.result.labelled.labels):
+            figures[each.name.removesuffix(".pth").replace("/", "-") + ".confusion"] = _confusion_figure(each.result)
+    return {folder / f"{name}.{format}": figure for name, figure in figures.items()}

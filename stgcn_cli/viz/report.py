@@ -49,10 +49,7 @@ def of_run(folder: Path, data: Sequence[Path] = (), reporter: Reporter = SILENT)
                 f"preset.toml {preset.model.num_classes}: they are of different runs.",
                 "Remove the result, or write it again with `stgcn eval`.",
             )
-    listed = known.get("data")
-    pickles = _existing(data) or [
-        Path(path) for path in (listed if isinstance(listed, list) else ()) if isinstance(path, str)
-    ]
+    pickles = _existing(data) or settings.recorded(folder)["data"]
     scored, remarks = _scored(read, preset, pickles, reporter)
     log, name = published_files.cached_log(preset.name), folder.resolve().name
     return Report(
@@ -114,11 +111,6 @@ def _main(report: Report) -> Scored | None:
     return next((each for each in report.scored if each.name == "best.pth"), next(iter(report.scored), None))
 
 
-def write(report: Report, path: Path) -> None:
-    """Write the page. Raises RunError."""
-    write_page(path, report_page(report))
-
-
 def write_beside(result: EvalResult, stem: Path, name: str, reporter: Reporter) -> list[Path]:
     """Write <stem>.report.html for the result of the checkpoint `name`; nothing when no clip has a label."""
     if not len(result.labelled.labels):
@@ -133,7 +125,7 @@ def write_or_warn(make: Callable[[], Report], path: Path, reporter: Reporter) ->
     Raises RunError when the file cannot be written.
     """
     try:
-        write(make(), path)
+        write_page(path, report_page(make()))
     except RunError:
         raise
     except Exception as error:  # the run is done: its report must not make it fail

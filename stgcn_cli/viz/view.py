@@ -21,12 +21,13 @@ from stgcn_cli.io.text import printable
 from stgcn_cli.runs import resolve
 from stgcn_cli.viz import animation, select
 from stgcn_cli.viz import layout as layouts
-from stgcn_cli.viz.html.clip import ClipPrediction, Strip, clip_page, layout_page
+from stgcn_cli.viz.html.clip import ClipPrediction, clip_page, layout_page
 from stgcn_cli.viz.html.page import write_page
 from stgcn_cli.viz.skeleton import Motion, motion_of
 
 if TYPE_CHECKING:
     from stgcn_cli.evaluation.predict import Predictor
+    from stgcn_cli.evaluation.windows import Timelines
 
 CLIP_FORMATS, LAYOUT_FORMATS = (".html", ".gif", ".png"), (".html", ".png", ".svg", ".pdf")
 _LIKELIEST, _CAPTIONED = 5, 2  # classes shown in a page, in a picture
@@ -121,7 +122,7 @@ def view(options: ViewOptions, reporter: Reporter) -> Path:
     path = options.place(f"{file_name(clip.name)}.html")
     suffix = suffix_of(path, CLIP_FORMATS)
     if suffix == ".html":
-        write_page(path, clip_page(motion, _about(clip, classes), prediction, _strips(predictor, clip, options)))
+        write_page(path, clip_page(motion, _about(clip, classes), prediction, _timelines(predictor, clip, options)))
         return path
     best = prediction.likeliest[:_CAPTIONED] if prediction else ()
     caption = ", ".join(f"{name} {100 * share:.0f} %" for name, share in best)
@@ -133,31 +134,25 @@ def view(options: ViewOptions, reporter: Reporter) -> Path:
 
 
 def _predict(predictor: "Predictor", name: str, clip: Clip, reporter: Reporter) -> ClipPrediction:
-    shares = metrics.probabilities(predictor.scores([clip]))[0]
+    logits, facts = predictor.answer([clip])
+    shares = metrics.probabilities(logits)[0]
     best = np.argsort(-shares, kind="stable")[:_LIKELIEST]
     likeliest = [(predictor.classes[index], float(shares[index])) for index in best]
-    warnings = predictor.warnings(clip)
+    warnings = predictor.oddities(facts)
     for warning in warnings:
         reporter.warn(warning)
     return ClipPrediction(f"{name} ({predictor.preset.name})", likeliest, warnings)
 
 
-def _strips(predictor: "Predictor | None", clip: Clip, options: ViewOptions) -> list[Strip]:
+def _timelines(predictor: "Predictor | None", clip: Clip, options: ViewOptions) -> "Timelines | None":
     """What each person does when, where --window asks for it."""
     if predictor is None or options.window is None:
-        return []
+        return None
     from stgcn_cli.evaluation.timeline import WindowOptions
     from stgcn_cli.evaluation.windows import timelines
 
     windows = WindowOptions(window=options.window, stride=options.stride or 0, fps=options.rate)
-    found = timelines(predictor, [clip], windows)
-    return [
-        Strip(
-            f"person {track.person}", track.frames,
-            [(s.start, s.end, s.label, found.classes[s.label], s.score) for s in track.segments],
-        )
-        for track in found.tracks
-    ]  # fmt: skip
+    return timelines(predictor, [clip], windows)
 
 
 def _motion(clip: Clip, layout: Layout | None, rate: float) -> Motion:

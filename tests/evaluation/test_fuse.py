@@ -8,7 +8,6 @@ import pytest
 
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.evaluation import fuse as fusing
-from stgcn_cli.evaluation.align import LabelSource
 from stgcn_cli.evaluation.fuse import FuseOptions, fuse, search_weights
 from stgcn_cli.evaluation.saved import read_saved
 from stgcn_cli.io.reporter import SILENT, Reporter
@@ -44,9 +43,9 @@ def test_probabilities_are_fused_as_pyskl_does(shared, tmp_path, key, weights):
     arrays, figures = np.load(folder / "scores.npz"), json.loads((folder / "scores.json").read_text())
     streams = STREAMS if key.startswith("four") else STREAMS[:2]
     inputs = tuple(bare(tmp_path, stream, arrays[f"prob_{stream}"]) for stream in streams)
-    where = LabelSource(data=(annotations(tmp_path, arrays["labels"]),))
+    where = (annotations(tmp_path, arrays["labels"]),)
     metrics = ("top_k_accuracy", "mean_class_accuracy")
-    fusion = fuse(FuseOptions(inputs=inputs, weights=weights, labels=where, metrics=metrics), SILENT)
+    fusion = fuse(FuseOptions(inputs=inputs, weights=weights, data=where, metrics=metrics), SILENT)
     wanted = arrays[f"fused_{key}"]
     assert (
         np.abs(fusion.result.scores / fusion.result.scores.sum(1).mean() - wanted / wanted.sum(1).mean()).max() < 1e-6
@@ -61,8 +60,7 @@ def test_logits_of_joint_and_bone_are_added_as_they_are(shared, tmp_path):
     forward = shared / "golden" / "agcn" / "forward"
     logits = [np.load(forward / f"mm0_{stream}__S.npz")["logits_eval_f32"] for stream in ("joint", "bone")]
     inputs = tuple(bare(tmp_path, name, each) for name, each in zip("jb", logits, strict=True))
-    where = LabelSource(data=(annotations(tmp_path, [3, 59]),))
-    fusion = fuse(FuseOptions(inputs=inputs, labels=where), SILENT)
+    fusion = fuse(FuseOptions(inputs=inputs, data=(annotations(tmp_path, [3, 59]),)), SILENT)
     assert np.array_equal(fusion.result.scores, (logits[0].astype(float) + logits[1]).astype(np.float32))
 
 

@@ -159,7 +159,7 @@ def test_one_input_and_its_warnings_for_other_rooms(tmp_path):
     np.save(tmp_path / "clip.npy", make_records(1)[0]["keypoint"] * 1000)
     inputs = list(read_inputs([str(tmp_path / "clip.npy")]))
     assert predictor.scores(inputs).shape == (1, 3) and len(predictor.classes) == 3
-    assert any("clip has bodies of another size" in line for line in predictor.warnings(inputs[0]))
+    assert any("clip has bodies of another size" in line for line in predictor.oddities(predictor.answer(inputs)[1]))
 
 
 def test_images_of_unknown_size_are_taken_for_those_of_training_or_as_the_user_says(tmp_path):

@@ -14,11 +14,13 @@ from stgcn_cli.data.prepare import synthetic
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.errors import CheckpointError, DataError, UsageError
 from stgcn_cli.evaluation import metrics
+from stgcn_cli.evaluation.timeline import Segment
+from stgcn_cli.evaluation.windows import Track
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.models import build_model
 from stgcn_cli.viz import animation, select, skeleton, view
 from stgcn_cli.viz import layout as layout_drawing
-from stgcn_cli.viz.html.clip import Strip
+from stgcn_cli.viz.html.clip import bars
 from tests.cli.runner import run_stgcn
 from tests.conftest import make_records
 from tests.factories.checkpoints import loaded
@@ -259,5 +261,5 @@ def test_names_of_joints_do_not_overlap_and_factors_near_to_one_are_written_out(
 def test_frames_are_counted_from_one():
     motion = skeleton.motion_of("clip", moving(1, 10), NTU)
     assert animation._when(motion, 0).startswith("frame 1 ") and animation._when(motion, 9).startswith("frame 10 ")
-    (bar,) = Strip("person 1", 10, [(0, 10, 0, "wave", 0.5)]).bars()
+    (bar,) = bars(Track(clip="clip", person=1, frames=10, segments=[Segment(0, 10, 0, 0.5)]), ["wave"])
     assert "frames 1 to 10" in bar[3]

@@ -6,7 +6,7 @@ Shapes: M persons, T frames, V joints, D coordinates.
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,12 @@ from stgcn_cli.viz import layout as layouts
 from stgcn_cli.viz.html.page import Cell, Column, Section, Table, drawing, page
 from stgcn_cli.viz.layout import Importance
 from stgcn_cli.viz.skeleton import ELEVATION, Motion, bone_sides, colour_legend, person_colours, thinned
+
+if TYPE_CHECKING:
+    from stgcn_cli.evaluation.windows import (
+        Timelines,
+        Track,
+    )  # and with it torch, which a page without them does not need
 
 PAGE_FRAMES, REPORT_FRAMES = 1500, 150  # at most, in a page of one clip and in a report of many
 _FULL, _UNSEEN = 32_000, -32_768  # whole numbers keep the page small
@@ -27,24 +33,6 @@ class ClipPrediction:
     model: str
     likeliest: Sequence[tuple[str, float]]
     warnings: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Strip:
-    """The timeline of one person: start, end (frames), class index, class name and probability of each segment."""
-
-    name: str
-    frames: int
-    segments: Sequence[tuple[int, int, int, str, float]]
-
-    def bars(self) -> list[tuple[float, float, str, str]]:
-        """x and width in thousandths, colour and text of each segment."""
-        scale = 1000 / max(1, self.frames)
-        return [
-            (round(scale * start, 2), round(scale * (end - start), 2), f"hsl({137 * label % 360} 55% 55%)",
-             f"{name}, frames {start + 1} to {end}, {100 * score:.0f} %")
-            for start, end, label, name, score in self.segments
-        ]  # fmt: skip
 
 
 def as_clip(motion: Motion, most: int) -> dict[str, Any]:
@@ -82,22 +70,28 @@ def clip_page(
     motion: Motion,
     about: Sequence[tuple[str, object]],
     prediction: ClipPrediction | None = None,
-    strips: Sequence[Strip] = (),
+    timelines: "Timelines | None" = None,
 ) -> str:
-    """The page of one clip. `about` are names and values to list; `strips` stand under the player."""
+    """The page of one clip. `about` are names and values to list; the `timelines` of its persons stand under the player."""
+    tracks, classes = (timelines.tracks, timelines.classes) if timelines else ([], [])
     rows = [[Cell(name), Cell.of_share(share)] for name, share in prediction.likeliest] if prediction else []
     values = {
         "about": [*about, *_facts(motion)],
         "prediction": prediction,
         "likeliest": Table([Column("Most likely class"), Column("Probability", True)], rows),
         "turns": motion.points.shape[-1] == 3,
-        "strips": strips,
+        "strips": [(f"person {each.person}", bars(each, classes)) for each in tracks],
         "segments": Table(
             [Column("Person"), Column("Frames"), Column("Class"), Column("Probability", True)],
             [
-                [Cell(strip.name), Cell(f"{start + 1} to {end}", start), Cell(name), Cell.of_share(score)]
-                for strip in strips
-                for start, end, _, name, score in strip.segments
+                [
+                    Cell(f"person {each.person}"),
+                    Cell(f"{segment.start + 1} to {segment.end}", segment.start),
+                    Cell(classes[segment.label]),
+                    Cell.of_share(segment.score),
+                ]
+                for each in tracks
+                for segment in each.segments
             ],
             sortable=True,
         ),
@@ -105,6 +99,16 @@ def clip_page(
     }
     data = {"clips": {"clip": as_clip(motion, PAGE_FRAMES)}, "matrices": {}}
     return page("clip.html", motion.name, "", [Section("clip", "", "clip", values)], data)
+
+
+def bars(track: "Track", classes: Sequence[str]) -> list[tuple[float, float, str, str]]:
+    """x and width in thousandths, colour and text of each segment of a person's timeline."""
+    scale = 1000 / max(1, track.frames)
+    return [
+        (round(scale * each.start, 2), round(scale * (each.end - each.start), 2), f"hsl({137 * each.label % 360} 55% 55%)",
+         f"{classes[each.label]}, frames {each.start + 1} to {each.end}, {100 * each.score:.0f} %")
+        for each in track.segments
+    ]  # fmt: skip
 
 
 def _facts(motion: Motion) -> list[tuple[str, object]]:
