@@ -36,6 +36,7 @@ _MOST_PERSONS = 10  # that are taken for persons without --axes
 _VALUES = (2, 3, 4)  # of a joint
 _SAMPLED = {"N": 16, "T": 1000}  # clips and frames that are looked at
 _LARGEST = 1e9  # coordinate that is looked at: sums of squares stay finite
+_TWISTED = 1.2  # times the length of bones: at least 1.4 with x and y mixed up (UI-PRMD, BABEL, also centred), at most 0.7 without
 _MANY, _FEW = 2, 5  # more persons, or fewer frames, are odd
 EXPECTED = "expected T V C or M T V C (frames, joints, values of a joint; persons), or --axes, for instance --axes CTVM"
 
@@ -123,13 +124,21 @@ def understand(
     found = _unlike([each for each in _candidates(array.shape, joints) if each.sizes["C"] > 2 or not score_last])
     if meant == "N":
         found = [each for each in found if "N" in each.order] or found
-    if not found and 1 in array.shape and array.ndim > 3:  # T V 1 C: what is left tells
+    still = all(each.sizes.get("T") == 1 and each.sizes.get("N", 1) > 1 for each in found) and meant != "N"
+    if still and 1 in array.shape and array.ndim > 3:  # T V 1 C, T 1 1 V C: what is left tells
         return understand(array.squeeze(), None, joints, score_last, meant)
     if not found:
         if joints and (other := next(_candidates(array.shape, None), None)):
             raise DataError(f"the array has {other.sizes['V']} joints ({other.words}), --layout has {joints}")
         raise DataError(f"the array has the shape {array.shape}, {EXPECTED}{_beyond(array.shape)}")
-    return found[0] if len(found) == 1 else _likeliest(array, found, joints, meant)
+    return untwisted(array, found[0] if len(found) == 1 else _likeliest(array, found, joints, meant))
+
+
+def untwisted(array: np.ndarray, reading: Reading) -> Reading:
+    """The reading; of rows in which bones are shorter with all x before all y one such as T(CV)."""
+    other = Reading(reading.order.replace("VC)", "CV)"), reading.sizes)
+    long, short = (evidence.bone_length(sample(array, each)) for each in (reading, other))
+    return other if long > _TWISTED * short else reading
 
 
 def rearranged(record: dict[str, Any], order: str) -> dict[str, Any]:
@@ -238,10 +247,10 @@ def _unlike(readings: Sequence[Reading]) -> list[Reading]:
 def _likeliest(array: np.ndarray, found: Sequence[Reading], joints: int | None, meant: str) -> Reading:
     """The reading with the least against it. Raises DataError where there are two of them."""
     samples = [sample(array, reading) for reading in found]
-    jumpy, unlike, frozen = (f(samples) for f in (evidence.jumpy, evidence.unlike_persons, evidence.frozen))
+    steps, unlike = evidence.odd_steps(samples), evidence.unlike_persons(samples)
     handicaps, known = dict(_ORDERS[array.ndim]), _known(joints)
     against = []
-    for reading, x, *odd in zip(found, samples, jumpy, unlike, frozen, strict=True):
+    for reading, x, *odd in zip(found, samples, steps, unlike, strict=True):
         values = joint_values.oddness(x) + evidence.coinciding(x) + 2 * sum(odd)
         against.append(handicaps[reading.order] + _odd_sizes(reading.sizes, known) + values)
     best = [reading for reading, count in zip(found, against, strict=True) if count == min(against)]

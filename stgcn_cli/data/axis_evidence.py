@@ -7,21 +7,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from stgcn_cli.config.skeletons import LAYOUTS
+
 _JUMPS = 0.5  # of the distance between joints, from frame to frame: never of a body
 _TOGETHER = 0.1  # body sizes between the middles of two bodies: closer than people stand
 _ALIKE, _UNLIKE = 0.8, 0.5  # correlations of two persons, and of two coordinates
 
 
-def jumpy(samples: Sequence[np.ndarray]) -> list[bool]:
-    """Whether joints jump from frame to frame in each of the readings, and do so less in another one."""
+def odd_steps(samples: Sequence[np.ndarray]) -> list[bool]:
+    """Whether joints jump from frame to frame in each of the readings, or nothing moves, and another one is better."""
     steps = [_step(x) for x in samples]
-    return [step > max(_JUMPS, 2 * min(steps)) for step in steps]
+    still = [step == 0 < max(steps) and x.shape[2] > 1 for step, x in zip(steps, samples, strict=True)]
+    return [step > max(_JUMPS, 2 * min(steps)) or none for step, none in zip(steps, still, strict=True)]
 
 
-def frozen(samples: Sequence[np.ndarray]) -> list[bool]:
-    """Whether nothing moves in each of the readings, and something does in another one."""
-    steps = [_step(x) for x in samples]
-    return [step == 0 < max(steps) and x.shape[2] > 1 for step, x in zip(steps, samples, strict=True)]
+def bone_length(x_NMTVC: np.ndarray) -> float:
+    """The mean length of the bones, longer where x and y are mixed up; in the skeleton in which it is least, 0 where none is known."""
+    bodies = x_NMTVC[x_NMTVC.any(axis=(3, 4))].astype(np.float64)  # (R, V, C)
+    ends = [np.transpose(each.bones) for each in LAYOUTS.values() if len(each.joints) == bodies.shape[1]]
+    lengths = [np.linalg.norm(bodies[:, a] - bodies[:, b], axis=-1).sum() for a, b in ends]
+    return min(lengths, default=0.0)
 
 
 def unlike_persons(samples: Sequence[np.ndarray]) -> list[bool]:

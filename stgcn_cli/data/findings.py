@@ -128,7 +128,7 @@ _VALUES = re.compile(r"\d[\d.,]*(?:e[+-]?\d+)?|'[^']*'|as .*")  # what differs b
 
 # What is odd about labels, image sizes, units and splits: pure functions behind the checks of records.
 
-_RELATIVE = 2.0  # pixels beyond this are not fractions of an image
+_RELATIVE, _PERCENT = 2.0, 101.0  # pixels beyond this are not fractions of an image, or percent
 _PIXELS = 20.0  # coordinates beyond this are not metres
 _BEYOND, _OUTSIDE = 1.1, 0.05  # of an image: joints a little outside are common; share of joints that is not
 
@@ -169,6 +169,8 @@ def unit_problems(shape: Shape, largest: float, third: tuple[float, float]) -> I
     low, high = third
     if shape[1] == 2 and 0 < largest <= _RELATIVE:
         yield f"no coordinate is above {largest:.3g}: are these fractions of the image?", "pixels"
+    if shape[1] == 2 and _RELATIVE < largest <= _PERCENT:
+        yield f"no coordinate is above {largest:.3g}: are these percent of the image (divide by 100)?", "pixels"
     pixels = largest > _PIXELS or shape[0] == 17
     if shape[1:] == (3, False) and low >= 0 and high <= 1 < largest and pixels:
         expected = "z; for a score: stgcn data convert FILE --score-last --out NEW.pkl"

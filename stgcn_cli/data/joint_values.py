@@ -55,12 +55,26 @@ def plan(x: np.ndarray, score_last: bool | None = None) -> Plan:
     if values not in (2, 3, 4):
         raise DataError(f"{values} values a joint; expected x, y or x, y, z, and perhaps a score")
     seen = x[x.any(axis=-1)]
+    if values > 2 and (found := _no_coordinate(x, seen)):
+        raise DataError(f"the first value of each joint is {found}, not x: {_span(seen[:, 0])}")
     if values == 2:
         if score_last:
             raise DataError("2 values a joint; --score-last is for x, y, score")
         unit = _unit(seen)
         return Plan(2, None, unit, words=f"x, y{_UNITS[unit]}")
     return _of_three(seen, score_last, x.shape[-2]) if values == 3 else _of_four(seen, score_last)
+
+
+def _no_coordinate(x: np.ndarray, seen: np.ndarray) -> str:
+    """What the first values of joints are, where they count the joints, or are scores beside pixels; else ""."""
+    if (
+        x.shape[-2] > 2
+        and seen.size
+        and not np.where(x[..., 1:].any(axis=-1), x[..., 0] - np.arange(x.shape[-2]), 0).any()
+    ):
+        return "its number (leave it out: array[..., 1:])"
+    far = seen.size and x.shape[-1] == 3 and seen[:, 1:].max() > _PIXELS and np.ptp(seen[:, 1:], axis=0).min() > _PIXELS
+    return "a score (put it last: array[..., [1, 2, 0]])" if far and _are_scores(seen[:, 0]) else ""
 
 
 _UNITS = {

@@ -15,6 +15,9 @@ from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.text import one_line
 
+_SPLITS = {  # names of folders and files -> the split
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test", "testing": "test",
+}  # fmt: skip
 _FOREIGN_KEYS = ("frame_dir", "total_frames", "img_shape", "keypoint", "keypoint_score", "subject")
 
 
@@ -72,6 +75,7 @@ class Collector:
     without_score: int = 0  # clips whose score was dropped
     lost_splits: str = ""  # why no clip of a file is in its splits
     sources: dict[str, set[str]] = field(default_factory=dict)
+    called: set[str] = field(default_factory=set)  # splits that folders or files are called after
     waiting: list[tuple[Prepared, Spooled]] = field(default_factory=list)
 
     def take(self, clip: Clip) -> None:
@@ -80,7 +84,7 @@ class Collector:
         try:
             self._check_name(clip)
             prepared = prepare(clip, self.rules, None if self.shape is None else self.layout == NTU)
-            spooled = Spooled(clip.name, self._label(clip), self._subject(clip), tuple(clip.splits))
+            spooled = Spooled(clip.name, self._label(clip), self._subject(clip), self._splits(clip))
         except ValueError as error:
             raise DataError(f"{where}: {error}.") from error
         if clip.lost_splits:
@@ -111,6 +115,8 @@ class Collector:
             self._settle(first.shape, "")
         if not self.spool.clips:
             raise DataError("No clips found.")
+        if len(self.called) == 1:  # what is called "train" alone is divided
+            self.spool.clips = [replace(each, splits=()) for each in self.spool.clips]
 
     @property
     def known_shape(self) -> Shape:
@@ -157,13 +163,26 @@ class Collector:
         if self.rules.from_folders:
             if not clip.group:
                 raise ValueError("it is not in the folder of a class; give the folder above the folders of classes")
-            return clip.group
+            below = clip.name.split("/")[clip.group.lower() in _SPLITS :]
+            if len(below) < 2 and clip.group.lower() in _SPLITS:
+                raise ValueError(f"it is in the folder of the split {clip.group}, and in none of a class")
+            return below[0] if len(below) > 1 else clip.group
         label, names = plain_label(clip.record.get("label")), self.rules.names_of.get(clip.source)
         if not names or not isinstance(label, int):
             return label
         if label >= len(names):
             raise ValueError(f"label is {label}, but its file has {len(names)} class names")
         return names[label]
+
+    def _splits(self, clip: Clip) -> tuple[str, ...]:
+        """As the table says, else the record, else as its folder or file is called: train, val, test."""
+        if self.rules.labels and (split := self.rules.labels[clip.name].split):
+            return (_SPLITS.get(split.lower(), split),)
+        words = (clip.group.lower(), clip.source.stem.lower())
+        if clip.splits or self.rules.is_merge or not (found := [_SPLITS[word] for word in words if word in _SPLITS]):
+            return tuple(_SPLITS.get(split.lower(), split) if clip.raw else split for split in clip.splits)
+        self.called.add(found[0])
+        return (found[0],)
 
     def _subject(self, clip: Clip) -> str | None:
         """As the table says, else the record, else an NTU name."""

@@ -20,6 +20,7 @@ class LabelRow(NamedTuple):
 
     label: Word
     subject: str | None
+    split: str = ""
 
 
 def read_names(path: Path) -> list[str]:
@@ -79,11 +80,12 @@ _COLUMNS = {  # of a table of labels, and how they are called, too
     "name": ("name", "frame_dir", "clip", "file", "filename", "file_name", "path", "video", "id"),
     "label": ("label", "class", "action", "category", "class_name", "target"),
     "subject": ("subject", "person", "actor", "participant"),
+    "split": ("split", "subset", "partition", "set"),
 }  # fmt: skip
 
 
 def read_labels(path: Path) -> LabelTable:
-    """A CSV with the header name,label[,subject]: what it says of each clip. Raises UsageError naming the line."""
+    """A CSV with the header name,label[,subject][,split]: what it says of each clip. Raises UsageError naming the line."""
     lines = _text(path).splitlines()
     delimiter = max(",;\t", key=(lines[0] if lines else "").count)
     rows = csv.DictReader(lines, skipinitialspace=True, delimiter=delimiter)
@@ -94,13 +96,13 @@ def read_labels(path: Path) -> LabelTable:
     rows.fieldnames = header
     found: dict[str, LabelRow] = {}
     for row in rows:
-        name, label, subject = ((row.get(columns[key]) or "").strip() for key in ("name", "label", "subject"))
+        name, label, subject, split = ((row.get(columns[key]) or "").strip() for key in _COLUMNS)
         if not any(word.strip() for word in row.values() if isinstance(word, str)):
             continue
         if not name or name in found:
             cause = f"{one_line(name)!r} is listed twice" if name else "the name is empty"
             raise UsageError(f"{path}, line {rows.line_num}: {cause}.")
-        found[name] = LabelRow(number_or_name(label), subject or None)
+        found[name] = LabelRow(number_or_name(label), subject or None, split)
     return LabelTable(path, found)
 
 

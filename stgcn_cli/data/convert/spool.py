@@ -44,11 +44,7 @@ class Spool:
         self.clips.append(clip)
 
     def write(
-        self,
-        add: Add,
-        labels: Sequence[int | None],
-        splits: Sequence[Sequence[str]],
-        advance: Callable[[int], Any],
+        self, add: Add, labels: Sequence[int | None], splits: Sequence[Sequence[str]], advance: Callable[[int], Any]
     ) -> None:
         """Every record with its label to its splits. Raises RunError when the disk is full."""
         with writing(self._folder):

@@ -116,6 +116,7 @@ _OF_RESULT = {"scores", "labels", "names", "preset"}  # written by `stgcn eval -
 _OF_WEIGHTS = re.compile(r"(^|[._/])(weights?|bias|kernel|gamma|running_mean)(_?\d+)?(:0)?$")
 _SCORES = re.compile(r"score|conf|visib|likelihood|prob", re.IGNORECASE)
 _BESIDE = re.compile(r"box|score|conf|visib|label|time|stamp|index|ids?$", re.IGNORECASE)  # arrays that are no joints
+_COUNTS = re.compile(r"(frame|track|person|object)s?_?(id|idx|index|num|number|indice|indexe)?s?", re.IGNORECASE)
 _NOT_CLIPS = re.compile(  # names of persons, parts, views and versions of one clip
     r"person|player|people|body|bodies|skel|joint|kp|keyp|pose|land|hand|face|left|right|pred|gt|truth|true|target|raw|filt|smooth"
     r"|interp|2d|3d|world|cam|view|x$|data|arr_", re.IGNORECASE,
@@ -149,7 +150,7 @@ def clips_by_name(found: Mapping[str, np.ndarray], options: Options, name: str) 
         raise ValueError(f"{odd} in it is not an array")
     if "keypoint" in found:
         yield from _documented(dict(found), options, name)
-    elif pairs := array_labels.pairs_in(found):
+    elif pairs := [p for p in array_labels.pairs_in(found) if found[p[1]].size > 1 or found[p[0]].shape[:1] == (1,)]:
         for data, labels, split in pairs:
             of_split = Labels.from_array(found[labels], len(found[data]), labels, (split,) if split else ())
             called = f"{name}_{split}" if split else name
@@ -169,6 +170,7 @@ def _called_as_documented(found: Mapping[str, np.ndarray], name: str) -> dict[st
     """The array `name` as `keypoint`, its scores, and what else is one value or one a clip."""
     keypoint, beside = found[name], {key: a for key, a in found.items() if key in _WANTED}
     arrays = {key: a for key, a in beside.items() if a.size == 1 or a.shape[:1] == keypoint.shape[:1]}
+    arrays |= {key: a for key, a in found.items() if _COUNTS.fullmatch(key) and a.shape == keypoint.shape[:1]}
     scores = [key for key, a in found.items() if _SCORES.search(key) and a.shape == keypoint.shape[:-1]]
     if len(scores) == 1 and keypoint.shape[-1] in (2, 3):
         arrays["keypoint_score"] = found[scores[0]]
@@ -210,6 +212,11 @@ def _documented(
         order = _DOCUMENTED[keypoint.ndim]
     reading = arrays.understand(keypoint, order, options)
     several = "N" in reading.order
+    for key, each in found.items() if reading.order[0] == "T" else ():
+        if _COUNTS.fullmatch(key) and len(set(np.diff(arrays.floats_in(each)))) > 1:
+            raise ValueError(
+                f"{key} in it is not in even steps: write a frame below the other, zeros for one without a person"
+            )
     if score is not None:
         options = replace(options, score_last=False)
     for index, record in enumerate(arrays.clips_read(keypoint, reading, options, name, padded=padded)):

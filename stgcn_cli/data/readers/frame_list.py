@@ -15,7 +15,17 @@ import numpy as np
 from stgcn_cli.data.readers import arrays, frames
 from stgcn_cli.data.readers.frames import TIME_KEYS, VIDEO_KEYS
 from stgcn_cli.data.readers.parsing import NAMES, Options, load_json, numbers
-from stgcn_cli.data.readers.persons import IDS, JOINTS, Row, clips_of, file_rows, joints_key, persons_in, persons_key
+from stgcn_cli.data.readers.persons import (
+    IDS,
+    JOINTS,
+    Row,
+    clips_of,
+    file_rows,
+    joints_key,
+    people_in,
+    persons_in,
+    persons_key,
+)
 
 _FRAMES, _NUMBERS, _LABELS, _EVERYBODY = (NAMES["keys"][key] for key in ("frames", "numbers", "labels", "everybody"))
 _ULTRALYTICS = re.compile(rb'"keypoints"\s*:\s*\{\s*"x"\s*:\s*\[')
@@ -27,7 +37,9 @@ _OF_CLIPS = re.compile(  # keys with frames or with the joints of several frames
 _ARRAYS = re.compile(rb"\s*\[\s*\[\s*\[[\s\[]*(?:null|[-+\d.])")
 _MAP = re.compile(rb'\s*\{\s*"[^"]*\d[^"]*"\s*:\s*[\[{]')
 _MAP_OF_NUMBERS = re.compile(rb'\s*\{\s*"[^"]*\d[^"]*"\s*:\s*\[[\s\[]*[-\d]')
+_ONE_ENTRY = re.compile(rb"\s*\[\s*\{[^{}]*\}\s*\]\s*")  # a list of one object
 _LINES = re.compile(rb"\}[ \t]*\r?\n[ \t]*\{\s*\"")
+_ABOUT = ("metadata", "meta", "info", "video_info", "resolution", "image_size")
 _FEW = 20  # entries that may be the persons of a picture
 
 
@@ -38,7 +50,8 @@ def fits(head: bytes) -> bool:
 
 def is_frame(head: bytes) -> bool:
     """Whether a file that fits is an object with the persons of one frame, not with those of a clip."""
-    return head.lstrip()[:1] == b"{" and not (_OF_CLIPS.search(head) or _LINES.search(head))
+    single = head.lstrip()[:1] == b"{" or _ONE_ENTRY.fullmatch(head)
+    return bool(single) and not (_OF_CLIPS.search(head) or _LINES.search(head))
 
 
 def is_map(head: bytes) -> bool:
@@ -119,8 +132,10 @@ def _is_video(value: Any) -> bool:
     if isinstance(value, dict):
         key = joints_key(value)
         return any(isinstance(value.get(key), list) for key in _FRAMES[:-1]) or bool(key and _is_nested(value[key]))
-    is_list = isinstance(value, list) and bool(value)
-    return is_list and any(isinstance(item, list) and item and isinstance(item[0], dict) for item in value)
+    items = value if isinstance(value, list) else []
+    if items and all(isinstance(item, dict) for item in items):  # each with its frame
+        return any(len({str(item.get(key)) for item in items}) > 1 for key in _NUMBERS if key.startswith("frame"))
+    return any(isinstance(item, list) and item and isinstance(item[0], dict) for item in items)
 
 
 def _label(value: dict[str, Any]) -> dict[str, Any]:
@@ -194,7 +209,7 @@ def _rows_of_map(value: dict[str, Any]) -> Iterator[Row]:
     """The frames of a map from pictures to persons, or from persons to the frames in which they were seen."""
     maps = [each for each in value.values() if isinstance(each, dict) and joints_key(each) is None]
     if not any(isinstance(inner, dict) and joints_key(inner) for each in maps for inner in each.values()):
-        yield from (Row(_number(name), persons_in(frame)) for name, frame in value.items())
+        yield from (Row(_number(name), people_in(frame)) for name, frame in value.items())
         return
     for track, seen in value.items():
         if not isinstance(seen, dict):
@@ -233,7 +248,9 @@ def _number(value: Any) -> int | str | None:
 
 
 def _size(value: dict[str, Any]) -> tuple[int, int] | None:
-    """height, width that a file tells."""
+    """height, width that a file tells, perhaps in an object about the video."""
+    if about := next((key for key in _ABOUT if isinstance(value.get(key), dict)), None):
+        return _size(value[about])
     for names in (("height", "width"), ("image_height", "image_width"), ("img_height", "img_width"), ("h", "w")):
         sides = [value.get(name) for name in names]
         if all(type(side) is int and 0 < side <= 100_000 for side in sides):

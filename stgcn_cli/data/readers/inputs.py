@@ -15,15 +15,14 @@ from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.io.text import printable
 
 _PIXELS = 20  # coordinates beyond this are pixels
+_NEARLY_ALL = 0.9  # frames
+_EXCHANGED = "Heads and feet are at one height in nearly all frames: is it y, x (MoveNet's order)? Then write array[..., [1, 0, 2]]."
 
 BadUnit = Callable[[str, DataError], None]
 
 
 def read_inputs(
-    words: Sequence[str],
-    reporter: Reporter = SILENT,
-    options: Options = PLAIN,
-    on_bad: BadUnit | None = None,
+    words: Sequence[str], reporter: Reporter = SILENT, options: Options = PLAIN, on_bad: BadUnit | None = None
 ) -> Iterator[Clip]:
     """Every clip of the inputs, one file in memory at a time. A clip without a person has one of zeros.
 
@@ -55,6 +54,7 @@ def read_unit(unit: Unit) -> Iterator[Clip]:
             notes, lost_splits = named.pop("notes", ()), named.pop("lost_splits", "")
             if raw and (marked := _marked(named)):
                 notes += (f"{marked:,} joints at -1, -1 are taken as not seen.",)
+            notes += (_EXCHANGED,) if raw and _lies(named) else ()
             gaps = _gaps(named)
             record = _checked(_finished(named) if raw or gaps else named)
             clip = Clip(
@@ -101,6 +101,16 @@ def _marked(record: dict[str, Any]) -> int:
     if marked.any():
         record["keypoint"] = np.where(marked[..., None], 0, xy)
     return int(marked.sum())
+
+
+def _lies(record: dict[str, Any]) -> bool:
+    """Whether nose and ankles of COCO's 17 joints are side by side in nearly all frames."""
+    xy = record.get("keypoint")
+    if not isinstance(xy, np.ndarray) or xy.shape[2:] != (17, 2):
+        return False
+    ends = np.nan_to_num(xy[:, :, (0, 15, 16)].astype(np.float64), posinf=0, neginf=0)
+    x, y = np.abs(ends[:, :, 0] - ends[:, :, 1:].mean(axis=2))[ends.all(axis=(2, 3))].T
+    return bool(x.size and (x > 2 * y).mean() > _NEARLY_ALL)
 
 
 def _finished(record: dict[str, Any]) -> dict[str, Any]:

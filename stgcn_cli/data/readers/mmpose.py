@@ -4,18 +4,23 @@ list of its instances.
 An instance has keypoints [[x, y], ...] (or x, y, z), keypoint_scores, and track_id where a tracker ran. meta_info names the joints.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from stgcn_cli.data.readers import named_joints
 from stgcn_cli.data.readers.parsing import Options, dicts_in, load_json
-from stgcn_cli.data.readers.persons import Row, clips_of, file_rows, persons_in
+from stgcn_cli.data.readers.persons import Row, clips_of, file_rows, people_in, persons_in
+
+_FRAME = re.compile(rb'"frame\w*"\s*:')  # of a list of one's own
 
 
 def fits(head: bytes) -> bool:
     """Whether a text begins like one of MMPose's."""
-    return any(word in head for word in (b'"instance_info"', b'"meta_info"', b'"instances"', b'"keypoint_scores"'))
+    words = (b'"instance_info"', b'"meta_info"', b'"instances"')
+    is_list = head.lstrip()[:1] == b"[" and not _FRAME.search(head)
+    return any(word in head for word in words) or (b'"keypoint_scores"' in head and is_list)
 
 
 def is_picture(head: bytes) -> bool:
@@ -26,10 +31,9 @@ def is_picture(head: bytes) -> bool:
 def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
     """The one clip in a file. A picture's list of instances is a clip of one frame."""
     value = load_json(path)
-    found = _listed(value)
+    found, rows = _listed(value), list[Row]()
     if found and "instances" not in found[0]:
-        found = [{"frame_id": 0, "instances": found}]
-    rows = []
+        rows, found = [Row(0, people_in(found))], []
     for index, frame in enumerate(found):
         number = frame.get("frame_id", index)
         if not isinstance(number, int):
@@ -40,7 +44,7 @@ def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
 
 def read_frames(numbers: Sequence[int], files: Sequence[Path], options: Options) -> dict[str, Any]:
     """The clip of files that hold a picture each."""
-    return _clip(file_rows(numbers, files, lambda value: persons_in(_listed(value))), load_json(files[0]), options)
+    return _clip(file_rows(numbers, files, lambda value: people_in(_listed(value))), load_json(files[0]), options)
 
 
 def _listed(value: Any) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stgcn_cli.config.skeletons import Layout
-from stgcn_cli.data import joint_values
+from stgcn_cli.data import axes, joint_values
 from stgcn_cli.data.readers import frames
 from stgcn_cli.data.readers.parsing import MAX_JOINTS, NAMES, Options, frame_span, load_json, numbers
 from stgcn_cli.data.readers.tracking import Detection, clip_of, track_of
@@ -26,6 +26,7 @@ _SCORE = re.compile("score|conf|visib|likelihood", re.IGNORECASE)
 ASSUMED = ("Coordinates are shares of the image, taken for 1920 x 1080; --image-size WIDTHxHEIGHT tells another.",)
 _FEW = 12  # numbers and words of an object that may be without joints: a box, a time, a size
 _FEWEST = 5  # joints by name, one below the other in an object
+_ONE_PLACE = 0.1  # of the size of a body: closer than people stand
 Size = tuple[int, int] | None  # height, width
 
 
@@ -37,6 +38,7 @@ class Person:
     scores: np.ndarray | None = None
     track: int | str | None = None
     names: tuple[str, ...] = ()
+    is_flat: bool = False  # of one list of numbers
 
 
 class Row(NamedTuple):
@@ -69,6 +71,18 @@ def persons_in(value: Any) -> list[Person]:
     if any(isinstance(item, list) and item and isinstance(item[0], dict) for item in value):
         raise ValueError("the persons of a frame hold lists of persons: frames of several videos, or nested too deeply")
     return [person for item in value for person in (persons_in(item) if isinstance(item, dict | list) else ())]
+
+
+def people_in(value: Any) -> list[Person]:
+    """The persons of one picture. Raises ValueError, also for those that lie one upon another as the frames of a video do."""
+    found = persons_in(value)
+    if len(found) > 2 and len({person.values.shape for person in found}) == 1:
+        xy = np.nan_to_num(np.clip([person.values[:, :2] for person in found], -1e9, 1e9))
+        if np.abs(np.diff(xy, axis=0)).mean() < _ONE_PLACE * np.ptp(xy, axis=1).mean():
+            raise ValueError(
+                f'{len(found)} persons of a picture lie one upon another: are they frames? Give each entry its "frame": 0, 1, 2, …'
+            )
+    return found
 
 
 def joints_key(person: Mapping[str, Any]) -> str | None:
@@ -118,9 +132,10 @@ def _persons_of(about: Mapping[str, Any], holder: Mapping[str, Any]) -> list[Per
             scores = scores.reshape(len(values), -1) if scores.size % len(values) == 0 else scores
         each = [None] * len(values) if scores is None else [scores] if len(values) == 1 else list(scores)
         return [_checked(Person(v, s, track, names)) for v, s in zip(values, each, strict=True)]
-    if values.ndim == 1:
+    is_flat = values.ndim == 1
+    if is_flat:
         values = _rows(values, None if scores is None else len(scores), key)
-    return [_checked(Person(values, scores, track, names))]
+    return [_checked(Person(values, scores, track, names, is_flat))]
 
 
 def _checked(person: Person) -> Person:
@@ -167,8 +182,11 @@ def _points(points: list[dict[str, Any]], what: str) -> tuple[np.ndarray, np.nda
 
 def _rows(flat: np.ndarray, joints: int | None, what: str) -> np.ndarray:
     """(V, C) of x, y, … x, y, …: C by the number of scores, else x, y and a score where the numbers can be that."""
+    known = [width for width in (2, 3, 4) if len(flat) % width == 0 and len(flat) // width in axes.KNOWN]
     if joints and len(flat) % joints == 0:
         return flat.reshape(joints, -1)
+    if len(known) == 1:
+        return flat.reshape(-1, known[0])
     if len(flat) % 3 == 0:
         third = flat[2::3]
         if len(flat) % 2 or ((third >= 0) & ((third <= 1) | (third == 2))).all():
@@ -192,7 +210,7 @@ def clips_of(
     Values are told by their ranges; `exact` ones are coordinates with scores beside. A clip without a person has so many
     `joints`. Raises ValueError, DataError where the meaning of the values is unclear.
     """
-    persons, layout = in_order([person for row in rows for person in row.persons], options.layout)
+    persons, layout = in_order(_untwisted([person for row in rows for person in row.persons]), options.layout)
     known = joint_values.Plan(persons[0].values.shape[1], None, "") if exact and persons else None
     plan, ordered = known or plan_of(persons, options), iter(persons)
     rows = [Row(row.frame, [next(ordered) for _ in row.persons]) for row in rows]
@@ -224,6 +242,16 @@ def clips_of(
         clip |= {"notes": notes} | ({"layout": layout} if layout else {})
         records.append(clip | ({"frame_dir": f"{stem}/{name}"} if len(videos) > 1 else {}))
     return records
+
+
+def _untwisted(persons: list[Person]) -> list[Person]:
+    """The persons, of flat lists that hold all x before all y, too. See `axes.untwisted`."""
+    shapes = {person.values.shape for person in persons if person.is_flat}
+    if len(shapes) != 1 or not all(person.is_flat for person in persons):
+        return persons
+    rows, (v, c) = np.stack([person.values.ravel() for person in persons]), shapes.pop()
+    reading = axes.untwisted(rows, axes.Reading("T(VC)", {"T": len(rows), "V": v, "C": c}))
+    return [replace(one, values=values) for one, values in zip(persons, reading.arranged(rows)[0, 0], strict=True)]
 
 
 def file_rows(numbers: Sequence[int], files: Sequence[Path], people: Callable[[Any], Sequence[Person]]) -> list[Row]:

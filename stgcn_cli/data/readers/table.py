@@ -12,7 +12,6 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,12 +152,15 @@ def _without_header(table: Table, stem: str, options: Options) -> Iterator[dict[
             raise ValueError(f"{held}; if a row is a joint, name the skeleton with --layout")
         columns = columns.reshape(-1, options.joints * columns.shape[1])
     try:
-        found = list(arrays.clips_in(columns, replace(options, axes=options.axes or "T(VC)"), stem))
+        reading = arrays.understand(columns, options.axes or "T(VC)", options)
+        reading = reading if options.axes else axes.untwisted(columns, reading)
+        found = list(arrays.clips_read(columns, reading, options, stem))
     except DataError as error:
         raise ValueError(
             f"line 1 holds numbers only: no header names joints, and {error.message}. {_EXPECTED}"
         ) from error
-    said = f"{stem}: there is no header; each row is taken for the joints of a frame, one after the other (else --axes 'T(CV)')."
+    order, other = ("all x before all y", "T(VC)") if "CV" in reading.order else ("one after the other", "T(CV)")
+    said = f"{stem}: there is no header; each row is taken for the joints of a frame, {order} (else --axes '{other}')."
     yield from (clip | {"notes": (*notes, said)} for clip in found)
 
 

@@ -38,6 +38,7 @@ class Rows:
     frame: np.ndarray
     label: np.ndarray | None
     subject: np.ndarray | None
+    split: np.ndarray | None = None
     notes: tuple[str, ...] = ()  # on times
 
     def groups(self, stem: str) -> tuple[list[Group], tuple[str, ...]]:
@@ -59,17 +60,17 @@ class Rows:
         note = f"The label changes inside {one_line(stem)}: each run of rows with one label is a clip ({len(groups)})."
         return groups, (*self.notes, note)
 
-    def words(self, index: np.ndarray) -> dict[str, str | int]:
-        """Label and subject of a clip, where they are known. Raises ValueError."""
-        found = {"label": self.label, "subject": self.subject}
+    def words(self, index: np.ndarray) -> dict[str, Any]:
+        """Label, subject and splits of a clip, where they are known. Raises ValueError."""
+        found = {"label": self.label, "subject": self.subject, "splits": self.split}
         words_of = {key: the_word(words[index], key) for key, words in found.items() if words is not None}
-        return {key: word for key, word in words_of.items() if word is not None}
+        return {key: (word,) if key == "splits" else word for key, word in words_of.items() if word is not None}
 
 
 def rows_of(table: Table, roles: dict[str, int], person: np.ndarray) -> Rows:
     """What tells the clips of a table; `person` (R,) are words. Raises ValueError naming the line."""
     words = {}
-    for key in {"clip", "label", "subject"} & roles.keys():
+    for key in {"clip", "label", "subject", "split"} & roles.keys():
         words[key] = np.where(is_missing(table.columns[roles[key]]), "", table.words(roles[key]).to_numpy(object))
     clip, frame, notes = words.get("clip"), None, tuple[str, ...]()
     if "frame" in roles:
@@ -84,7 +85,7 @@ def rows_of(table: Table, roles: dict[str, int], person: np.ndarray) -> Rows:
         frame, notes = _in_order(table, roles["time"], clip)
     else:
         frame = _counted(clip, person)
-    return Rows(clip, frame, words.get("label"), words.get("subject"), notes)
+    return Rows(clip, frame, words.get("label"), words.get("subject"), words.get("split"), notes)
 
 
 def _of_pictures(names: np.ndarray, clip: np.ndarray | None, what: str) -> tuple[np.ndarray | None, np.ndarray]:
@@ -138,26 +139,19 @@ class Values:
     size: tuple[int, int] | None
     notes: tuple[str, ...] = ()  # what was changed
 
-    def facts(self) -> dict[str, Any]:
-        """What the records of these values have in common."""
-        return {"img_shape": self.size} if self.size and self.keypoint.shape[-1] == 2 else {}
-
 
 def values_of(xyz: np.ndarray, score: np.ndarray | None, options: Options) -> Values:
     """Pixels or metres of coordinates (R, V, C) and scores (R, V), in which NaN is a joint not seen."""
     score, notes = _scores(score)
     known = np.where(np.isnan(xyz).any(axis=-1, keepdims=True), np.float32(0), xyz)
-    are_shares = joint_values.plan(known[..., :2]).is_shares
-    has_z = xyz.shape[-1] == 3
-    flat = are_shares and (not has_z or np.abs(known[..., 2]).max(initial=0) < _NO_UNIT)
+    plan, has_z = joint_values.plan(known[..., :2]), xyz.shape[-1] == 3
+    flat = plan.is_shares and (not has_z or np.abs(known[..., 2]).max(initial=0) < _NO_UNIT)
     if has_z and not flat:
         return Values(xyz, score, None, notes)
-    if not are_shares:
+    if not flat:
         return Values(xyz, score, options.image_size, notes)
     size = options.image_size or REFERENCE_SIZE
-    xy = xyz[..., :2]
-    seen = (xy != 0).any(axis=-1, keepdims=True) & (xy != -1).any(axis=-1, keepdims=True)
-    keypoint = np.where(seen, xy * np.array(size[::-1], np.float32), np.float32(0))
+    keypoint, _ = plan.split(xyz, size)
     left = "; z, which has no unit, is left out" if has_z else ""
     assumed = "" if options.image_size else " (no --image-size was given)"
     said = f"x and y are shares of the image, stored as pixels of {size[1]} x {size[0]}{assumed}{left}."
@@ -191,7 +185,8 @@ def clips_of(
 ) -> Iterator[dict[str, Any]]:
     """The clips in the order of their first rows; `facts` are those of all. Raises ValueError naming the clip."""
     groups, notes = rows.groups(stem)
-    facts = {**entries.values.facts(), **facts, "notes": (*notes, *facts["notes"])}
+    size = {"img_shape": entries.values.size} if entries.values.size else {}
+    facts = {**size, **facts, "notes": (*notes, *facts["notes"])}
     for group in groups:
         index = np.flatnonzero(np.isin(entries.row, group.rows))
         try:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from stgcn_cli.data.readers.coco import scored
 from stgcn_cli.data.readers.parsing import MAX_JOINTS, Options, frame_span
 from stgcn_cli.data.readers.tracking import Detection, clip_of, track_of
 from stgcn_cli.data.records import REFERENCE_SIZE
@@ -17,7 +18,6 @@ from stgcn_cli.data.records import REFERENCE_SIZE
 _BOX = 5  # numbers before the joints: class, centre x and y, width, height
 _COCO = 17
 _MAX_BYTES = 10 << 20  # of a text
-_VISIBILITY = (0.0, 1.0, 2.0)
 _LOOKED_AT = 20  # lines
 _MOST = 0.8  # of the joints found are in the box
 
@@ -142,11 +142,8 @@ def _joints(table: np.ndarray, columns: Columns) -> np.ndarray:
 
 def _person(row: np.ndarray, columns: Columns, size: tuple[int, int]) -> Detection:
     joints = _joints(row, columns)
-    seen: np.ndarray = np.asarray(joints[:, :2].any(axis=1))
-    scores = joints[:, 2] if columns.width == 3 else seen.astype(float)
-    if np.isin(scores, _VISIBILITY).all():
-        seen, scores = seen & (scores > 0), np.minimum(scores, 1)
-    pixels = joints[:, :2] * (np.array(size[::-1]) if columns.are_shares else 1) * seen[:, None]
+    scores = joints[:, 2:] if columns.width == 3 else joints.any(axis=1, keepdims=True)
+    pixels = joints[:, :2] * (np.array(size[::-1]) if columns.are_shares else 1)
     last = row[-1] if columns.behind else None
     track = track_of(float(last)) if last is not None and (columns.behind == 2 or last == last // 1) else None
-    return Detection(pixels.astype(np.float32), scores.astype(np.float32), track)
+    return scored(np.c_[pixels, scores].astype(np.float32), track)

@@ -406,3 +406,42 @@ def test_a_clip_without_a_label_is_trained_on_in_no_division(tmp_path, division)
     handed = convert(ConvertOptions(inputs=inputs, target=Target(tmp_path / "a.pkl"), division=division))
     assert names[0] not in splits(tmp_path / "a.pkl")["train"] and names[1] in splits(tmp_path / "a.pkl")["train"]
     assert any("hidden" in warning and names[0] in warning for warning in handed.warnings)
+
+
+def _folders(root: Path, form: str) -> None:
+    """Four clips with splits: in folders of splits and classes, in tables, or in one table with a column split."""
+    for i in range(4):
+        split, label, x = ("train", "train", "valid", "valid")[i], "ab"[i % 2], foreign.clip(persons=1, seed=i)[0][0]
+        if form == "folders":
+            (root / split / label).mkdir(parents=True)
+            np.save(root / split / label / f"c{i}.npy", x)
+            continue
+        root.mkdir(exist_ok=True)
+        table = root / ("all.csv" if form == "column" else f"{split}.csv")
+        header = ",".join(["clip", "label", *["split"] * (form == "column"), *(f"x{v},y{v}" for v in range(17))])
+        rows = [",".join(map(str, [f"c{i}", label, *[split] * (form == "column"), *frame.ravel()])) for frame in x]
+        table.write_text("\n".join([*([table.read_text()] if table.exists() else [header]), *rows]))
+
+
+@pytest.mark.parametrize("form", ["folders", "tables", "column"])
+def test_splits_that_folders_files_or_columns_name_are_kept(form, tmp_path):
+    _folders(tmp_path / "own", form)
+    rules = Rules(from_folders=form == "folders")
+    handed = convert(ConvertOptions(inputs=[str(tmp_path / "own")], target=Target(tmp_path / "a.pkl"), rules=rules))
+    found = {split: {name[-2:] for name in names} for split, names in splits(tmp_path / "a.pkl").items()}
+    assert found == {"train": {"c0", "c1"}, "val": {"c2", "c3"}} and handed.classes == ["a", "b"]
+
+
+def test_a_table_of_labels_may_say_the_splits_and_a_folder_of_a_split_is_no_class(tmp_path):
+    (tmp_path / "labels.csv").write_text("name,label,split\n0,a,test\n1,b,train\n2,a,train\n3,b,test\n")
+    inputs = [str(wave_and_kick(tmp_path / "train") / "wave")]
+    rules = Rules(labels=read_labels(tmp_path / "labels.csv"))
+    convert(ConvertOptions(inputs=inputs, target=Target(tmp_path / "a.pkl"), rules=rules))
+    assert splits(tmp_path / "a.pkl") == {"test": ["0", "3"], "train": ["1", "2"]}
+    (tmp_path / "own").mkdir()
+    (tmp_path / "train" / "kick").rename(tmp_path / "own" / "train")
+    wish = ConvertOptions(
+        inputs=[str(tmp_path / "own")], target=Target(tmp_path / "b.pkl"), rules=Rules(from_folders=True)
+    )
+    with pytest.raises(DataError, match="folder of the split train, and in none of a class"):
+        convert(wish)

@@ -1,0 +1,123 @@
+"""What was taken for something else: x and y mixed up, numbers for coordinates, frames for persons, videos for frames."""
+
+import json
+
+import numpy as np
+import pytest
+
+from stgcn_cli.config.skeletons import COCO
+from stgcn_cli.data import axes
+from stgcn_cli.data.findings import unit_problems
+from stgcn_cli.data.readers.inputs import read_inputs
+from stgcn_cli.data.readers.parsing import Options
+from stgcn_cli.errors import DataError
+from tests.factories import bodies
+
+BODY = bodies.kinect(30)[0]  # (T, 25, 3)
+SCORE = np.random.default_rng(0).uniform(0.3, 0.9, (30, 17)).round(3)
+_HEIGHTS = {
+    "nose": 1.6,
+    "eye": 1.65,
+    "ear": 1.6,
+    "shoulder": 1.4,
+    "elbow": 1.1,
+    "wrist": 0.9,
+    "hip": 0.9,
+    "knee": 0.5,
+    "ankle": 0.1,
+}
+_AT = [(0.15 * (("left" in j) - ("right" in j)), _HEIGHTS[j.split()[-1]]) for j in COCO.joints]
+MOVES = 3 * np.sin(np.linspace(0, 4, 30)[:, None, None] + np.arange(17)[:, None])
+PIXELS = (np.array([640, 700]) + np.array([300, -300]) * np.array(_AT) + MOVES).round(2)  # (T, 17, 2)
+
+
+def read(path, **options):
+    return list(read_inputs([str(path)], options=Options(**options)))
+
+
+def planar(x):
+    """All x of a frame, then all y."""
+    return x.transpose(0, 2, 1).reshape(len(x), -1)
+
+
+@pytest.mark.parametrize("x", [BODY, BODY[..., :2], BODY - BODY.mean((0, 1)), PIXELS])
+def test_rows_are_read_whichever_way_x_and_y_stand(x, tmp_path):
+    layout = {"layout": COCO} if x.shape[1] == 17 else {}
+    for name, rows in (("a", x.reshape(30, -1)), ("b", planar(x))):
+        np.save(tmp_path / f"{name}.npy", rows)
+        np.savetxt(tmp_path / f"{name}.csv", rows, "%.5f", ",")
+        people = [{"frame": t, "keypoints": row.tolist()} for t, row in enumerate(rows)]
+        (tmp_path / f"{name}.json").write_text(json.dumps(people))
+        for suffix in ("npy", "csv", "json"):
+            (clip,) = read(tmp_path / f"{name}.{suffix}", **layout)
+            np.testing.assert_allclose(clip.record["keypoint"][0], x, rtol=1e-5, atol=1e-4)
+    assert axes.untwisted(planar(x), axes.Reading("T(VC)", dict(zip("TVC", x.shape, strict=True)))).order == "T(CV)"
+
+
+@pytest.mark.parametrize(
+    ("first", "said"), [(np.tile(np.arange(17)[:, None], (30, 1, 1)), "its number"), (SCORE[..., None], "a score")]
+)
+def test_a_first_value_that_is_no_x_is_refused(first, said, tmp_path):
+    np.save(tmp_path / "a.npy", np.concatenate([first, PIXELS], axis=-1))
+    with pytest.raises(DataError, match=f"first value of each joint is {said}.*array"):
+        read(tmp_path / "a.npy")
+
+
+def test_y_before_x_and_percent_are_noticed(tmp_path):
+    for name, x in (("a", PIXELS), ("b", PIXELS[..., ::-1])):
+        np.save(tmp_path / f"{name}.npy", x)
+    right, exchanged = read(tmp_path)
+    assert not right.notes and "MoveNet" in exchanged.notes[0]
+    assert [len(list(unit_problems((17, 2, False), high, (0, 0)))) for high in (97.0, 640.0)] == [1, 0]
+
+
+def test_one_frame_of_one_person_is_no_clip(tmp_path):
+    np.save(tmp_path / "a.npy", PIXELS[:, None, None])  # (T, 1, 1, V, C), as MoveNet's outputs are stacked
+    (clip,) = read(tmp_path / "a.npy")
+    np.testing.assert_allclose(clip.record["keypoint"][0], PIXELS, rtol=1e-6)
+
+
+def test_arrays_beside_that_say_other_than_a_frame_below_the_other(tmp_path):
+    frames = np.arange(30)
+    np.savez(tmp_path / "a.npz", poses=PIXELS, frame_ids=frames + 7, track_ids=frames * 0)
+    np.savez(tmp_path / "b.npz", poses=PIXELS, frame_ids=np.r_[frames[:15], frames[:15]])
+    np.savez(tmp_path / "c.npz", data=PIXELS, label=3)
+    assert read(tmp_path / "a.npz")[0].shape[:2] == (17, 2) and read(tmp_path / "c.npz")[0].record["label"] == 3
+    with pytest.raises(DataError, match="frame_ids in it is not in even steps"):
+        read(tmp_path / "b.npz")
+
+
+ENTRIES = [{"keypoints": x.tolist(), "keypoint_scores": s.tolist()} for x, s in zip(PIXELS, SCORE, strict=True)]
+COUNTED = [{"frame": t, **each} for t, each in enumerate(ENTRIES)]
+
+
+def test_frames_are_no_persons_of_a_picture_and_videos_no_frames(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(COUNTED))
+    (clip,) = read(tmp_path / "a.json")
+    np.testing.assert_allclose(clip.record["keypoint"][0], PIXELS, rtol=1e-6)
+    np.testing.assert_allclose(clip.record["keypoint_score"][0], SCORE, rtol=1e-6)
+    (tmp_path / "b.json").write_text(json.dumps({"v1": COUNTED, "v2": COUNTED[:9]}))
+    assert [(each.name, each.record["total_frames"]) for each in read(tmp_path / "b.json")] == [
+        ("b/v1", 30),
+        ("b/v2", 9),
+    ]
+    for value in (ENTRIES, {"v1": ENTRIES, "v2": ENTRIES[:9]}):
+        (tmp_path / "c.json").write_text(json.dumps(value))
+        with pytest.raises(DataError, match="lie one upon another: are they frames"):
+            read(tmp_path / "c.json")
+
+
+def test_a_list_of_one_person_in_each_file_is_a_frame(tmp_path):
+    (tmp_path / "walk").mkdir()
+    for t in range(30):
+        listed = [{"keypoints": PIXELS[t].tolist(), "score": 0.9}] if t != 5 else []
+        (tmp_path / "walk" / f"{t}.json").write_text(json.dumps(listed))
+    (clip,) = read(tmp_path / "walk")
+    there = (np.arange(30) != 5)[:, None, None]
+    np.testing.assert_allclose(clip.record["keypoint"][0], PIXELS * there, rtol=1e-6)
+
+
+def test_the_size_in_an_object_about_the_video(tmp_path):
+    about = {"metadata": {"width": 1280, "height": 720}, "frames": COUNTED}
+    (tmp_path / "a.json").write_text(json.dumps(about))
+    assert read(tmp_path / "a.json")[0].record["img_shape"] == (720, 1280)
