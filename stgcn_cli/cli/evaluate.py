@@ -76,9 +76,7 @@ def evaluate(
     rule = OutputRule(inputs=inputs, command="eval", force=force)
     console.set_results_aside(out)
     if out:
-        results.writer_for(out)  # an impossible name is refused before the work
-        rule.check(*figures.files_beside(out))
-        out = rule.place(out)
+        out = figures.place_result(out, rule)  # refused before the work
     request = resolve.EvalOptions(
         checkpoint=checkpoint, data=tuple(data or ()), split=split, preset=preset, settings=tuple(settings or ()),
         metrics=wanted, batch_size=batch_size, gpus=gpus, device=device, precision=precision, base_url=base_url,

@@ -48,11 +48,9 @@ def fuse(
     from stgcn_cli.viz import figures
 
     if out:
-        files.writer_for(out)  # an impossible name is refused before the work
         console.set_results_aside(out)
         rule = OutputRule(inputs=[*results, *(data or [data_folder()])], command="eval", force=force)
-        rule.check(*figures.files_beside(out))
-        out = rule.place(out)
+        out = figures.place_result(out, rule)  # refused before the work
     request = fusing.FuseOptions(
         inputs=tuple(results), weights=_weights(weights), softmax=softmax, search=search,
         data=tuple(data or ()), split=split, preset=preset, metrics=options.metric_names(metrics),

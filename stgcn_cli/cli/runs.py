@@ -1,5 +1,6 @@
 """`stgcn runs`: the runs there are."""
 
+import dataclasses
 import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,7 +35,7 @@ def runs(
         raise UsageError(f"{missing} is not a folder.", "Give run folders, or folders that hold runs: stgcn runs runs")
     rows = overview(roots)
     if as_json:
-        console.print_json([row.as_dict() for row in rows])
+        console.print_json(list(map(dataclasses.asdict, rows)))
         return
     if not rows:
         console.note(f"No runs in {', '.join(map(str, roots))}. Start one: stgcn train PRESET")

@@ -34,11 +34,6 @@ class Pair:
         """Indices of the clips that only the first result classifies rightly."""
         return np.flatnonzero((self.first == self.labels) & (self.second != self.labels))
 
-    @property
-    def p_value(self) -> float:
-        """McNemar's test, two-sided: how likely so uneven a split of the flipped clips is by chance."""
-        return mcnemar(len(self.gained), len(self.lost))
-
     def class_changes(self) -> np.ndarray:
         """(K, 2) accuracy of each class in both results; NaN for classes without clips."""
         matrices = (confusion(each, self.labels, self.classes) for each in (self.first, self.second))
@@ -74,7 +69,7 @@ def pair(first: EvalResult, second: EvalResult) -> Pair:
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """Return the two-sided p-value of McNemar's test for so many flipped clips in each direction.
+    """Return the two-sided p-value of McNemar's test: how likely so uneven a split of the flipped clips is by chance.
 
     Exact (binomial). Source: McNemar 1947.
     """

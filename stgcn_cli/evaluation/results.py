@@ -52,7 +52,7 @@ def of_saved(saved: SavedScores, preset: Preset, scores: np.ndarray | None = Non
 
 def writer_for(path: Path) -> Callable[[EvalResult], bytes]:
     """The function that makes the bytes of such a file. Raises UsageError for an unknown suffix."""
-    return _WRITERS[expect_suffix(path, SUFFIXES, streams=(".json",))]
+    return _WRITERS[expect_suffix(path, tuple(_WRITERS), streams=(".json",))]
 
 
 def _pickle(result: EvalResult) -> bytes:
@@ -110,7 +110,6 @@ def _npz(result: EvalResult) -> bytes:
 
 
 _WRITERS: dict[str, Callable[[EvalResult], bytes]] = {".pkl": _pickle, ".json": _json, ".csv": _csv, ".npz": _npz}
-SUFFIXES = tuple(_WRITERS)
 
 
 def classes_without_clips(result: EvalResult) -> list[str]:

@@ -135,11 +135,6 @@ def as_dict(found: Timelines) -> dict[str, object]:
     return {"options": options, "tracks": tracks, "segments": rows(found), "warnings": found.warnings}
 
 
-def as_csv(found: Timelines) -> str:
-    """A line for each segment, under a header."""
-    return table_text(rows(found), _COLUMNS)
-
-
 def as_srt(found: Timelines) -> str:
     """Subtitles in the order of time; with several persons or clips each line names its own."""
     clips, fps = len({track.clip for track in found.tracks}), found.options.fps
@@ -162,5 +157,6 @@ def _clock(seconds: float) -> str:
 
 
 WRITERS: dict[str, Callable[[Timelines], str]] = {
-    ".json": lambda found: json_text(as_dict(found)) + "\n", ".csv": as_csv, ".srt": as_srt,
+    ".json": lambda found: json_text(as_dict(found)) + "\n", ".srt": as_srt,
+    ".csv": lambda found: table_text(rows(found), _COLUMNS),
 }  # fmt: skip

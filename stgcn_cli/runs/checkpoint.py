@@ -97,12 +97,12 @@ def read(path: Path, hashed: bool = False) -> Checkpoint:
             f"{path} is not a checkpoint of a known network: it contains {names}.",
             "Expected backbone.* and cls_head.fc.*",
         )
-    meta, optimizer = value.get("meta"), None if dialect else value.get("optimizer")  # parameters in another order
-    meta = dict(meta) if isinstance(meta, Mapping) else {}
-    training = value.get("training_state_dict")
-    training = training if isinstance(training, Mapping) else {}
+    meta, training = (
+        dict(each) if isinstance(each := value.get(key), Mapping) else {} for key in ("meta", "training_state_dict")
+    )
     return Checkpoint(
-        path=path, state=state, keys=keys, meta=meta, optimizer=optimizer, dialect=dialect, under=under,
+        path=path, state=state, keys=keys, meta=meta, dialect=dialect, under=under,
+        optimizer=None if dialect else value.get("optimizer"),  # its parameters would be in another order
         known_sha256=digest.hexdigest() if digest else "",
         training_state={str(k): v for k, v in training.items() if isinstance(v, Tensor)} or None,
     )  # fmt: skip
@@ -116,14 +116,11 @@ def load_into(model: nn.Module, checkpoint: Checkpoint) -> None:
     check_values(checkpoint)
     wanted = model.state_dict()
     rows = [f"  missing    {key}  {tuple(wanted[key].shape)}" for key in wanted if key not in checkpoint.state]
-    rows += [
-        f"  extra      {printable(key)}  {tuple(t.shape)}" for key, t in checkpoint.state.items() if key not in wanted
-    ]
-    rows += [
-        f"  misshapen  {key}  {tuple(tensor.shape)}, expected {tuple(wanted[key].shape)}"
-        for key, tensor in checkpoint.state.items()
-        if key in wanted and tensor.shape != wanted[key].shape
-    ]
+    for key, tensor in checkpoint.state.items():
+        if key not in wanted:
+            rows.append(f"  extra      {printable(key)}  {tuple(tensor.shape)}")
+        elif tensor.shape != wanted[key].shape:
+            rows.append(f"  misshapen  {key}  {tuple(tensor.shape)}, expected {tuple(wanted[key].shape)}")
     if rows:
         more = [f"  and {len(rows) - 8} more"] if len(rows) > 8 else []
         message = f"{checkpoint.path} does not fit the model:\n" + "\n".join(rows[:8] + more)

@@ -63,7 +63,7 @@ def convert(
     torch.save(value, stream)
     content = stream.getbuffer()
     if publish and not is_stream(out):
-        out = out.with_name(f"{out.name.removesuffix('.pth')}-{hashlib.sha256(content).hexdigest()[:8]}.pth")
+        out = out.with_name(f"{out.stem}-{hashlib.sha256(content).hexdigest()[:8]}.pth")
     out = rule.place(out)
     with atomic_write(out) as file:
         file.write(content)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
 from stgcn_cli.config.skeletons import LAYOUTS
 from stgcn_cli.io.text import printable, shortened, shown
@@ -18,7 +17,10 @@ _LONG = 100  # characters of a value that are shown
 
 def describe(read: Checkpoint) -> dict[str, Any]:
     """Kind, meta, classes, skeleton, sizes, hash and likely presets, fit for JSON."""
-    found, weights = identify.likely(read), _weights(read)
+    found = identify.likely(read)
+    weights = [
+        tensor for key, tensor in read.state.items() if read.keys.is_learned(key)
+    ]  # no graph, no counts of BatchNorm
     classes = read.meta.get("CLASSES")
     return {
         "file": str(read.path),
@@ -40,11 +42,6 @@ def describe(read: Checkpoint) -> dict[str, Any]:
         "optimizer": isinstance(read.optimizer, Mapping),
         "meta": {printable(key): _shown(key, value) for key, value in read.meta.items() if key != "CLASSES"},
     }
-
-
-def _weights(read: Checkpoint) -> list[torch.Tensor]:
-    """What is learned: neither the graph nor what BatchNorm counts."""
-    return [tensor for key, tensor in read.state.items() if read.keys.is_learned(key)]
 
 
 def _kind(read: Checkpoint) -> str:

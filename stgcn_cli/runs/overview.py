@@ -1,9 +1,8 @@
 """Runs at a glance: what `stgcn runs` lists, from the files of each run folder."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from stgcn_cli.config import presets
 from stgcn_cli.config.schema import Preset
@@ -29,11 +28,6 @@ class RunRow:
     seed: int | None
     state: str
     written: float  # seconds since 1970
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the row for scripts."""
-        values = asdict(self)
-        return values | {"folder": str(self.folder), "data": [str(path) for path in self.data]}
 
 
 def overview(roots: Sequence[Path]) -> list[RunRow]:

@@ -53,7 +53,7 @@ def resumed(folder: Path, given: Mapping[str, Any], force: bool) -> dict[str, An
     }  # fmt: skip
     if differing and not force:
         differences = ", ".join(
-            f"{_option(key, value)} (was {_value(before[key])})" for key, value in differing.items()
+            f"--{key.replace('_', '-')} {_value(value)} (was {_value(before[key])})" for key, value in differing.items()
         )
         raise UsageError(
             f"The run in {folder} was started with other settings: {differences}.",
@@ -70,10 +70,6 @@ def _is_same(folder: Path, before: Any, value: Any) -> bool:
         recipe = presets.load(str(folder / "preset.toml")).data
         value = find_pickles(recipe.dataset, (recipe.train, recipe.val), value)
     return {os.path.realpath(path) for path in before} == {os.path.realpath(path) for path in value}
-
-
-def _option(key: str, value: Any) -> str:
-    return f"--{key.replace('_', '-')} {_value(value)}"
 
 
 def _value(value: Any) -> str:

@@ -7,6 +7,7 @@ from stgcn_cli.config.class_names import class_names
 from stgcn_cli.evaluation import results
 from stgcn_cli.evaluation.score import EvalResult
 from stgcn_cli.io.files import atomic_write, is_stream
+from stgcn_cli.io.outputs import OutputRule
 from stgcn_cli.io.text import csv_cell
 from stgcn_cli.viz import plots
 from stgcn_cli.viz.html.report import Report
@@ -18,11 +19,18 @@ def files_beside(stem: Path) -> list[Path]:
     """What `write_class_files` and `write_beside` write for a result of this name; nothing beside a stream."""
     if is_stream(stem):
         return []
-    stem = stem.with_suffix("") if stem.suffix in results.SUFFIXES else stem
     return [
         stem.with_name(stem.name + ending)
         for ending in (".per_class.csv", ".confusion.csv", ".confusion.png", ".report.html")
     ]
+
+
+def place_result(out: Path, rule: OutputRule) -> Path:
+    """Return where a result goes, where it and the files beside it may be written. Raises UsageError."""
+    results.writer_for(out)
+    out = rule.place(out)
+    rule.check(*files_beside(out.with_suffix("")))
+    return out
 
 
 def write_class_files(result: EvalResult, stem: Path) -> list[Path]:

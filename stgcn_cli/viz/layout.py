@@ -4,13 +4,12 @@ Shapes: V joints, K partitions.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stgcn_cli.config.skeletons import Layout
-from stgcn_cli.viz.plots import new_figure, save
+from stgcn_cli.viz.plots import new_figure
 from stgcn_cli.viz.skeleton import bone_sides, person_colours, side_of
 
 _PLACES = {  # metres; a standing person who faces the viewer, so that their left is to the right
@@ -94,11 +93,6 @@ def draw(layout: Layout, over: Importance | None = None) -> Any:
     joints = f"{layout.name}: {len(layout.joints)} joints, {len(layout.bones)} bones"
     axis.set_title(f"{joints}, centre {layout.joints[layout.centre]}" + (f"\n{over.what}" if over else ""))
     return figure
-
-
-def write(layout: Layout, path: Path, over: Importance | None = None) -> None:
-    """Write the drawing as .png, .svg or .pdf. Raises RunError."""
-    save(draw(layout, over), path, "stgcn view")
 
 
 def _bones(axis: Any, layout: Layout, at: np.ndarray) -> None:

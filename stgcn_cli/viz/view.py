@@ -19,7 +19,7 @@ from stgcn_cli.io.outputs import OutputRule, expect_suffix, suffix_of
 from stgcn_cli.io.reporter import Reporter
 from stgcn_cli.io.text import printable
 from stgcn_cli.runs import resolve
-from stgcn_cli.viz import animation, select
+from stgcn_cli.viz import animation, plots, select
 from stgcn_cli.viz import layout as layouts
 from stgcn_cli.viz.html.clip import ClipPrediction, clip_page, layout_page
 from stgcn_cli.viz.html.page import write_page
@@ -194,7 +194,7 @@ def _view_layout(options: ViewOptions, layout: Layout | None, reporter: Reporter
     if suffix_of(path, LAYOUT_FORMATS) == ".html":
         write_page(path, layout_page(layout, over))
     else:
-        layouts.write(layout, path, over)
+        plots.save(layouts.draw(layout, over), path, "stgcn view")
     return path
 
 

@@ -12,8 +12,9 @@ from stgcn_cli.config import class_names, presets
 from stgcn_cli.errors import DataError, RunError, UsageError
 from stgcn_cli.evaluation import results
 from stgcn_cli.evaluation.score import EvalResult, measured
+from stgcn_cli.io.outputs import OutputRule
 from stgcn_cli.io.reporter import Reporter
-from stgcn_cli.viz import report
+from stgcn_cli.viz import figures, report
 from tests.cli.runner import run_stgcn
 from tests.conftest import SMALL, make_records, write_small_data
 from tests.viz.test_page import outline
@@ -160,3 +161,13 @@ def test_head_and_tail_of_babel_are_counted_not_taken_from_the_published_list(tm
     data.write_bytes(pickle.dumps({"split": {"val": clips}, "annotations": records}))
     page = report.report_page(report.of_results([("best.pth", result)]))
     assert ">walk<" in page and "Training clips" not in page and ">tail<" not in page
+
+
+def test_files_beside_a_result_are_checked_under_the_names_they_get(tmp_path):
+    rule = OutputRule(command="eval")
+    (tmp_path / "real.per_class.csv").write_text("mine")
+    (tmp_path / "link.npz").symlink_to(tmp_path / "real.npz")
+    for taken in ("real.npz", "link.npz"):
+        with pytest.raises(UsageError, match=r"real\.per_class\.csv already exists"):
+            figures.place_result(tmp_path / taken, rule)
+    assert figures.files_beside(tmp_path / "x.json")[0].name == "x.json.per_class.csv"  # of x.json.npz

@@ -18,7 +18,7 @@ from stgcn_cli.evaluation.timeline import Segment
 from stgcn_cli.evaluation.windows import Track
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.models import build_model
-from stgcn_cli.viz import animation, select, skeleton, view
+from stgcn_cli.viz import animation, plots, select, skeleton, view
 from stgcn_cli.viz import layout as layout_drawing
 from stgcn_cli.viz.html.clip import bars
 from tests.cli.runner import run_stgcn
@@ -140,7 +140,7 @@ def test_every_layout_is_drawn(tmp_path, layout, learned):
     a = np.eye(count)[None]
     over = layout_drawing.importance(layout, a, 1.5 * np.ones((2, 1, count, count)), "x") if learned else None
     for suffix in (".png", ".svg"):
-        layout_drawing.write(layout, tmp_path / f"x{suffix}", over)
+        plots.save(layout_drawing.draw(layout, over), tmp_path / f"x{suffix}")
     svg = (tmp_path / "x.svg").read_text()
     assert all(f">{layout_drawing.label_of(layout, index)}<" in svg for index in range(count))
     at = layout_drawing.positions(layout)

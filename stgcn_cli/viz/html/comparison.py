@@ -11,7 +11,7 @@ from stgcn_cli.config import presets
 from stgcn_cli.config.class_names import class_names
 from stgcn_cli.config.schema import Preset
 from stgcn_cli.evaluation import metrics
-from stgcn_cli.evaluation.pairs import Pair, pair
+from stgcn_cli.evaluation.pairs import Pair, mcnemar, pair
 from stgcn_cli.evaluation.score import EvalResult
 from stgcn_cli.io.text import shortened
 from stgcn_cli.viz import plots
@@ -35,7 +35,10 @@ class Compared:
 
 def sections(entries: Sequence[Compared]) -> list[Section]:
     """Compare the first entry with each of the others. Raises DataError when they do not belong together."""
-    found = [Section("comparison", "Comparison", "compared", {"content": _metrics(entries), "tests": _tests(entries)})]
+    first = entries[0].result
+    pairs = [(each, pair(first, each.result)) for each in entries[1:] if first is not None and each.result is not None]
+    tests = [_test(f"{entries[0].name} → {other.name}", both) for other, both in pairs]
+    found = [Section("comparison", "Comparison", "compared", {"content": _metrics(entries), "tests": tests})]
     logs = [(each.name, each.log) for each in entries]
     if curves := drawing(lambda: plots.compared_curves(logs)):
         narrow = drawing(lambda: plots.compared_curves(logs, stacked=True), "narrow")
@@ -43,18 +46,13 @@ def sections(entries: Sequence[Compared]) -> list[Section]:
         found.append(Section("curves", "Learning curves", "curves", values))
     if settings := _settings(entries):
         found.append(Section("differences", "Different settings", "plain_table", {"content": settings}))
-    for index, (other, both) in enumerate(_pairs(entries)):
+    for index, (other, both) in enumerate(pairs):
         after = f": {entries[0].name} → {other.name}"
         changes = {"content": _class_changes(both, class_names(other.preset))}
         found.append(Section(f"changes-{index}", f"Classes{after}", "plain_table", changes))
         clips = {"lists": [_clips(both, class_names(other.preset), gained) for gained in (True, False)]}
         found.append(Section(f"clips-{index}", f"Clips{after}", "flipped", clips))
     return found
-
-
-def _pairs(entries: Sequence[Compared]) -> list[tuple[Compared, Pair]]:
-    first = entries[0].result
-    return [(each, pair(first, each.result)) for each in entries[1:] if first is not None and each.result is not None]
 
 
 def _metrics(entries: Sequence[Compared]) -> Table:
@@ -75,18 +73,16 @@ def _share(value: float | None) -> Cell:
     return Cell(_DASH) if value is None else Cell(f"{100 * value:.2f} %", value)
 
 
-def _tests(entries: Sequence[Compared]) -> list[str]:
-    """A sentence for each pair: flipped clips and McNemar's test."""
-    found = []
-    for other, both in _pairs(entries):
-        gained, lost, p = len(both.gained), len(both.lost), both.p_value
-        verdict = "unlikely to be chance" if p < 0.05 else "may be chance"
-        text = (
-            f"{entries[0].name} → {other.name}: of {len(both.names):,} common clips, {gained:,} became right and {lost:,} "
-            f"wrong; McNemar's test gives p = {p:.3g}, so the difference {'is' if p < 0.05 else ''} {verdict}."
-        ).replace("  ", " ")
-        found.append(text + (f" {both.only_one:,} clips are in one of the results only." if both.only_one else ""))
-    return found
+def _test(names: str, both: Pair) -> str:
+    """A sentence: flipped clips and McNemar's test."""
+    gained, lost = len(both.gained), len(both.lost)
+    p = mcnemar(gained, lost)
+    verdict = "is unlikely to be chance" if p < 0.05 else "may be chance"
+    more = f" {both.only_one:,} clips are in one of the results only." if both.only_one else ""
+    return (
+        f"{names}: of {len(both.names):,} common clips, {gained:,} became right and {lost:,} wrong; McNemar's test gives "
+        f"p = {p:.3g}, so the difference {verdict}.{more}"
+    )
 
 
 def _settings(entries: Sequence[Compared]) -> Table | None:
