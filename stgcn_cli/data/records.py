@@ -120,12 +120,14 @@ def image_size_of(record: dict[str, Any]) -> tuple[int, int]:
 
 def size_of(shape: Any) -> tuple[int, int] | None:
     """(height, width) of an image's shape: a list, tuple or array, also with the channels that frames have; else None."""
+    if type(shape) is tuple and len(shape) == 2:
+        height, width = shape
+        if type(height) is type(width) is int and 0 < height <= MAX_PIXELS and 0 < width <= MAX_PIXELS:
+            return shape  # the usual case, for the sake of time
     if not isinstance(shape, tuple | list | np.ndarray) or np.ndim(shape) != 1 or len(shape) not in (2, 3):
         return None
     if not all(isinstance(n, int | float | np.integer | np.floating) and float(n).is_integer() for n in shape):
         return None
-    if isinstance(shape, tuple) and len(shape) == 2 and all(type(n) is int and 0 < n <= MAX_PIXELS for n in shape):
-        return shape
     sides = [int(n) for n in shape]
     if len(sides) == 3:
         if sides[2] in _CHANNELS:

@@ -62,8 +62,7 @@ def _take_place(part: Path, folder: Path, key: str) -> None:
 
 def _write(part: Path, source: Path, read: annotations.Annotations, key: str, progress: Callable[[int], Any]) -> None:
     checker = RecordChecker(Findings(str(source)), read.splits is not None)
-    with open(part / "frames.bin", "wb") as stream:
-        summed = store_sums.Summed(stream)
+    with open(part / "frames.bin", "wb") as stream, store_sums.Summed(stream) as summed:
         columns = _write_frames(summed, read, checker, progress)
     found = checker.finish((), read.splits)
     (part / "findings.json").write_text(json.dumps(found.packed()), "utf-8")

@@ -4,10 +4,11 @@ Small files are checked whole whenever a store is opened, of large ones the ends
 """
 
 import json
-import os
 import random
 import zlib
-from collections.abc import Collection, Mapping
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,16 +17,36 @@ from stgcn_cli.io.own_files import open_own_regular
 NAME = "sums.json"
 _BLOCK, _SAMPLED = 1 << 18, 16  # bytes; blocks looked at when a store is opened: some milliseconds
 _MOST = 1 << 28  # bytes of sums.json
+_AHEAD = 8  # arrays that wait to be written
+_THREADS, _TOGETHER = 2, 64  # threads that read back; blocks for one at a time
 
 
 class Summed:
-    """A stream whose bytes are summed while they are written."""
+    """A stream that another thread writes to and sums, while this one makes what comes next.
+
+    The arrays that are written must stay as they are. When the block ends, `sums` is [size, CRC-32 of each block].
+    """
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream, self.sums, self._free = stream, [0], 0
+        self._thread, self._waiting = ThreadPoolExecutor(1), deque[Future[None]]()
+
+    def __enter__(self) -> "Summed":
+        return self
+
+    def __exit__(self, failed: Any, *rest: Any) -> None:
+        with self._thread:
+            while self._waiting and not failed:
+                self._waiting.popleft().result()
+            self._thread.shutdown(cancel_futures=True)
 
     def write(self, content: Any) -> None:
-        """Write bytes, or a contiguous array; `sums` is then [size, CRC-32 of each block]."""
+        """Write bytes, or a contiguous array. Raises OSError of this or an earlier call."""
+        self._waiting.append(self._thread.submit(self._write, content))
+        if len(self._waiting) > _AHEAD:
+            self._waiting.popleft().result()
+
+    def _write(self, content: Any) -> None:
         data, start = memoryview(content), 0
         data = data.cast("B") if data.nbytes else memoryview(b"")  # arrays without values cannot be cast
         self._stream.write(data)
@@ -68,15 +89,28 @@ def check(folder: Path, files: Collection[str] = (), whole: bool = False) -> Non
         sums = json.loads(stream.read(_MOST))
     if missing := set(files) - sums.keys():
         raise ValueError(f"its {min(missing)} has no checksum")
-    block = memoryview(bytearray(_BLOCK))
+    parts = []
     for name, (size, *blocks) in sums.items():
-        with open(folder / Path(name).name, "rb", buffering=0, opener=open_own_regular) as stream:
-            if os.fstat(stream.fileno()).st_size != size or len(blocks) != -(-size // _BLOCK):
-                raise ValueError(f"its {name} has another size")
-            for index in _chosen(len(blocks), whole):
-                stream.seek(index * _BLOCK)
-                if zlib.crc32(block[: stream.readinto(block)]) != blocks[index]:
-                    raise ValueError(f"its {name} has other bytes than were written")
+        path = folder / Path(name).name
+        if path.stat().st_size != size or len(blocks) != -(-size // _BLOCK):
+            raise ValueError(f"its {name} has another size")
+        chosen = _chosen(len(blocks), whole)
+        parts += [(path, blocks, chosen[start : start + _TOGETHER]) for start in range(0, len(chosen), _TOGETHER)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for path, is_equal in pool.map(lambda part: (part[0], _are_equal(*part)), parts):
+            if not is_equal:
+                raise ValueError(f"its {path.name} has other bytes than were written")
+
+
+def _are_equal(path: Path, sums: Sequence[int], indices: Sequence[int]) -> bool:
+    """Whether these blocks of the file have the sums."""
+    block = memoryview(bytearray(_BLOCK))
+    with open(path, "rb", buffering=0, opener=open_own_regular) as stream:
+        for index in indices:
+            stream.seek(index * _BLOCK)
+            if zlib.crc32(block[: stream.readinto(block)]) != sums[index]:
+                return False
+    return True
 
 
 def _chosen(count: int, whole: bool) -> list[int]:

@@ -123,10 +123,12 @@ def _array(dtype: np.dtype, shape: tuple[Any, ...], order: Any, values: Any, bec
 
 
 def _count(dtype: np.dtype, shape: tuple[Any, ...]) -> int:
-    numbers = {*map(type, shape)} <= {int} and min(shape, default=0) >= 0 and len(shape) <= 32
-    if not numbers or math.prod(n or 1 for n in shape) * dtype.itemsize >= 1 << 62:
-        raise ValueError(f"it contains an array of the shape {shown(shape)}")
-    return math.prod(shape)
+    """Return the number of values. Raises ValueError for a shape that no array can have."""
+    if {*map(type, shape)} <= {int} and min(shape, default=0) >= 0 and len(shape) <= 32:
+        count = math.prod(shape)
+        if (count or math.prod(n or 1 for n in shape)) * dtype.itemsize < 1 << 62:  # numpy's limit, as if none were 0
+            return count
+    raise ValueError(f"it contains an array of the shape {shown(shape)}")
 
 
 def _raw(dtype: Any, shape: tuple[Any, ...], count: int, values: Any) -> Any:
@@ -164,7 +166,7 @@ def plain_keys(values: Any) -> Any:
     """Return `values`, which are to become keys or items of a set. Raises ValueError unless all are plain."""
     if not isinstance(values, list | tuple | set | frozenset):
         raise ValueError(f"it makes a set or a dict from {shown(values)}")
-    if not all(issubclass(kind, np.generic) for kind in {*map(type, values)} - _KEYS):
+    if (others := {*map(type, values)} - _KEYS) and not all(issubclass(kind, np.generic) for kind in others):
         raise ValueError("it contains a dict or set with keys that are not plain values")
     return values
 
