@@ -122,9 +122,9 @@ def _write_frames(
                     persons += columns.add(record, name, frames, is_finite)
                 except ValueError as error:
                     bad.append(f"{name}: {error}")
-        is_whole = block is not None and block.dtype == columns.dtype and len(block) == sum(map(len, persons))
-        for rows in [block] if is_whole else persons:
-            stream.write(rows)
+        if block is not None and block.dtype == columns.dtype and len(block) == sum(map(len, persons)):
+            persons = [block]
+        stream.write(persons)
         done += len(batch)
         progress(len(batch))
     if bad:

@@ -12,12 +12,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from stgcn_cli.io.own_files import open_own_regular
 
 NAME = "sums.json"
 _BLOCK, _SAMPLED = 1 << 18, 16  # bytes; blocks looked at when a store is opened: some milliseconds
 _MOST = 1 << 28  # bytes of sums.json
-_AHEAD = 8  # arrays that wait to be written
+_AHEAD = 2  # calls of `write` that wait
 _THREADS, _TOGETHER = 2, 64  # threads that read back; blocks for one at a time
 
 
@@ -40,25 +42,25 @@ class Summed:
                 self._waiting.popleft().result()
             self._thread.shutdown(cancel_futures=True)
 
-    def write(self, content: Any) -> None:
-        """Write bytes, or a contiguous array. Raises OSError of this or an earlier call."""
-        self._waiting.append(self._thread.submit(self._write, content))
+    def write(self, arrays: Sequence[np.ndarray]) -> None:
+        """Write contiguous arrays, one after the other. Raises OSError of this or an earlier call."""
+        self._waiting.append(self._thread.submit(self._write, arrays))
         if len(self._waiting) > _AHEAD:
             self._waiting.popleft().result()
 
-    def _write(self, content: Any) -> None:
-        data, start = memoryview(content), 0
-        data = data.cast("B") if data.nbytes else memoryview(b"")  # arrays without values cannot be cast
-        self._stream.write(data)
-        while start < len(data):
-            part = data[start : start + (self._free or _BLOCK)]
-            if self._free:
-                self.sums[-1] = zlib.crc32(part, self.sums[-1])
-            else:
-                self.sums.append(zlib.crc32(part))
-            self._free = (self._free or _BLOCK) - len(part)
-            start += len(part)
-        self.sums[0] += len(data)
+    def _write(self, arrays: Sequence[np.ndarray]) -> None:
+        for array in arrays:
+            data, start = array.reshape(-1).view(np.uint8).data, 0
+            self._stream.write(data)
+            while start < len(data):
+                part = data[start : start + (self._free or _BLOCK)]
+                if self._free:
+                    self.sums[-1] = zlib.crc32(part, self.sums[-1])
+                else:
+                    self.sums.append(zlib.crc32(part))
+                self._free = (self._free or _BLOCK) - len(part)
+                start += len(part)
+            self.sums[0] += len(data)
 
 
 def write(folder: Path, contents: Mapping[str, bytes], known: Mapping[str, list[int]] | None = None) -> None:
