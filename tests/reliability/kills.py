@@ -122,8 +122,8 @@ def shaken(
         if code == 0:
             break  # it was done before
         struck[way] += 1
-        early = -signal.SIGTERM  # while it is imported: a shell calls that 143, too
-        assert code in (6, 130, 143, -signal.SIGKILL, early), (way, code, err)
+        early = (-signal.SIGTERM, -signal.SIGINT)  # while it is imported: a shell calls these 143 and 130, too
+        assert code in (6, 130, 143, -signal.SIGKILL, *early), (way, code, err)
     code, err = finish(start(folder, name, gpus, device), seconds)
     assert code == 0, err
     return struck
