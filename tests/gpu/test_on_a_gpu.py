@@ -23,7 +23,7 @@ from stgcn_cli.runtime.precision import computing, set_up, without_tf32
 from stgcn_cli.training.static_step import StaticSteps
 from stgcn_cli.training.step import EagerSteps
 from tests.cli.runner import environment
-from tests.runtime import test_distributed
+from tests.runtime import test_signals
 from tests.training.test_static_step import after_steps
 
 os.environ.setdefault(
@@ -113,7 +113,7 @@ def test_steps_of_every_network_are_equal_when_they_are_deterministic(name):
 
 @needs_two
 def test_ctrl_c_ends_ranks_that_wait_inside_nccl(tmp_path):
-    test_distributed.test_ctrl_c_ends_ranks_that_wait_for_each_other_in_vain(tmp_path, DEVICE.type)
+    test_signals.test_ctrl_c_ends_ranks_that_wait_for_each_other_in_vain(tmp_path, DEVICE.type)
 
 
 @needs_two

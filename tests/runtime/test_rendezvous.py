@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from stgcn_cli.runtime import rendezvous
+from stgcn_cli.runtime.distributed import LaunchConfig
 from tests.cli.runner import Result, environment, preload, run_stgcn
 from tests.conftest import SMALL
 
@@ -135,3 +137,19 @@ def test_no_thread_of_the_group_outlives_the_work(tmp_path):
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))  # fmt: skip
     assert said.code == 0, said.err
     assert "python" in said.out and "gloo" not in said.out
+
+
+def test_the_place_in_a_slurm_step_is_understood(monkeypatch):
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    os.environ |= {"SLURM_PROCID": "3", "SLURM_NTASKS": "8", "SLURM_NODELIST": "gpu[01-08]", "SLURM_LOCALID": "1"}
+    assert rendezvous.joined_world() is None  # a batch script is one process
+    os.environ |= {"SLURM_STEP_NUM_TASKS": "8", "SLURM_STEP_NODELIST": "gpu[07-08]"}  # a step on some of its machines
+    assert rendezvous.joined_world() == 8 and not LaunchConfig("cpu").is_first
+    rendezvous.adopt_slurm()
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR")
+    assert [os.environ[name] for name in names] == ["3", "1", "8", "gpu07"]
+
+
+@pytest.mark.parametrize(("nodes", "first"), [("gpu[03-05,9],x1", "gpu03"), ("a1,b2", "a1"), ("node7", "node7")])
+def test_the_first_machine_of_a_slurm_list(nodes, first):
+    assert rendezvous.first_host(nodes) == first
