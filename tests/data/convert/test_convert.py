@@ -10,31 +10,15 @@ from stgcn_cli.config import class_names, presets
 from stgcn_cli.config.skeletons import layout_from, read_layout
 from stgcn_cli.data import annotations
 from stgcn_cli.data.convert.convert import ConvertOptions, MergeOptions, Rules, convert, merge
-from stgcn_cli.data.convert.labels import LabelRow, LabelTable, read_labels
+from stgcn_cli.data.convert.labels import read_labels
 from stgcn_cli.data.convert.split import Division
 from stgcn_cli.data.output import Target
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.errors import DataError, UsageError
 from tests.conftest import make_records
 from tests.factories import foreign, skeletons
+from tests.factories.converted import made, splits, wave_and_kick
 from tests.factories.prepared import prepare
-
-
-def made(path: Path) -> dict[str, dict]:
-    return {record["frame_dir"]: record for record in annotations.read(path).records}
-
-
-def splits(path: Path) -> dict[str, list[str]]:
-    return annotations.read(path).splits
-
-
-def wave_and_kick(folder: Path, clips: int = 4) -> Path:
-    """Two folders of MMPose predictions."""
-    for group in ("wave", "kick"):
-        (folder / group).mkdir(parents=True)
-        for index in range(clips):
-            foreign.mmpose(folder / group / f"{index}.json", *foreign.clip(seed=index))
-    return folder
 
 
 def test_raw_skeletons_are_what_prepare_makes_of_them(tmp_path):
@@ -107,56 +91,6 @@ def test_a_folder_for_each_class(tmp_path):
     named = splits(tmp_path / "a.pkl")
     assert sorted(name.split("/")[0] for name in named["val"]) == ["kick", "wave"]  # of each class a share
     assert any("1920 x 1080" in warning for warning in handed.warnings)
-
-
-def test_labels_and_subjects_by_a_table(tmp_path):
-    names = [str(index) for index in range(4)]
-    told = {name: LabelRow("b" if index % 2 else "a", str(index // 2)) for index, name in enumerate(names)}
-    wish = ConvertOptions(
-        inputs=[str(wave_and_kick(tmp_path / "own") / "wave")],
-        target=Target(tmp_path / "a.pkl"),
-        rules=Rules(labels=LabelTable(Path("labels.csv"), told)),
-        division=Division(("1",)),
-    )
-    handed = convert(wish)
-    assert handed.classes == ["a", "b"] and splits(tmp_path / "a.pkl") == {"train": ["0", "1"], "val": ["2", "3"]}
-    told.pop("3")
-    rules = Rules(labels=LabelTable(Path("labels.csv"), told))
-    with pytest.raises(DataError, match=r"3: it is not in labels\.csv, which names .0. for instance"):
-        convert(ConvertOptions(inputs=wish.inputs, target=Target(tmp_path / "b.pkl"), rules=rules))
-
-
-def test_no_subject_is_in_both_splits_whatever_the_order_of_the_inputs(tmp_path):
-    source = skeletons.write_folder(tmp_path / "raw", skeletons.clips(24))
-    files = sorted(map(str, source.iterdir()))
-    found = []
-    for name, inputs in (("a", files), ("b", files[::-1])):
-        convert(
-            ConvertOptions(
-                inputs=inputs, target=Target(tmp_path / f"{name}.pkl"), division=Division(val_fraction=0.3, seed=4)
-            )
-        )
-        found.append({split: set(names) for split, names in splits(tmp_path / f"{name}.pkl").items()})
-    assert found[0] == found[1]
-    subjects = [{name[8:12] for name in names} for names in found[0].values()]
-    assert not subjects[0] & subjects[1] and len(found[0]["val"]) >= 3
-
-
-def test_a_list_a_share_or_one_split(tmp_path):
-    source, inputs = wave_and_kick(tmp_path / "own") / "kick", []
-    inputs = [str(source)]
-    convert(ConvertOptions(inputs=inputs, target=Target(tmp_path / "a.pkl"), division=Division(val_names=("2",))))
-    assert splits(tmp_path / "a.pkl") == {"train": ["0", "1", "3"], "val": ["2"]}
-    handed = convert(ConvertOptions(inputs=inputs, target=Target(tmp_path / "b.pkl"), division=Division(only="test")))
-    assert splits(tmp_path / "b.pkl") == {"test": ["0", "1", "2", "3"]} and "No preset" in handed.warnings[-1]
-    assert handed.next.startswith("stgcn data validate")
-    for division, said in (
-        (Division(val_names=("22",)), "no clip has this name"), (Division(val_subjects=("1",)), "is not known"),
-        (Division(val_names=("0", "1", "2", "3")), "'train' would have no clip"),
-    ):  # fmt: skip
-        with pytest.raises(DataError, match=said):
-            convert(ConvertOptions(inputs=inputs, target=Target(tmp_path / "c.pkl"), division=division))
-    assert not (tmp_path / "c.pkl").exists()
 
 
 def test_nothing_is_written_over_and_nothing_read_is_lost(tmp_path):
@@ -245,22 +179,6 @@ def test_arrays_with_a_score_last_and_sizes(tmp_path):
     assert handed.skeleton == "17 joints with x, y and a score"
 
 
-def test_names_and_indices_mixed_or_out_of_the_list_are_refused(tmp_path):
-    rows = "clip,frame,joint,x,y,label\na,0,0,1,1,wave\nb,0,0,1,1,{}\nc,0,0,1,1,wave\n"
-    (tmp_path / "a.csv").write_text(rows.format(2))
-    inputs, target = [str(tmp_path / "a.csv")], Target(tmp_path / "a.pkl", preset=False)
-    with pytest.raises(DataError, match="b the label 2"):
-        convert(ConvertOptions(inputs=inputs, target=target))
-    with pytest.raises(DataError, match="counted from 1"):
-        convert(ConvertOptions(inputs=inputs, target=target, names=["kick", "wave"]))
-    (tmp_path / "a.csv").write_text(rows.format("wve"))
-    with pytest.raises(DataError, match="'wve', which is no class"):
-        convert(ConvertOptions(inputs=inputs, target=target, names=["kick", "wave"]))
-    (tmp_path / "a.csv").write_text(rows.format(0))
-    convert(ConvertOptions(inputs=inputs, target=target, names=["kick", "wave"]))
-    assert {name: record["label"] for name, record in made(tmp_path / "a.pkl").items()} == {"a": 1, "b": 0, "c": 1}
-
-
 def test_the_same_name_from_two_files_is_refused(tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
@@ -321,47 +239,6 @@ def test_names_and_skeleton_of_the_preset_beside_a_pickle_stay(tmp_path):
         assert preset.data.classes == ("k", "w") and preset.data.layout == "two" and preset.layout.joints == ("a", "b")
 
 
-def test_clips_without_a_subject_or_a_label_stay_out_of_a_division(tmp_path):
-    source = skeletons.write_folder(tmp_path / "raw", skeletons.clips(12))
-    first = sorted(source.iterdir())[0]
-    (source / f"{first.stem} (1).skeleton").write_bytes(first.read_bytes())
-    handed = convert(ConvertOptions(inputs=[str(source)], target=Target(tmp_path / "a.pkl")))
-    found = splits(tmp_path / "a.pkl")
-    subjects = [{name[8:12] for name in names} for names in found.values()]
-    assert not subjects[0] & subjects[1] and sum(map(len, found.values())) == 12
-    assert any("(1)" in warning for warning in handed.warnings)
-    for path in sorted(source.glob("*P00*"))[:5]:
-        path.rename(source / f"x{path.name}")
-    with pytest.raises(DataError, match="subject of 5 of 13 clips is not known"):
-        convert(ConvertOptions(inputs=[str(source)], target=Target(tmp_path / "b.pkl")))
-
-
-def test_splits_that_name_no_clip_are_never_replaced_by_a_draw(tmp_path):
-    records = make_records(6)
-    with open(tmp_path / "own.pkl", "wb") as stream:
-        pickle.dump({"split": {"train": ["x"], "val": ["y"]}, "annotations": records}, stream)
-    inputs = [str(tmp_path / "own.pkl")]
-    with pytest.raises(DataError, match=r"split train names 'x', but clips are called"):
-        convert(ConvertOptions(inputs=inputs, target=Target(tmp_path / "a.pkl")))
-    again = ConvertOptions(inputs=inputs, target=Target(tmp_path / "a.pkl"), division=Division(val_fraction=0.5))
-    assert sorted(convert(again).splits) == ["train", "val"]
-
-
-@pytest.mark.parametrize("names", ["clips/{}.npy", "D:\\data\\{}.npy", "{}"])
-@pytest.mark.parametrize(("delimiter", "encoding"), [(",", "utf-8"), (";", "utf-16"), ("\t", "utf-8-sig")])
-def test_a_table_of_labels_names_clips_with_folders_and_suffixes(tmp_path, names, delimiter, encoding):
-    rows = [("file", "class"), *((names.format(f"v{i}"), "ab"[i % 2]) for i in range(4))]
-    (tmp_path / "labels.csv").write_text("\n".join(map(delimiter.join, rows)), encoding)
-    table = read_labels(tmp_path / "labels.csv")
-    assert [table[f"v{i}"].label for i in range(4)] == ["a", "b", "a", "b"]
-    assert bool(table.notes()) == (names != "{}")
-    with pytest.raises(ValueError, match=r"names .*v0.* for instance"):
-        table["v9"]
-    if names != "{}":
-        with pytest.raises(ValueError, match="fits v0 as well"):
-            table["elsewhere/clips/v0" if "clips" in names else "v0.json"]
-
-
 def test_from_reads_files_whatever_they_are_called(tmp_path):
     xy, score = foreign.clip()
     (tmp_path / "own").mkdir()
@@ -392,20 +269,6 @@ def test_advice_names_the_preset_beside_the_data_or_one_of_its_classes(tmp_path,
     (tmp_path / "a.toml").unlink()
     said = stgcn(*wrong).err
     assert "stgcn data convert" in said and "ntu60-xsub-2d" not in said  # of 60 classes
-
-
-@pytest.mark.parametrize("division", [Division(), Division(only="train")])
-def test_a_clip_without_a_label_is_trained_on_in_no_division(tmp_path, division):
-    records = make_records(6)
-    del records[0]["label"]
-    names = [record["frame_dir"] for record in records]
-    (tmp_path / "own.pkl").write_bytes(
-        pickle.dumps({"split": {"train": names[:4], "val": names[4:]}, "annotations": records})
-    )
-    inputs = [str(tmp_path / "own.pkl")]
-    handed = convert(ConvertOptions(inputs=inputs, target=Target(tmp_path / "a.pkl"), division=division))
-    assert names[0] not in splits(tmp_path / "a.pkl")["train"] and names[1] in splits(tmp_path / "a.pkl")["train"]
-    assert any("hidden" in warning and names[0] in warning for warning in handed.warnings)
 
 
 def _folders(root: Path, form: str) -> None:
