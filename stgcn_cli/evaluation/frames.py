@@ -12,7 +12,8 @@ import numpy as np
 
 from stgcn_cli.config.skeletons import Layout
 from stgcn_cli.data.readers import openpose
-from stgcn_cli.data.readers.persons import PERSONS, Person, in_order, joints_key, persons_in
+from stgcn_cli.data.readers.person_frames import in_order
+from stgcn_cli.data.readers.persons import PERSONS, Person, joints_key, persons_in
 from stgcn_cli.data.readers.tracking import ABSENT, Detection, Track, nearest_tracks
 
 _NUMBERS = ("frame", "frame_id", "frame_index")

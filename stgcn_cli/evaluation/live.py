@@ -18,7 +18,8 @@ from stgcn_cli.config import presets
 from stgcn_cli.data.clips import Clip
 from stgcn_cli.data.joint_values import Plan
 from stgcn_cli.data.readers.parsing import Options
-from stgcn_cli.data.readers.persons import Person, detection_of, plan_of
+from stgcn_cli.data.readers.person_frames import detection_of, plan_of
+from stgcn_cli.data.readers.persons import Person
 from stgcn_cli.data.records import REFERENCE_SIZE
 from stgcn_cli.errors import DataError
 from stgcn_cli.evaluation import metrics

@@ -66,7 +66,7 @@ def test_evaluation_equals_the_reference(golden, name, precision):
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", [pytest.param(FIGURES[0], marks=pytest.mark.slow), *FIGURES[1:]])  # other weights
 def test_a_training_step_equals_the_reference(golden, name, precision):
     figures = np.load(golden / "forward" / f"{name}.npz")
     model = model_for(figures, name, PRECISIONS[precision]).train()

@@ -15,17 +15,8 @@ import numpy as np
 from stgcn_cli.data.readers import arrays, frames
 from stgcn_cli.data.readers.frames import TIME_KEYS, VIDEO_KEYS
 from stgcn_cli.data.readers.parsing import NAMES, Options, load_json, numbers
-from stgcn_cli.data.readers.persons import (
-    IDS,
-    JOINTS,
-    Row,
-    clips_of,
-    file_rows,
-    joints_key,
-    people_in,
-    persons_in,
-    persons_key,
-)
+from stgcn_cli.data.readers.person_frames import Row, clips_of, file_rows
+from stgcn_cli.data.readers.persons import IDS, JOINTS, joints_key, people_in, persons_in, persons_key
 
 _FRAMES, _NUMBERS, _LABELS, _EVERYBODY = (NAMES["keys"][key] for key in ("frames", "numbers", "labels", "everybody"))
 _ULTRALYTICS = re.compile(rb'"keypoints"\s*:\s*\{\s*"x"\s*:\s*\[')

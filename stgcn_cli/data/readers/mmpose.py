@@ -11,7 +11,8 @@ from typing import Any
 
 from stgcn_cli.data.readers import named_joints
 from stgcn_cli.data.readers.parsing import Options, dicts_in, load_json
-from stgcn_cli.data.readers.persons import Row, clips_of, file_rows, people_in, persons_in
+from stgcn_cli.data.readers.person_frames import Row, clips_of, file_rows
+from stgcn_cli.data.readers.persons import people_in, persons_in
 
 _FRAME = re.compile(rb'"frame\w*"\s*:')  # of a list of one's own
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from stgcn_cli.config.skeletons import OPENPOSE_18, OPENPOSE_25
 from stgcn_cli.data.readers.parsing import Options, dicts_in, load_json, triples
-from stgcn_cli.data.readers.persons import Person, clips_of, file_rows
+from stgcn_cli.data.readers.person_frames import clips_of, file_rows
+from stgcn_cli.data.readers.persons import Person
 from stgcn_cli.data.readers.tracking import track_of
 
 NAME = "_keypoints.json"  # how the files of OpenPose itself end
