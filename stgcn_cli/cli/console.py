@@ -18,14 +18,6 @@ _LOG_SECONDS, _LINE_SECONDS = 2.0, 30.0  # between lines of progress without a t
 _quiet = False
 _aside = False  # an output file goes to stdout, so tables and the like go to stderr
 _live: Any = None  # the console of the bar that is shown: its lines go above the bar
-_UNUSED = {  # options of the reference that are accepted, and why they do nothing
-    "--launcher": "is not needed: the launcher (torchrun, SLURM or our own) is recognised.",
-    "--gpu-ids": "does nothing here: choose GPUs with --device 0,2.",
-    "--fuse-conv-bn": "is not needed: evaluation fuses what it can by itself.",
-    "--average-clips": "does nothing here: a skeleton record is one clip.",
-    "--gpu-collect": "is not needed: results are always collected by the devices.",
-    "--tmpdir": "is not needed: results are not collected through files.",
-}
 
 
 def open_streams() -> None:
@@ -67,13 +59,6 @@ def note(text: str) -> None:
 def warn(text: str) -> None:
     """Something the user should look at, on stderr, also when quiet."""
     _say(f"Warning: {text}", "magenta")  # yellow cannot be read on a light ground
-
-
-def note_unused(given: dict[str, object]) -> None:
-    """One note for each option of the reference that was given and has no meaning here."""
-    for name, value in given.items():
-        if value:
-            note(f"{name} {_UNUSED[name]}")
 
 
 def fail(message: str, hint: str = "") -> None:

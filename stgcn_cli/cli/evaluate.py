@@ -55,7 +55,7 @@ def evaluate(
 
     Example: stgcn eval stgcn-demo/run/best.pth --data stgcn-demo --out result.pkl
     """
-    console.note_unused({
+    options.note_unused({
         "--launcher": launcher, "--fuse-conv-bn": fuse_conv_bn, "--average-clips": average_clips,
         "--gpu-collect": gpu_collect, "--tmpdir": tmpdir,
     })  # fmt: skip

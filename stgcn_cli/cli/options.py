@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from stgcn_cli.data.readers.parsing import Options
 
 Word = TypeVar("Word", bound=str)
+_UNUSED = {  # options of the reference that are accepted, and why they do nothing
+    "--launcher": "is not needed: the launcher (torchrun, SLURM or our own) is recognised.",
+    "--gpu-ids": "does nothing here: choose GPUs with --device 0,2.",
+    "--fuse-conv-bn": "is not needed: evaluation fuses what it can by itself.",
+    "--average-clips": "does nothing here: a skeleton record is one clip.",
+    "--gpu-collect": "is not needed: results are always collected by the devices.",
+    "--tmpdir": "is not needed: results are not collected through files.",
+}
 
 
 def metric_names(text: str | None) -> tuple[choices.Metric, ...]:
@@ -217,3 +225,10 @@ def _size(word: str | None) -> tuple[int, int] | None:
             f"Invalid --image-size {word!r}; expected WIDTHxHEIGHT in pixels.", "For example: --image-size 1280x720"
         )
     return int(height), int(width)
+
+
+def note_unused(given: dict[str, object]) -> None:
+    """One note for each option of the reference that was given and has no meaning here."""
+    for name, value in given.items():
+        if value:
+            console.note(f"{name} {_UNUSED[name]}")

@@ -117,7 +117,7 @@ def train(
 
     Example: stgcn train ntu60-xsub-3d --gpus 1
     """
-    console.note_unused({"--launcher": launcher, "--gpu-ids": gpu_ids})
+    options.note_unused({"--launcher": launcher, "--gpu-ids": gpu_ids})
 
     resumes = resume is not None or resume_or_start
     begun = {"--resume": resumes, "--resume-from": resume_from, "--load-from": load_from}

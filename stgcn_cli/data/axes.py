@@ -15,7 +15,6 @@ import numpy as np
 
 from stgcn_cli.config.skeletons import LAYOUTS
 from stgcn_cli.data import axis_evidence as evidence
-from stgcn_cli.data import joint_values
 from stgcn_cli.errors import DataError, UsageError
 
 LETTERS = "NMTVC"
@@ -34,10 +33,7 @@ KNOWN = {*_JOINTS, *(len(layout.joints) for layout in LAYOUTS.values())}
 _FEWEST_JOINTS, _MOST_JOINTS = 3, 60  # of skeletons that are not known, the latter in unusual orders
 _MOST_PERSONS = 10  # that are taken for persons without --axes
 _VALUES = (2, 3, 4)  # of a joint
-_SAMPLED = {"N": 16, "T": 1000}  # clips and frames that are looked at
-_LARGEST = 1e9  # coordinate that is looked at: sums of squares stay finite
 _TWISTED = 1.2  # times the length of bones: at least 1.4 with x and y mixed up (UI-PRMD, BABEL, also centred), at most 0.7 without
-_MANY, _FEW = 2, 5  # more persons, or fewer frames, are odd
 EXPECTED = "expected T V C or M T V C (frames, joints, values of a joint; persons), or --axes, for instance --axes CTVM"
 
 
@@ -137,31 +133,14 @@ def understand(
 def untwisted(array: np.ndarray, reading: Reading) -> Reading:
     """The reading; of rows in which bones are shorter with all x before all y one such as T(CV)."""
     other = Reading(reading.order.replace("VC)", "CV)"), reading.sizes)
-    long, short = (evidence.bone_length(sample(array, each)) for each in (reading, other))
+    long, short = (evidence.bone_length(evidence.sample(each.arranged(array))) for each in (reading, other))
     return other if long > _TWISTED * short else reading
-
-
-def rearranged(record: dict[str, Any], order: str) -> dict[str, Any]:
-    """A record of a pickle whose keypoint has its axes in this order, with M T V C. Raises DataError, ValueError."""
-    keypoint, score = record.get("keypoint"), record.get("keypoint_score")
-    if not isinstance(keypoint, np.ndarray):
-        raise ValueError(f"keypoint is a {type(keypoint).__name__}, not an array")
-    reading = understand(keypoint, order)
-    if reading.sizes.get("N", 1) != 1:
-        raise ValueError("the record of one clip has no axis N")
-    record = record | {"keypoint": np.ascontiguousarray(reading.arranged(keypoint)[0])}
-    if isinstance(score, np.ndarray):
-        one = Reading(order.replace("C", ""), {**reading.sizes, "C": 1})
-        if score.size != keypoint.size // reading.sizes["C"] or "(" in order:
-            raise ValueError(f"keypoint_score has the shape {score.shape}, keypoint {keypoint.shape}")
-        record["keypoint_score"] = np.ascontiguousarray(one.arranged(score)[0, ..., 0])
-    return record
 
 
 def persons_exceed_frames(shape: Sequence[int]) -> str:
     """Words about an array M T V C with more persons than frames, "" where there are not."""
     persons, frames = shape[:2]
-    if persons <= max(frames, _MANY):
+    if persons <= max(frames, evidence.MANY):
         return ""
     return (
         f"{_counted('M', persons)} in {_counted('T', frames)}, more persons than frames: is it T M V C? Read it so with "
@@ -185,7 +164,7 @@ def _counted(letter: str, size: int) -> str:
 
 def _candidates(shape: Sequence[int], joints: int | None) -> Iterator[Reading]:
     """Every order whose sizes are possible."""
-    known = _known(joints)
+    known = {joints} if joints else KNOWN
     for order, _ in _ORDERS.get(len(shape), ()):
         for sizes in _sizes(order, shape, known):
             values, persons = sizes["C"] in _VALUES, sizes.get("M", 1) <= _MOST_PERSONS
@@ -193,10 +172,6 @@ def _candidates(shape: Sequence[int], joints: int | None) -> Iterator[Reading]:
             enough = sizes["V"] == joints if joints else sizes["V"] >= _FEWEST_JOINTS
             if values and persons and usual and enough:
                 yield Reading(order, sizes)
-
-
-def _known(joints: int | None) -> set[int]:
-    return {joints} if joints else KNOWN
 
 
 def _sizes(order: str, shape: Sequence[int], known: set[int]) -> Iterator[dict[str, int]]:
@@ -219,12 +194,11 @@ def _as_given(array: np.ndarray, order: str, joints: int | None) -> Reading:
     """The reading of a user's order; where it has more letters than the array has axes, the last ones share an axis."""
     groups = _groups(order)
     if len(groups) > array.ndim and "(" not in order:
-        last = "".join(groups[array.ndim - 1 :])
-        order = "".join(groups[: array.ndim - 1]) + f"({last})"
-        groups = _groups(order)
+        groups = [*groups[: array.ndim - 1], "".join(groups[array.ndim - 1 :])]
+        order = "".join(groups[:-1]) + f"({groups[-1]})"
     if len(groups) != array.ndim:
         raise DataError(f"the array has the shape {array.shape}, but --axes names {len(groups)} axes")
-    found = list(_sizes(order, array.shape, _known(joints)))
+    found = list(_sizes(order, array.shape, {joints} if joints else KNOWN))
     if len(found) > 1:
         options = " or ".join(f"{sizes['V']} joints with {sizes['C']} values" for sizes in found)
         raise DataError(f"rows of {array.shape[-1]} can be {options}: name the skeleton with --layout")
@@ -246,13 +220,9 @@ def _unlike(readings: Sequence[Reading]) -> list[Reading]:
 
 def _likeliest(array: np.ndarray, found: Sequence[Reading], joints: int | None, meant: str) -> Reading:
     """The reading with the least against it. Raises DataError where there are two of them."""
-    samples = [sample(array, reading) for reading in found]
-    steps, unlike = evidence.odd_steps(samples), evidence.unlike_persons(samples)
-    handicaps, known = dict(_ORDERS[array.ndim]), _known(joints)
-    against = []
-    for reading, x, *odd in zip(found, samples, steps, unlike, strict=True):
-        values = joint_values.oddness(x) + evidence.coinciding(x) + 2 * sum(odd)
-        against.append(handicaps[reading.order] + _odd_sizes(reading.sizes, known) + values)
+    handicaps, known = dict(_ORDERS[array.ndim]), {joints} if joints else KNOWN
+    counts = evidence.against([(reading.sizes, reading.arranged(array)) for reading in found], known)
+    against = [handicaps[reading.order] + count for reading, count in zip(found, counts, strict=True)]
     best = [reading for reading, count in zip(found, against, strict=True) if count == min(against)]
     if meant == "M":
         best = [reading for reading in best if "N" not in reading.order] or best
@@ -261,20 +231,6 @@ def _likeliest(array: np.ndarray, found: Sequence[Reading], joints: int | None, 
         options = " or ".join(f"--axes {reading.order}" for reading in best[:3])
         raise DataError(f"the axes of the shape {array.shape} can be {words}; say which: {options}")
     return best[0]
-
-
-def _odd_sizes(sizes: dict[str, int], known: set[int]) -> int:
-    """How much the sizes speak against a reading."""
-    persons, frames = sizes.get("M", 1), sizes.get("T", 1)
-    return 2 * (sizes["V"] not in known) + (persons > _MANY) + 3 * (persons > frames > 1) + (frames < _FEW)
-
-
-def sample(array: np.ndarray, reading: Reading) -> np.ndarray:
-    """(N, M, T, V, C) float32: a part from the beginning that is enough to tell what the values are."""
-    part = reading.arranged(array)[: _SAMPLED["N"], :, : _SAMPLED["T"]]
-    with np.errstate(over="ignore", invalid="ignore"):
-        values = np.nan_to_num(np.array(part, np.float32), nan=0, posinf=0, neginf=0)
-    return np.clip(values, -_LARGEST, _LARGEST)
 
 
 def _beyond(shape: Sequence[int]) -> str:

@@ -1,17 +1,42 @@
-"""Evidence in the values of an array for or against a reading of its axes: movement is smooth, persons are alike.
+"""Evidence for or against a reading of an array's axes, in sizes and values: movement is smooth, persons are alike.
 
 Shapes: each sample x is (N, M, T, V, C) float32 as one of the readings has it; zeros are joints that were not seen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import numpy as np
 
 from stgcn_cli.config.skeletons import LAYOUTS
+from stgcn_cli.data import joint_values
 
+_CLIPS, _FRAMES = 16, 1000  # that are looked at
+_LARGEST = 1e9  # coordinate that is looked at: sums of squares stay finite
+MANY, _FEW = 2, 5  # more persons, or fewer frames, are odd
 _JUMPS = 0.5  # of the distance between joints, from frame to frame: never of a body
 _TOGETHER = 0.1  # body sizes between the middles of two bodies: closer than people stand
 _ALIKE, _UNLIKE = 0.8, 0.5  # correlations of two persons, and of two coordinates
+
+
+def against(readings: Sequence[tuple[dict[str, int], np.ndarray]], known: Set[int]) -> list[int]:
+    """How much speaks against each reading, sizes of the letters and array (N M T V C); `known`: likely numbers of joints."""
+    samples = [sample(array) for _, array in readings]
+    oddities = zip(samples, odd_steps(samples), unlike_persons(samples), strict=True)
+    values = [joint_values.oddness(x) + coinciding(x) + 2 * sum(odd) for x, *odd in oddities]
+    return [_odd_sizes(sizes, known) + count for (sizes, _), count in zip(readings, values, strict=True)]
+
+
+def _odd_sizes(sizes: dict[str, int], known: Set[int]) -> int:
+    """How much the sizes speak against a reading."""
+    persons, frames = sizes.get("M", 1), sizes.get("T", 1)
+    return 2 * (sizes["V"] not in known) + (persons > MANY) + 3 * (persons > frames > 1) + (frames < _FEW)
+
+
+def sample(array_NMTVC: np.ndarray) -> np.ndarray:
+    """(N, M, T, V, C) float32: a part from the beginning that is enough to tell what the values are."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = np.nan_to_num(np.array(array_NMTVC[:_CLIPS, :, :_FRAMES], np.float32), nan=0, posinf=0, neginf=0)
+    return np.clip(values, -_LARGEST, _LARGEST)
 
 
 def odd_steps(samples: Sequence[np.ndarray]) -> list[bool]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from stgcn_cli.data import axes
+from stgcn_cli.data.readers.annotation import rearranged
 from stgcn_cli.data.readers.inputs import read_inputs
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.errors import DataError, UsageError
@@ -94,7 +95,7 @@ def test_the_order_a_user_gives_decides():
 def test_records_of_a_pickle_are_rearranged_with_their_scores():
     x = with_scores(1, 2, 12)[0]
     record = {"keypoint": x[..., :2].transpose(1, 0, 2, 3), "keypoint_score": x[..., 2].transpose(1, 0, 2)}
-    fixed = axes.rearranged(record, "TMVC")
+    fixed = rearranged(record, "TMVC")
     np.testing.assert_array_equal(fixed["keypoint"], x[..., :2])
     np.testing.assert_array_equal(fixed["keypoint_score"], x[..., 2])
     assert "more persons than frames" in axes.persons_exceed_frames((12, 3, 17, 2))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from stgcn_cli.data import axes, joint_values
+from stgcn_cli.data import axes, axis_evidence, joint_values
 from stgcn_cli.data.ntu.names import parse_name
 from stgcn_cli.data.readers import array_labels
 from stgcn_cli.data.readers.array_labels import Labels
@@ -59,7 +59,8 @@ def clips_read(
     array: np.ndarray, reading: axes.Reading, options: Options, name: str, labels: Any = None, padded: bool = True
 ) -> Iterator[dict[str, Any]]:
     """Every clip of an array that is read so; `padded` clips of several lose the zeros at their end. Raises ValueError."""
-    arranged, plan = reading.arranged(array), joint_values.plan(axes.sample(array, reading), options.score_last)
+    arranged = reading.arranged(array)
+    plan = joint_values.plan(axis_evidence.sample(arranged), options.score_last)
     if arranged[0].size > MAX_VALUES:
         raise ValueError(f"the array has the shape {array.shape}, too much for one clip")
     several = "N" in reading.order

@@ -1,4 +1,4 @@
-"""Text tables (CSV and the like): a row for each frame, or a row for each joint.
+"""Text tables, a row for each frame or for each joint (over 250 lines: both share roles, header and refusals).
 
 A row a joint: clip,frame,person,joint,x,y[,z][,score][,label][,subject], also under other usual names. A row a frame: columns
 that name joints and axes (`wide_columns`). Without a column that tells the clip, the file is the clip; where the label changes
@@ -30,7 +30,6 @@ from stgcn_cli.io.text import nearest, one_line
 
 _ROLES = NAMES["columns"]  # what a column tells -> its usual names
 _IDS = ("id", "object id", "obj id", "instance", "instance id", "human id", "tid", "idx")  # persons where frames repeat
-HEADER = ("clip", "frame", "person", "joint", "x", "y", "z", "score", "label", "subject")  # documented
 _EXPECTED = (
     "Expected a row a joint (clip,frame,person,joint,x,y[,z][,score][,label][,subject]) or a row a frame (frame,nose_x,nose_y,… "
     "or x1,y1,x2,y2,…)"
