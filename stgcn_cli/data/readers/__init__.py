@@ -19,6 +19,7 @@ from stgcn_cli.data.readers import (
     bvh,
     coco,
     frame_list,
+    json_looks,
     kinetics,
     mmpose,
     ntu_text,
@@ -72,17 +73,17 @@ FORMATS = {
     ),
     "ultralytics": Format(
         "ultralytics' result.to_json(), a file a frame or a list of them", (".json",), frame_list.read,
-        fits=frame_list.is_ultralytics, read_frames=frame_list.read_frames, is_frame=frame_list.is_ultralytics_frame,
+        fits=json_looks.is_ultralytics, read_frames=frame_list.read_frames, is_frame=json_looks.is_ultralytics_frame,
     ),
     "mmpose": Format(
         "MMPose predictions of a video, or of pictures, a file each", (".json",), mmpose.read, fits=mmpose.fits,
         read_frames=mmpose.read_frames, is_frame=mmpose.is_picture,
     ),
     "coco": Format("COCO keypoints, COCO results, AlphaPose", (".json",), coco.read, fits=coco.fits),
-    "alphapose": Format("AlphaPose's maps of pictures or of persons", (".json",), frame_list.read, fits=frame_list.is_map),
+    "alphapose": Format("AlphaPose's maps of pictures or of persons", (".json",), frame_list.read, fits=json_looks.is_map),
     "frames": Format(
-        "JSON of one's own: a list of frames of persons", (".json", ".jsonl", ".ndjson"), frame_list.read, fits=frame_list.fits,
-        read_frames=frame_list.read_frames, is_frame=frame_list.is_frame,
+        "JSON of one's own: a list of frames of persons", (".json", ".jsonl", ".ndjson"), frame_list.read, fits=json_looks.fits,
+        read_frames=frame_list.read_frames, is_frame=json_looks.is_frame,
     ),
     "rows": Format("a table in JSON, as pandas writes it", (".json", ".jsonl", ".ndjson"), table.read_json, fits=table.fits_json),
 }  # fmt: skip
