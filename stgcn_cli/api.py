@@ -68,7 +68,7 @@ class Recognizer:
 
     def features(self, clips: Any) -> np.ndarray:
         """Embeddings (N, 256) float32: the input of the head. Raises DataError for clips of another skeleton."""
-        return self._predictor.embed(self._read(clips))[1]
+        return self._predictor.embed(self._read(clips))[2]
 
     def predict(self, clips: Any, top_k: int = 5) -> list[Prediction]:
         """The most likely classes of each clip. Raises DataError for clips of another skeleton."""

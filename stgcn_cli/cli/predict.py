@@ -124,11 +124,11 @@ def predict(
         return
     from stgcn_cli.evaluation.predict import predict
 
-    found = predict(inputs or [], request, console.reporter(), read_as, with_features=features is not None)
+    found = predict(inputs or [], request, console.reporter(), read_as)
     _note(found)
     if features:
         predictions.write_features(found, features)
-        console.note(f"Wrote {features}: {len(found.facts):,} x {found.features.shape[1]} features")  # type: ignore[union-attr]
+        console.note(f"Wrote {features}: {len(found.facts):,} x {found.features.shape[1]} features")
     if form:
         count = f"{len(found.facts):,} {'clip' if len(found.facts) == 1 else 'clips'}"
         _give(predictions.WRITERS[form](found, topk), out, count)

@@ -14,8 +14,8 @@ from stgcn_cli.data.clips import Clip
 from stgcn_cli.data.records import REFERENCE_SIZE, image_size_of, name_of
 from stgcn_cli.errors import DataError
 
-SCORES_TAKEN, SCORES_MADE, SCORES_LEFT = "third value taken as score", "score taken as 1", "scores left out"
-
+SCORES_TAKEN = "three values a joint, taken as x, y and score."  # what the input "has"
+SCORES_MADE, SCORES_LEFT = "no scores; they count as 1.", "scores, which the model does not use."
 
 Size = tuple[int, int]  # height, width
 

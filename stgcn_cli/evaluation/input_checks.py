@@ -82,12 +82,8 @@ def _empty(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]
 
 
 def _changes(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> Iterator[Problem]:
-    texts = {
-        adapt.SCORES_MADE: "no scores; they count as 1.", adapt.SCORES_LEFT: "scores, which the model does not use.",
-        adapt.SCORES_TAKEN: "three values a joint, taken as x, y and score.",
-    }  # fmt: skip
-    for change, text in texts.items():
-        yield [each for each in facts if each.change == change], "has", text
+    for change in (adapt.SCORES_MADE, adapt.SCORES_LEFT, adapt.SCORES_TAKEN):
+        yield [each for each in facts if each.change == change], "has", change
 
 
 def _unlike(facts: Sequence[Facts], preset: Preset, trained_on: Mapping[str, Any]) -> Iterator[Problem]:

@@ -61,10 +61,13 @@ class Predictor:
         """Logits (N, classes), float32. Raises DataError where a skeleton is another one."""
         return self.answer(inputs)[0]
 
-    def answer(
-        self, inputs: Sequence[Clip], features: dict[int, torch.Tensor] | None = None
-    ) -> tuple[np.ndarray, list[Facts]]:
-        """Logits (N, classes) and the facts of every clip; `features` receives those of each clip by its index."""
+    def answer(self, inputs: Sequence[Clip]) -> tuple[np.ndarray, list[Facts]]:
+        """Logits (N, classes) and the facts of every clip."""
+        return self.embed(inputs)[:2]
+
+    def embed(self, inputs: Sequence[Clip]) -> tuple[np.ndarray, list[Facts], np.ndarray]:
+        """Logits (N, classes), the facts of every clip and features (N, 256)."""
+        features: dict[int, torch.Tensor] = {}
         ready = self._adapted(inputs)
         store = store_of([each.clip.record for each in ready], inputs[0].source)
         scores, are_probabilities = score_split(
@@ -75,7 +78,7 @@ class Predictor:
             scores = scores.clamp(min=torch.finfo(scores.dtype).tiny).log()
         facts, found = facts_of(store, ready, self.preset), scores.float().cpu().numpy()
         check_scores(found, [each.name for each in facts])
-        return found, facts
+        return found, facts, np.stack([features[index].numpy() for index in range(len(inputs))])
 
     def _adapted(self, inputs: Sequence[Clip]) -> list[Adapted]:
         """The clips as the model wants them; pixels of images of unknown size are taken for those of training, if alike."""
@@ -90,12 +93,6 @@ class Predictor:
             return options
         layout = presets.layout_of(self.preset)
         return dataclasses.replace(options, layout=layout, layout_is_model=True)
-
-    def embed(self, inputs: Sequence[Clip]) -> tuple[np.ndarray, np.ndarray, list[Facts]]:
-        """Logits (N, classes), features (N, 256) and the facts of every clip."""
-        features: dict[int, torch.Tensor] = {}
-        logits, facts = self.answer(inputs, features)
-        return logits, np.stack([features[index].numpy() for index in range(len(inputs))]), facts
 
     def oddities(self, facts: Sequence[Facts]) -> list[str]:
         """Warn when clips differ from the training clips, one message per kind."""
@@ -184,7 +181,6 @@ def predict(
     request: resolve.EvalOptions,
     reporter: Reporter,
     options: Options | None = None,
-    with_features: bool = False,
 ) -> Predictions:
     """Predict every clip of the inputs with the model of `request.checkpoint`, a few hundred in memory at a time.
 
@@ -197,17 +193,14 @@ def predict(
     facts: list[Facts] = []
     sources: list[Path] = []
     while some := list(itertools.islice(clips, _AT_A_TIME)):
-        if with_features:
-            found, embedded, about = predictor.embed(some)
-            features.append(embedded)
-        else:
-            found, about = predictor.answer(some)
+        found, about, embedded = predictor.embed(some)
         scores.append(found)
+        features.append(embedded)
         facts += about
         sources += [given.source for given in some]
     if not facts:
         raise DataError(f"No clips found in {' '.join(words)}.")
     return Predictions(
-        predictor.preset, predictor.classes, np.concatenate(scores), facts, sources,
-        inputs.warnings() + predictor.oddities(facts), inputs.axes(), np.concatenate(features) if with_features else None,
+        preset=predictor.preset, classes=predictor.classes, scores=np.concatenate(scores), features=np.concatenate(features),
+        facts=facts, sources=sources, warnings=inputs.warnings() + predictor.oddities(facts), axes=inputs.axes(),
     )  # fmt: skip

@@ -4,7 +4,7 @@ Shapes: N clips.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from stgcn_cli.evaluation.input_checks import Facts  # and with it torch, which the name of a file does not need
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """Predictions for N clips: logits (N, classes), facts and sources, and what was odd."""
+    """Predictions for N clips: logits (N, classes), features (N, 256), facts and sources, and what was odd."""
 
     preset: Preset
     classes: list[str]
     scores: np.ndarray
+    features: np.ndarray
     facts: "list[Facts]"
     sources: list[Path]
     warnings: list[str]
-    axes: list[str] = field(default_factory=list)  # how those of arrays were understood
-    features: np.ndarray | None = None  # (N, 256)
+    axes: list[str]  # how those of arrays were understood
 
 
 def top(scores: np.ndarray, k: int) -> list[list[tuple[int, float]]]:
@@ -86,7 +86,6 @@ WRITERS: dict[str, Callable[[Predictions, int], str]] = {
 
 def write_features(found: Predictions, path: Path) -> None:
     """A .npz of features (N, 256), logits (N, classes), names (N,), sources (N,) and classes."""
-    assert found.features is not None
     with atomic_write(path) as stream:
         np.savez_compressed(
             stream, features=found.features, logits=found.scores, names=np.array([each.name for each in found.facts]),

@@ -52,8 +52,8 @@ def score_clips(
         work = f"An evaluation of {len(index) * clips.samples} clips at a time"
         hint = f"Compute fewer at a time: --batch-size {max(1, len(index) // 2)}"
         with computing(precision, world.device), memory_errors(work, hint):
-            logits, found = _outputs(model, clips, index, features is not None)
-        if features is not None and found is not None:
+            logits, found = _outputs(model, clips, index)
+        if features is not None:
             means = found.float().unflatten(0, (len(index), -1)).mean(1).cpu()
             features |= dict(zip(index.tolist(), means, strict=True))
         if scores is None:
@@ -103,13 +103,12 @@ def read_model(path: Path, device: str) -> Checkpoint | ExportedModel:
     return exported.read(path, device) if exported.is_exported(path) else checkpoint.read(path)
 
 
-def _outputs(model: nn.Module, clips: Clips, index: Tensor, with_features: bool) -> tuple[Tensor, Tensor | None]:
+def _outputs(model: nn.Module, clips: Clips, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits and features."""
     if isinstance(model, ExportedModel):
         return model.answer(clips, index)
     placed = clips.placed(index)
     x, absent = clips.batch(index, placed=placed)[0], clips.absent(index, placed)
-    if not with_features:
-        return model(x, absent), None
     features = model.features(x, absent)  # type: ignore[operator]
     return model.cls_head(features), features  # type: ignore[operator]
 

@@ -158,16 +158,12 @@ def _means(rows: list[dict[str, float]]) -> dict[str, float]:
 
 def _records(text: str) -> Iterator[tuple[str, int, dict[str, float]]]:
     for line in text.splitlines():
-        record = _parse_json(line) if line.startswith("{") else _parse_text(line)
+        record: dict[str, Any] = {}
+        with contextlib.suppress(ValueError, RecursionError):
+            record = json.loads(line) if line.startswith("{") else _parse_text(line)
         mode, epoch = record.get("mode"), record.get("epoch")
         if mode in ("train", "val") and type(epoch) is int and 0 < epoch <= _MOST_EPOCHS:
             yield mode, epoch, {key: float(value) for key, value in record.items() if is_number(value)}
-
-
-def _parse_json(line: str) -> dict[str, Any]:
-    with contextlib.suppress(ValueError, RecursionError):
-        return json.loads(line)
-    return {}
 
 
 def _parse_text(line: str) -> dict[str, Any]:

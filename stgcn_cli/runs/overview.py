@@ -1,11 +1,11 @@
 """Runs at a glance: what `stgcn runs` lists, from the files of each run folder."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from stgcn_cli.config import presets
-from stgcn_cli.config.schema import Preset
 from stgcn_cli.errors import StgcnError
 from stgcn_cli.io import locks
 from stgcn_cli.runs import folder as run_folders
@@ -39,7 +39,9 @@ def overview(roots: Sequence[Path]) -> list[RunRow]:
 
 
 def _row(folder: Path) -> RunRow:
-    preset, recorded, log = _preset(folder), settings.recorded(folder), numbers_of(read_log(folder / "log.jsonl"))
+    preset, recorded, log = None, settings.recorded(folder), numbers_of(read_log(folder / "log.jsonl"))
+    with contextlib.suppress(StgcnError):
+        preset = presets.load(str(folder / "preset.toml"))
     checks = [record for record in log if record["mode"] == "val" and is_number(record.get("top1_acc"))]
     best = max(checks, key=lambda record: record["top1_acc"], default=None)
     epochs = max((record["epoch"] for record in log if record["mode"] == "epoch"), default=0)
@@ -51,10 +53,3 @@ def _row(folder: Path) -> RunRow:
         lr=preset.optim.lr if preset else None, seed=recorded.get("seed"),
         state="finished" if of and epochs >= of else state, written=run_folders.last_written(folder),
     )  # fmt: skip
-
-
-def _preset(folder: Path) -> Preset | None:
-    try:
-        return presets.load(str(folder / "preset.toml"))
-    except StgcnError:
-        return None

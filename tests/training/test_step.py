@@ -68,7 +68,7 @@ def test_a_gpu_without_enough_memory_is_reported_wherever_it_computes(monkeypatc
     def full(*given: object) -> None:
         raise torch.OutOfMemoryError(OF_CUDA)
 
-    monkeypatch.setattr(Network, "forward", full)
+    monkeypatch.setattr(Network, "features", full)
     monkeypatch.setattr(bench, "_peak_here", full)
     with pytest.raises(RunError, match=f"{message} needs more memory than the GPU has. It asked for 2.68 GB; 1.20 GiB") as found:  # fmt: skip
         work(context_of())
