@@ -116,7 +116,7 @@ def _read(path: Path) -> Annotations:
         value = _together(path, [value, *follows])
     if isinstance(value, dict) and isinstance(value.get("keypoint"), HeldArray | np.ndarray):
         value = [{"frame_dir": path.stem, **value}]  # one record, as scripts write a file for each video
-    if isinstance(value, list) and not any(isinstance(item, HeldArray | np.ndarray) for item in value):
+    if isinstance(value, list) and not any(isinstance(item, HeldArray | np.ndarray | list) for item in value):
         return Annotations(path, Records(_plain_records(value), path, stream), None, split_in_name(path))
     if isinstance(value, dict) and isinstance(value.get("annotations"), list) and isinstance(value.get("split"), dict):
         named = pickles.filled(value["split"], path, stream)
@@ -197,7 +197,8 @@ def _names_of(records: list[Any]) -> dict[str, None]:
 
 def _not_annotations(path: Path, value: Any) -> DataError:
     """Return what to say of a pickle that holds something else."""
-    are_arrays = isinstance(value, list) and any(len(getattr(item, "shape", ())) > 1 for item in value)
+    inner = [item[0] if isinstance(item, list) and item else item for item in value] if isinstance(value, list) else []
+    are_arrays = any(len(getattr(item, "shape", ())) > 1 for item in inner)
     if (isinstance(value, list) and not are_arrays) or (isinstance(value, dict) and "pred_score" in value):
         return DataError(
             f"{path} contains scores of an evaluation (a result of `stgcn eval --out`), not annotations.",

@@ -16,6 +16,7 @@ from stgcn_cli.data.archives import check_packed
 from stgcn_cli.data.readers import array_labels, arrays
 from stgcn_cli.data.readers.array_labels import Labels
 from stgcn_cli.data.readers.parsing import Options
+from stgcn_cli.data.readers.person_frames import clips_of, rows_of
 from stgcn_cli.errors import DataError
 from stgcn_cli.io import foreign, safe_pickle
 from stgcn_cli.io.pickle_values import Refused
@@ -74,6 +75,8 @@ def clips_in_value(value: Any, options: Options, name: str) -> Iterator[dict[str
             for index, (clip, label) in enumerate(zip(clips, labels, strict=True)):
                 for record in clips_in_value(clip, options, name):
                     yield record | {"frame_dir": f"{name}_{index:05d}", "label": array_labels.plain(label)}
+        case [_, *_] if rows := rows_of(value):
+            yield from clips_of(rows, options, name, "the frame")
         case [np.ndarray(), *_] if all(isinstance(each, np.ndarray) and each.dtype != object for each in value):
             are_frames = len({each.shape for each in value}) == 1 and value[0].shape[1:] in ((2,), (3,), (4,))
             for index, clip in enumerate([np.stack(value)] if are_frames else value):

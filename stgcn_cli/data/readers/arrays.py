@@ -41,6 +41,8 @@ def clips_in(
     """
     check_numbers(array)
     reading = understand(array, options.axes, options, meant)
+    if meant == "N" and "N" not in reading.order:
+        raise ValueError(f"labels are beside it, but it is one clip ({reading.words}); many have N T V C or N C T V M")
     yield from clips_read(array, reading, options, name, labels)
 
 

@@ -33,7 +33,9 @@ def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
     if listed.get("images") is None:
         yield from _of_results(annotations, options, path.stem)
         return
-    images, category = dicts_in(listed["images"], "images"), _category(listed.get("categories"))
+    images, (category, *others) = dicts_in(listed["images"], "images"), _categories(listed.get("categories"))
+    unlike = [each.get("id") for each in others if each["keypoints"] != category["keypoints"]]
+    annotations = [each for each in annotations if each.get("category_id") not in unlike]
     names, links = category.get("keypoints"), category.get("skeleton")
     ends = [end for link in links if isinstance(link, list) for end in link] if isinstance(links, list) else []
     first = 0 if any(type(end) is int and end == 0 for end in ends) else 1  # links count from 1
@@ -145,10 +147,10 @@ def _size(images: Dicts, strict: bool) -> dict[str, Any]:
     return {}
 
 
-def _category(categories: Any) -> dict[str, Any]:
-    """The first category with keypoints, an empty one without."""
-    listed = (each for each in (categories if isinstance(categories, list) else ()) if isinstance(each, dict))
-    return next((each for each in listed if isinstance(each.get("keypoints"), list)), {})
+def _categories(listed: Any) -> list[dict[str, Any]]:
+    """The categories with keypoints; an empty one where there are none."""
+    found = [each for each in (listed if isinstance(listed, list) else ()) if isinstance(each, dict)]
+    return [each for each in found if isinstance(each.get("keypoints"), list)] or [{}]
 
 
 def _seen(annotations: Sequence[dict[str, Any]]) -> list[Detection]:

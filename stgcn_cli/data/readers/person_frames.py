@@ -12,7 +12,7 @@ import numpy as np
 
 from stgcn_cli.config.skeletons import Layout
 from stgcn_cli.data import axes, joint_values
-from stgcn_cli.data.readers import frames
+from stgcn_cli.data.readers import arrays, frames
 from stgcn_cli.data.readers.parsing import Options, frame_span, load_json
 from stgcn_cli.data.readers.persons import Person
 from stgcn_cli.data.readers.tracking import Detection, clip_of
@@ -20,6 +20,7 @@ from stgcn_cli.data.readers.wide_columns import order_of
 from stgcn_cli.data.records import REFERENCE_SIZE
 
 ASSUMED = ("Coordinates are shares of the image, taken for 1920 x 1080; --image-size WIDTHxHEIGHT tells another.",)
+_FEW, _POINTS = 4, ((2,), (3,), (4,))  # persons of a frame, more arrays in a list are frames; values of a joint
 Size = tuple[int, int] | None  # height, width
 
 
@@ -28,6 +29,20 @@ class Row(NamedTuple):
 
     frame: int | str | None
     persons: Sequence[Person]
+
+
+def rows_of(value: Sequence[Any]) -> list[Row]:
+    """The frames of a list whose entries are the few persons of one, (V, C) each, or nobody; else an empty list."""
+    if not all(each is None or isinstance(each, list | tuple | np.ndarray) for each in value):
+        return []
+    are_one = [isinstance(each, np.ndarray) and each.ndim == 2 and each.size > 0 for each in value]
+    frames = [[each] if one else [] if each is None else list(each) for one, each in zip(are_one, value, strict=True)]
+    persons = [person for frame in frames for person in frame]
+    if all(are_one) or not persons or max(map(len, frames)) > _FEW:
+        return []
+    if not all(isinstance(one, np.ndarray) and one.dtype.kind in "fiu" and one.shape[1:] in _POINTS for one in persons):
+        return []
+    return [Row(None, [Person(arrays.floats_in(one)) for one in frame]) for frame in frames]
 
 
 def clips_of(

@@ -202,8 +202,9 @@ def _of_joints(table: Table, roles: dict[str, int], stem: str, options: Options)
     joint, joints, layout = joint_indices(table, roles["joint"], xyz.shape[-1], options.layout)
     person = table.words(roles["person"]).to_numpy(object) if "person" in roles else np.zeros(len(joint), str)
     rows, values = rows_of(table, roles, person), values_of(xyz, score, options)
+    notes = values.notes + (() if (joint == 0).any() else ("Joint 0 is in no row: joints are taken to count from 0.",))
     entries = Entries(np.arange(len(joint)), person, joint >= 0, values, joints, np.maximum(joint, 0))
-    yield from clips_of(entries, rows, stem, options, {"notes": values.notes, "layout": layout})
+    yield from clips_of(entries, rows, stem, options, {"notes": notes, "layout": layout})
 
 
 def _of_bodies(
@@ -257,16 +258,9 @@ def joint_indices(
         known = {word.lower(): index for index, word in enumerate(order)}
     found = words.map(lambda word: str(known.get(word, word)))
     unknown = ~(found.eq("") | found.str.isdecimal()).to_numpy()
-    close = (
-        nearest(words.iloc[int(unknown.argmax())], list(layout.joints if layout else known)) if unknown.any() else ""
-    )
-    refuse(
-        table,
-        column,
-        unknown,
-        "joint",
-        f", neither an index from 0 nor a name in --layout{'.' if close else ''}{close}",
-    )
+    wrong = words.iloc[int(unknown.argmax())] if unknown.any() else ""
+    close = f".{near}" if (near := nearest(wrong, list(layout.joints if layout else known))) else ""
+    refuse(table, column, unknown, "joint", f", neither an index from 0 nor a name in --layout{close}")
     index = parsed(found.where(found.ne(""), "-1"))
     refuse(table, column, ~(index < 1e9), "joint", " is no index")
     index = index.astype(np.int64)

@@ -396,7 +396,6 @@ def test_pickles_of_arrays(kind, tmp_path):
     [
         {"person_1": X, "person_2": Y},
         {"raw": X, "smoothed": X},
-        [[f] for f in X],
         dict(enumerate(X)),
         {t: [f] for t, f in enumerate(XYS)},
         {1: {"joints3d": X}},

@@ -1,6 +1,7 @@
 """What was taken for something else: x and y mixed up, numbers for coordinates, frames for persons, videos for frames."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -121,3 +122,39 @@ def test_the_size_in_an_object_about_the_video(tmp_path):
     about = {"metadata": {"width": 1280, "height": 720}, "frames": COUNTED}
     (tmp_path / "a.json").write_text(json.dumps(about))
     assert read(tmp_path / "a.json")[0].record["img_shape"] == (720, 1280)
+
+
+OTHER = PIXELS + np.array([400, 0])
+
+
+@pytest.mark.parametrize("shape", [list, np.stack])
+def test_a_pickle_of_the_persons_of_each_frame(shape, tmp_path):
+    frames = [shape([a, b]) for a, b in zip(PIXELS, OTHER, strict=True)]
+    frames[4], frames[7] = None, frames[7][:1]
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(frames))
+    (clip,) = read(tmp_path / "a.pkl")
+    there = np.stack([np.arange(30) != 4, ~np.isin(range(30), (4, 7))])[..., None, None]
+    np.testing.assert_allclose(clip.record["keypoint"], np.stack([PIXELS, OTHER]) * there, rtol=1e-6)
+
+
+def test_labels_of_many_clips_beside_one_are_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", X=PIXELS, y=np.arange(30) % 3)
+    with pytest.raises(DataError, match="labels are beside it, but it is one clip"):
+        read(tmp_path / "a.npz")
+
+
+def test_joints_of_other_categories_and_a_joint_0_that_never_occurs(tmp_path):
+    names = [joint.replace(" ", "_") for joint in COCO.joints]
+    categories = [{"id": 1, "keypoints": names}, {"id": 2, "keypoints": [f"paw {v}" for v in range(17)]}]
+    seen = [
+        {"image_id": t, "category_id": c, "keypoints": np.c_[x[t], SCORE[t]].ravel().tolist()}
+        for t in range(30)
+        for c, x in ((2, OTHER), (1, PIXELS))
+    ]
+    images = [{"id": t, "file_name": f"{t}.jpg"} for t in range(30)]
+    (tmp_path / "a.json").write_text(json.dumps({"images": images, "annotations": seen, "categories": categories}))
+    (clip,) = read(tmp_path / "a.json")
+    np.testing.assert_allclose(clip.record["keypoint"], PIXELS[None], rtol=1e-6)
+    rows = [f"{t},{v},{x},{y}" for t in range(30) for v, (x, y) in enumerate(PIXELS[t].tolist()) if v]
+    (tmp_path / "b.csv").write_text("\n".join(["frame,joint,x,y", *rows]))
+    assert "Joint 0 is in no row" in " ".join(read(tmp_path / "b.csv")[0].notes)
