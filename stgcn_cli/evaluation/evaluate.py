@@ -28,16 +28,16 @@ def evaluate(request: EvalOptions, reporter: Reporter) -> EvalResult | None:
         precision = resolve_precision(request.precision, device, training=False)
         entry = None if Path(request.checkpoint).exists() else catalog.find(request.checkpoint)
         known = presets.load(request.preset or entry.preset, request.settings) if entry else None
-        found = _open_data(known, request, request.data, reporter) if known else None  # before weights are downloaded
+        found = open_data(known, request, request.data, reporter) if known else None  # before weights are downloaded
         path = locate(request, reporter)
         if exported.is_exported(path):
             exported.check_options(request)
         read = read_model(path, device if place.world == 1 else "cpu")
         if isinstance(read, ExportedModel):
-            preset = with_metrics(read.about.preset, request)
+            preset = with_metrics(read.about.preset, request.metrics)
         else:
             preset = preset_of(read, request, reporter)
-        pickles, split = found or _open_data(
+        pickles, split = found or open_data(
             preset, request, request.data or _data_of_run(path.parent, reporter), reporter
         )
         for warning in preflight.check(preset, split, training=False) + preflight.findings(preset, [split]):
@@ -55,7 +55,7 @@ def evaluate(request: EvalOptions, reporter: Reporter) -> EvalResult | None:
     return launch(evaluate_in_world, plan, place)
 
 
-def _open_data(
+def open_data(
     preset: Preset, request: EvalOptions, given: tuple[Path, ...], reporter: Reporter
 ) -> tuple[tuple[Path, ...], Split]:
     """The annotation files and the split to evaluate. Raises DataError for missing ones."""

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from stgcn_cli.config.schema import Preset
-from stgcn_cli.data.locations import find_pickles
-from stgcn_cli.data.splits import Split, find_split, open_stores
+from stgcn_cli.data.splits import Split
 from stgcn_cli.errors import RunError, UsageError, refuse_first
 from stgcn_cli.evaluation import metrics
+from stgcn_cli.evaluation.evaluate import open_data
 from stgcn_cli.evaluation.predict import Predictor, load
 from stgcn_cli.evaluation.score import score_split
 from stgcn_cli.io.files import atomic_write
@@ -86,7 +86,8 @@ def write(options: ExportOptions, reporter: Reporter) -> Exported:
     """Export; the file appears only when it computes what torch computes. Raises RunError above LIMIT."""
     _check(options)
     predictor = load(options.model, reporter)
-    split = _split(predictor.preset, options.model) if options.model.data else None
+    given = options.model.data
+    split = open_data(predictor.preset, options.model, given, reporter)[1] if given else None
     with reporter.progress(f"export {options.out.name}", None):
         content, model = _content(predictor, options)
     program = export.Program(predictor.model, predictor.preset).eval()
@@ -128,12 +129,6 @@ def _content(predictor: Predictor, options: ExportOptions) -> tuple[bytes, Expor
 def _relative(ours: np.ndarray, theirs: np.ndarray) -> float:
     """Largest difference, in units of the largest value where that exceeds 1: float32 has seven digits."""
     return float(np.abs(ours - theirs).max() / max(1.0, np.abs(ours).max()))
-
-
-def _split(preset: Preset, options: EvalOptions) -> Split:
-    wanted = options.split or preset.data.val
-    pickles = tuple(find_pickles(preset.data.dataset, (wanted,), options.data))
-    return find_split(open_stores(pickles), wanted, whole_lists=options.split is None)
 
 
 def _on_data(predictor: Predictor, model: ExportedModel, split: Split, options: ExportOptions) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from stgcn_cli.evaluation.align import LabelSource, aligned, check_classes, comm
 from stgcn_cli.evaluation.saved import SavedScores, preset_for, read_saved
 from stgcn_cli.evaluation.score import EvalResult
 from stgcn_cli.io.reporter import Reporter
+from stgcn_cli.runs.resolve import with_metrics
 
 _GRID = {2: 10, 3: 6, 4: 4, 5: 3, 6: 2}  # results -> largest whole-number weight tried; at most 1,023 mixtures
 _HALVES_SEED = 0
@@ -111,9 +112,7 @@ def _scaled(read: Sequence[SavedScores], softmax: bool, reporter: Reporter) -> l
 
 
 def _result(saved: SavedScores, scores: np.ndarray, options: FuseOptions) -> EvalResult:
-    preset = preset_for(saved, options.preset)
-    if options.metrics:
-        preset = replace(preset, eval=replace(preset.eval, metrics=options.metrics))
+    preset = with_metrics(preset_for(saved, options.preset), options.metrics)
     return results.of_saved(saved, preset, scores)
 
 

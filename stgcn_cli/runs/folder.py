@@ -13,7 +13,7 @@ from typing import Any
 from stgcn_cli import __version__
 from stgcn_cli.errors import UsageError
 from stgcn_cli.io import files
-from stgcn_cli.io.files import disk_error, make_dirs, sync_folder, writing
+from stgcn_cli.io.files import make_dirs, sync_folder, writing
 from stgcn_cli.io.locks import Held, locked
 
 NAME = "run.lock"
@@ -83,24 +83,20 @@ def new_folder(work_dir: Path | None, preset: str) -> Path:
         ensure_empty(work_dir)
         with writing(work_dir):
             return make_dirs(work_dir)
-    for count in range(1, 100_000):
-        folder = Path("runs") / (preset if count == 1 else f"{preset}-{count}")
-        try:
-            make_dirs(folder.parent)
-            folder.mkdir()
-            sync_folder(folder.parent)
-            return folder
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise disk_error(error, folder) from error
-    raise UsageError("There are 100,000 runs of this preset in ./runs.", "Choose a --work-dir.")
+    with writing(Path("runs")):
+        make_dirs(Path("runs"))
+        while True:
+            folder = free_folder(preset)
+            with contextlib.suppress(FileExistsError):  # another run was faster
+                folder.mkdir()
+                sync_folder(folder.parent)
+                return folder
 
 
 def free_folder(name: str, parent: Path = Path("runs")) -> Path:
     """Return the first of NAME, NAME-2, … in `parent` that does not exist."""
     numbered = (parent / (name if count == 1 else f"{name}-{count}") for count in itertools.count(1))
-    return next(folder for folder in numbered if not folder.exists())
+    return next(folder for folder in numbered if not os.path.lexists(folder))
 
 
 def list_runs(root: Path = Path("runs")) -> list[Path]:

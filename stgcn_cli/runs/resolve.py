@@ -74,14 +74,12 @@ def preset_of(read: "Checkpoint", request: EvalOptions, reporter: Reporter) -> P
         preset = presets.load(found.presets[0], request.settings)
         reporter.note(f"Preset {preset.name}, identified by {found.identified_by}. Choose another with --preset.")
         _warn_of_length(read, preset, reporter)
-    return with_metrics(preset, request)
+    return with_metrics(preset, request.metrics)
 
 
-def with_metrics(preset: Preset, request: EvalOptions) -> Preset:
+def with_metrics(preset: Preset, metrics: tuple[Metric, ...]) -> Preset:
     """The preset with the metrics asked for, where some were."""
-    if not request.metrics:
-        return preset
-    return dataclasses.replace(preset, eval=dataclasses.replace(preset.eval, metrics=request.metrics))
+    return dataclasses.replace(preset, eval=dataclasses.replace(preset.eval, metrics=metrics or preset.eval.metrics))
 
 
 def _warn_of_length(read: "Checkpoint", preset: Preset, reporter: Reporter) -> None:

@@ -1,7 +1,6 @@
 """One clip out of an input that may hold many: the first, or that of a name or an index."""
 
 import itertools
-from dataclasses import dataclass
 
 from stgcn_cli.data.clips import Clip
 from stgcn_cli.data.readers.inputs import read_inputs, read_unit
@@ -14,42 +13,35 @@ from stgcn_cli.io.text import nearest
 _ONE_CLIP = ("skeleton", "openpose")  # formats whose files are one clip each
 
 
-@dataclass(frozen=True)
-class Choice:
-    """The clip, and how many there were to choose from in words ("200 clips"; "" when it is the only one)."""
-
-    clip: Clip
-    among: str
-
-
-def choose(word: str, wanted: str | None, options: Options, reporter: Reporter) -> Choice:
+def choose(word: str, wanted: str | None, options: Options, reporter: Reporter) -> tuple[Clip, str]:
     """The clip called `wanted`, or with this index (from 0), in the file or folder `word`; None: the first.
 
+    With it, in words, how many there were to choose from ("200 clips"); "" for the only one and for a chosen one.
     Raises DataError naming the clip that comes nearest.
     """
     units = list_units([word], options)
     if wanted is None:
         return _first(word, units)
     if unit := _at_once(units, wanted):
-        return Choice(next(read_unit(unit)), "")
+        return next(read_unit(unit)), ""
     names = []
     for index, clip in enumerate(read_inputs([word], reporter, options)):
         if wanted in (clip.name, str(index)):
-            return Choice(clip, "")
+            return clip, ""
         names.append(clip.name)
     count = f"{len(names):,} clip{'s' * (len(names) != 1)}"
     raise DataError(f"{word} holds no clip {wanted!r}. It holds {count}, numbered from 0.{nearest(wanted, names)}")
 
 
-def _first(word: str, units: list[Unit]) -> Choice:
+def _first(word: str, units: list[Unit]) -> tuple[Clip, str]:
     clips = itertools.chain.from_iterable(map(read_unit, units))
     first = next(clips, None)
     if first is None:
         raise DataError(f"{word} holds no clips.")
     if len(units) > 1:
-        return Choice(first, f"{len(units):,} {'clips' if _are_single(units) else 'files'}")
+        return first, f"{len(units):,} {'clips' if _are_single(units) else 'files'}"
     count = 1 + sum(1 for _ in clips)
-    return Choice(first, f"{count:,} clips" if count > 1 else "")
+    return first, f"{count:,} clips" if count > 1 else ""
 
 
 def _at_once(units: list[Unit], wanted: str) -> Unit | None:

@@ -97,12 +97,10 @@ def view(options: ViewOptions, reporter: Reporter) -> Path:
         )
         predictor = predict.load(request, reporter)
         read_as = predictor.reading(read_as)
-    chosen = select.choose(options.source, options.clip, read_as, reporter)
-    clip, own = chosen.clip, beside(chosen.clip.source)
-    if chosen.among:
-        reporter.note(
-            f"{options.source} holds {chosen.among}; this is {clip.name}. Choose another with --clip NAME or INDEX."
-        )
+    clip, among = select.choose(options.source, options.clip, read_as, reporter)
+    own = beside(clip.source)
+    if among:
+        reporter.note(f"{options.source} holds {among}; this is {clip.name}. Choose another with --clip NAME or INDEX.")
     for line in summaries([clip.understood] if clip.understood else []):
         reporter.note(f"Read as: {line}")
     for line in clip.notes:

@@ -203,15 +203,15 @@ def test_a_clip_is_chosen_by_name_or_index_and_the_others_are_listed(here):
     view.view(view.ViewOptions(source="three.pkl", out=here / "x.png"), Reporter(note=told.append))
     assert "3 clips; this is clip000" in told[0]
     for wanted in ("clip002", "2"):
-        assert select.choose("three.pkl", wanted, Options(), SILENT).clip.record["frame_dir"] == "clip002"
+        assert select.choose("three.pkl", wanted, Options(), SILENT)[0].record["frame_dir"] == "clip002"
     with pytest.raises(DataError, match=r"no clip 'clip9'.*3 clips, numbered from 0\. Did you mean 'clip00"):
         select.choose("three.pkl", "clip9", Options(), SILENT)
     (here / "many").mkdir()
     for name in ("S001C001P001R001A001", "S001C001P001R001A002"):
         (here / "many" / f"{name}.skeleton").write_bytes((here / "wave.skeleton").read_bytes())
-    assert select.choose("many", None, Options(), SILENT).among == "2 clips"
+    assert select.choose("many", None, Options(), SILENT)[1] == "2 clips"
     for wanted in ("S001C001P001R001A002", "1"):
-        assert select.choose("many", wanted, Options(), SILENT).clip.record["frame_dir"] == "S001C001P001R001A002"
+        assert select.choose("many", wanted, Options(), SILENT)[0].record["frame_dir"] == "S001C001P001R001A002"
 
 
 def test_a_skeleton_that_is_not_known_is_drawn_without_bones(here):
@@ -238,8 +238,8 @@ def test_the_command_says_the_file_on_stdout(here):
 
 
 def test_real_clips_stand_upright(shared):
-    choice = select.choose(str(shared / "data" / "uiprmd_skeletons.zip"), "S001C001P001R001A001", Options(), SILENT)
-    motion = skeleton.motion_of("x", choice.clip.record["keypoint"], NTU)
+    clip, _ = select.choose(str(shared / "data" / "uiprmd_skeletons.zip"), "S001C001P001R001A001", Options(), SILENT)
+    motion = skeleton.motion_of("x", clip.record["keypoint"], NTU)
     seen = skeleton.projected(motion.points, 0.0, 0.0)[0, 0]
     assert motion.up == "y" and seen[3, 1] > seen[15, 1] + 1 and seen[4, 0] > seen[8, 0]
 
