@@ -94,6 +94,11 @@ def any_label(scores: Array, labels: Array, names: Sequence[Hashable]) -> float:
     return sum(right.values()) / len(right)
 
 
+_OF_A_MATRIX = {
+    "mean_class_accuracy": mean_class, "mean_class_accuracy_labelled": mean_class_labelled, "top1_norm": mean_class_labelled,
+}  # fmt: skip
+
+
 def measure(
     scores: Array, labels: Array, metrics: tuple[str, ...], names: Sequence[Hashable] | None = None
 ) -> dict[str, float]:
@@ -106,12 +111,8 @@ def measure(
     for metric in metrics:
         if metric == "top_k_accuracy":
             values |= {f"top{k}_acc": top_k(scores, labels, k) for k in (1, 5)}
-        elif metric == "mean_class_accuracy":
-            values[metric] = mean_class(matrix)
-        elif metric in ("mean_class_accuracy_labelled", "top1_norm"):
-            values[metric] = mean_class_labelled(matrix)
         elif metric == "any_label_accuracy":
             values[metric] = any_label(scores, labels, names or range(len(labels)))
         else:
-            raise ValueError(f"there is no metric {metric!r}")
+            values[metric] = _OF_A_MATRIX[metric](matrix)
     return values

@@ -86,7 +86,10 @@ def of_several(sources: Sequence[Path], data: Sequence[Path] = (), reporter: Rep
                 f"{reports[0][0]} has {first} classes, {name} has {classes}: they cannot be compared.",
                 f"Write a report for each: stgcn report {name}",
             )
-    mains = [_main(report) for _, report in reports]
+    mains = [  # best.pth, else the first, if there is one
+        next((each for each in report.scored if each.name == "best.pth"), next(iter(report.scored), None))
+        for _, report in reports
+    ]
     compared = [
         Compared(
             name=name, preset=report.preset, result=main.result if main else None, log=report.log,
@@ -104,11 +107,6 @@ def of_several(sources: Sequence[Path], data: Sequence[Path] = (), reporter: Rep
         environment=environment({}), remarks=list(dict.fromkeys(text for _, r in reports for text in r.remarks)),
         compared=compared,
     )  # fmt: skip
-
-
-def _main(report: Report) -> Scored | None:
-    """The result to compare: that of best.pth, else the first, if there is one."""
-    return next((each for each in report.scored if each.name == "best.pth"), next(iter(report.scored), None))
 
 
 def write_beside(result: EvalResult, stem: Path, name: str, reporter: Reporter) -> list[Path]:
