@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 def download_command(
     names: Annotated[
         list[str] | None,
-        Argument(
-            help="Presets, published names, or annotation files.",
-            autocompletion=options.presets,
-        ),
+        Argument(help="Presets, published names, or annotation files.", autocompletion=options.presets),
     ] = None,
     everything: Annotated[bool, Option("--all", help="Every published system.")] = False,
     listed: Annotated[

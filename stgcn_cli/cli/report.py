@@ -18,10 +18,7 @@ def report(
     ] = None,
     data: Annotated[
         list[Path] | None,
-        Option(
-            "--data",
-            help="Annotations to take example clips from; repeatable. Default: the data of the run.",
-        ),
+        Option("--data", help="Annotations to take example clips from; repeatable. Default: the data of the run."),
     ] = None,
     format: Annotated[
         Literal["png", "svg", "pdf"] | None,

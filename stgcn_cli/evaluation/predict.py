@@ -29,7 +29,7 @@ from stgcn_cli.data.splits import Split
 from stgcn_cli.data.statistics import parse_statistics
 from stgcn_cli.data.store import store_of
 from stgcn_cli.errors import DataError
-from stgcn_cli.evaluation.adapt import Adapted, adapted
+from stgcn_cli.evaluation.adapt import adapted
 from stgcn_cli.evaluation.input_checks import Facts, facts_of, input_warnings
 from stgcn_cli.evaluation.predictions import Predictions
 from stgcn_cli.evaluation.score import check_scores, network_of, score_split
@@ -68,7 +68,9 @@ class Predictor:
     def embed(self, inputs: Sequence[Clip]) -> tuple[np.ndarray, list[Facts], np.ndarray]:
         """Logits (N, classes), the facts of every clip and features (N, 256)."""
         features: dict[int, torch.Tensor] = {}
-        ready = self._adapted(inputs)
+        trained = [(int(height), int(width)) for height, width in self.trained_on.get("image_sizes", ())]
+        likely = trained[0] if len(trained) == 1 else REFERENCE_SIZE  # of images of unknown size
+        ready = [adapted(given, self.preset, self.image_size, likely) for given in inputs]
         store = store_of([each.clip.record for each in ready], inputs[0].source)
         scores, are_probabilities = score_split(
             self.model, Split("inputs", store, np.arange(len(store))), self.preset, World(0, 1, self.device),
@@ -79,12 +81,6 @@ class Predictor:
         facts, found = facts_of(store, ready, self.preset), scores.float().cpu().numpy()
         check_scores(found, [each.name for each in facts])
         return found, facts, np.stack([features[index].numpy() for index in range(len(inputs))])
-
-    def _adapted(self, inputs: Sequence[Clip]) -> list[Adapted]:
-        """The clips as the model wants them; pixels of images of unknown size are taken for those of training, if alike."""
-        trained = [(int(height), int(width)) for height, width in self.trained_on.get("image_sizes", ())]
-        likely = trained[0] if len(trained) == 1 else REFERENCE_SIZE
-        return [adapted(given, self.preset, self.image_size, likely) for given in inputs]
 
     def reading(self, options: Options) -> Options:
         """Return the reading options, with the layout and persons of this model where the user gave none."""

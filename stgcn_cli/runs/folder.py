@@ -19,7 +19,7 @@ from stgcn_cli.io.locks import Held, locked
 NAME = "run.lock"
 _OWN_NAME = re.compile(  # of the files that training, evaluation and reports write into a run folder
     r"preset\.toml|environment\.json|log\.jsonl|results\.csv|(?:.+\.)?report\.html|.+\.pth|.+\.result\.(?:pkl|npz)"
-    r"|.+\.per_class\.csv|.+\.confusion\.png"
+    r"|.+\.per_class\.csv|.+\.confusion\.(?:csv|png)|learning_curve\.png"
 )
 _MADE = ("preset.toml", "environment.json", "log.jsonl", "results.csv", "report.html", "best.pth", "last.pth")
 
