@@ -33,7 +33,6 @@ KNOWN = {*_JOINTS, *(len(layout.joints) for layout in LAYOUTS.values())}
 _FEWEST_JOINTS, _MOST_JOINTS = 3, 60  # of skeletons that are not known, the latter in unusual orders
 _MOST_PERSONS = 10  # that are taken for persons without --axes
 _VALUES = (2, 3, 4)  # of a joint
-_TWISTED = 1.2  # times the length of bones: at least 1.4 with x and y mixed up (UI-PRMD, BABEL, also centred), at most 0.7 without
 EXPECTED = "expected T V C or M T V C (frames, joints, values of a joint; persons), or --axes, for instance --axes CTVM"
 
 
@@ -127,14 +126,7 @@ def understand(
         if joints and (other := next(_candidates(array.shape, None), None)):
             raise DataError(f"the array has {other.sizes['V']} joints ({other.words}), --layout has {joints}")
         raise DataError(f"the array has the shape {array.shape}, {EXPECTED}{_beyond(array.shape)}")
-    return untwisted(array, found[0] if len(found) == 1 else _likeliest(array, found, joints, meant))
-
-
-def untwisted(array: np.ndarray, reading: Reading) -> Reading:
-    """The reading; of rows in which bones are shorter with all x before all y one such as T(CV)."""
-    other = Reading(reading.order.replace("VC)", "CV)"), reading.sizes)
-    long, short = (evidence.bone_length(evidence.sample(each.arranged(array))) for each in (reading, other))
-    return other if long > _TWISTED * short else reading
+    return found[0] if len(found) == 1 else _likeliest(array, found, joints, meant)
 
 
 def persons_exceed_frames(shape: Sequence[int]) -> str:

@@ -3,11 +3,11 @@
 Shapes: each sample x is (N, M, T, V, C) float32 as one of the readings has it; zeros are joints that were not seen.
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 
 import numpy as np
 
-from stgcn_cli.config.skeletons import LAYOUTS
+from stgcn_cli.config.skeletons import Layout
 from stgcn_cli.data import joint_values
 
 _CLIPS, _FRAMES = 16, 1000  # that are looked at
@@ -46,12 +46,18 @@ def odd_steps(samples: Sequence[np.ndarray]) -> list[bool]:
     return [step > max(_JUMPS, 2 * min(steps)) or none for step, none in zip(steps, still, strict=True)]
 
 
-def bone_length(x_NMTVC: np.ndarray) -> float:
-    """The mean length of the bones, longer where x and y are mixed up; in the skeleton in which it is least, 0 where none is known."""
+def spread(x_NMTVC: np.ndarray) -> float:
+    """The mean variance of x, y, … over the joints of a body, larger where x and y are mixed up, unless bodies are centred."""
     bodies = x_NMTVC[x_NMTVC.any(axis=(3, 4))].astype(np.float64)  # (R, V, C)
-    ends = [np.transpose(each.bones) for each in LAYOUTS.values() if len(each.joints) == bodies.shape[1]]
-    lengths = [np.linalg.norm(bodies[:, a] - bodies[:, b], axis=-1).sum() for a, b in ends]
-    return min(lengths, default=0.0)
+    whole = bodies[(bodies != 0).all(axis=(1, 2))]  # a joint that was not seen is far from the others
+    return float((whole if len(whole) else bodies).var(axis=1).mean()) if len(bodies) else 0.0
+
+
+def bone_length(x_NMTVC: np.ndarray, layouts: Iterable[Layout]) -> float:
+    """The length of all bones, longer where x and y are mixed up; of the skeleton in which it is least, 0 where none fits."""
+    bodies = x_NMTVC[x_NMTVC.any(axis=(3, 4))].astype(np.float64)  # (R, V, C)
+    ends = [np.transpose(each.bones) for each in layouts if len(each.joints) == bodies.shape[1]]
+    return min((np.linalg.norm(bodies[:, a] - bodies[:, b], axis=-1).sum() for a, b in ends), default=0.0)
 
 
 def unlike_persons(samples: Sequence[np.ndarray]) -> list[bool]:

@@ -14,9 +14,13 @@ _LIMITED = threading.Lock()  # the limit belongs to the process: threads that re
 def address_space(size: int) -> Iterator[None]:
     """Limit the address space of the process while a file of `size` bytes is read.
 
-    Only Linux says how much is mapped already; elsewhere (macOS) there is no limit.
+    Only Linux says how much is mapped already; elsewhere (macOS) there is no limit. Python's search for cycles pauses, which
+    a million new containers would start again and again: a tenth of the time.
     """
     with _LIMITED, contextlib.ExitStack() as restore:
+        if gc.isenabled():
+            gc.disable()
+            restore.callback(gc.enable)
         with contextlib.suppress(ImportError, OSError, ValueError):
             import resource
 
@@ -27,15 +31,3 @@ def address_space(size: int) -> Iterator[None]:
             resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
             restore.callback(resource.setrlimit, resource.RLIMIT_AS, before)
         yield
-
-
-@contextlib.contextmanager
-def collection_paused() -> Iterator[None]:
-    """Pause Python's search for cycles, which a million new containers start again and again: a tenth of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

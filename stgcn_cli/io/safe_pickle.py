@@ -13,7 +13,7 @@ from typing import IO, Any, ClassVar
 import numpy as np
 
 from stgcn_cli.io import pickle_values
-from stgcn_cli.io.limits import address_space, collection_paused
+from stgcn_cli.io.limits import address_space
 from stgcn_cli.io.pickle_values import NAMES, HeldArray, Maker, Place, Refused, UnfilledArray
 from stgcn_cli.io.text import printable, shown, shown_name
 
@@ -33,7 +33,7 @@ def load(stream: IO[bytes], size: int, hold: bool = False) -> Any:
     With `hold`, a HeldArray stands in place of each larger array; its values stay in the file. Raises Refused for anything
     but plain values, and whatever Python raises for a damaged pickle: see `cause`.
     """
-    with address_space(size), collection_paused():
+    with address_space(size):
         return DataUnpickler(stream, size, hold).load()
 
 

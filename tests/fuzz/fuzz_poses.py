@@ -41,7 +41,7 @@ TARGET = replace(
     name="poses",
     seeds=_seeds,
     guided_by=(
-        "yolo.py", "bvh.py", "persons.py", "frame_list.py", "kinetics.py", "ucla.py", "frames.py",
+        "yolo.py", "bvh.py", "persons.py", "person_frames.py", "frame_list.py", "json_looks.py", "kinetics.py", "ucla.py", "frames.py",
         "joint_values.py", "tracking.py", "list_cells.py",
     ),
 )  # fmt: skip

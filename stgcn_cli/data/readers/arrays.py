@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from stgcn_cli.config.skeletons import LAYOUTS, Layout
 from stgcn_cli.data import axes, axis_evidence, joint_values
 from stgcn_cli.data.ntu.names import parse_name
 from stgcn_cli.data.readers import array_labels
@@ -19,6 +20,9 @@ from stgcn_cli.data.readers.array_labels import Labels
 from stgcn_cli.data.readers.parsing import MAX_VALUES, Options, frame_span
 from stgcn_cli.data.records import REFERENCE_SIZE
 from stgcn_cli.errors import DataError
+
+_APART = 2.5  # times the spread of coordinates: at least 6.8 with x and y mixed up, at most 1.5 without (UI-PRMD, any order of joints)
+_TWISTED = 1.2  # times the length of bones: at least 1.4 with x and y mixed up (UI-PRMD, BABEL, also centred), at most 0.7 without
 
 
 @contextmanager
@@ -50,11 +54,32 @@ def understand(array: np.ndarray, order: str | None, options: Options, meant: st
     """How the array is to be read. Raises DataError where that is unclear, or it has other joints than --layout."""
     meant = meant or ("M" if options.max_persons else "")
     try:
-        return axes.understand(array, order, options.joints, options.score_last, meant)
+        reading = axes.understand(array, order, options.joints, options.score_last, meant)
     except DataError:
         if options.joints is None or not options.layout_is_model:
             raise
-        return axes.understand(array, order, None, options.score_last, meant)
+        reading = axes.understand(array, order, None, options.score_last, meant)
+    return reading if order else untwisted(array, reading, options.layout)
+
+
+def untwisted(array: np.ndarray, reading: axes.Reading, layout: Layout | None) -> axes.Reading:
+    """The reading; of rows that hold all x before all y one such as T(CV): coordinates lie closer then, or bones are shorter.
+
+    Raises DataError where only the bones of built-in skeletons speak for that, which the skeleton need not have.
+    """
+    other = axes.Reading(reading.order.replace("VC)", "CV)"), reading.sizes)
+    as_read, twisted = (axis_evidence.sample(each.arranged(array)) for each in (reading, other))
+    if axis_evidence.spread(as_read) > _APART * axis_evidence.spread(twisted):
+        return other
+    known = [layout] if layout else LAYOUTS.values()
+    if axis_evidence.bone_length(as_read, known) <= _TWISTED * axis_evidence.bone_length(twisted, known):
+        return reading
+    if layout:
+        return other
+    raise DataError(
+        "rows can be x, y, … of one joint after the other or all x before all y; name the skeleton with --layout, or say which: "
+        f"--axes '{reading.order}' or --axes '{other.order}'"
+    )
 
 
 def clips_read(

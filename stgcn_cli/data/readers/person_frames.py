@@ -18,6 +18,7 @@ from stgcn_cli.data.readers.persons import Person
 from stgcn_cli.data.readers.tracking import Detection, clip_of
 from stgcn_cli.data.readers.wide_columns import order_of
 from stgcn_cli.data.records import REFERENCE_SIZE
+from stgcn_cli.errors import DataError
 
 ASSUMED = ("Coordinates are shares of the image, taken for 1920 x 1080; --image-size WIDTHxHEIGHT tells another.",)
 _FEW, _POINTS = 4, ((2,), (3,), (4,))  # persons of a frame, more arrays in a list are frames; values of a joint
@@ -59,7 +60,9 @@ def clips_of(
     Values are told by their ranges; `exact` ones are coordinates with scores beside. A clip without a person has so many
     `joints`. Raises ValueError, DataError where the meaning of the values is unclear.
     """
-    persons, layout = in_order(_untwisted([person for row in rows for person in row.persons]), options.layout)
+    persons, layout = in_order(
+        _untwisted([person for row in rows for person in row.persons], options.layout), options.layout
+    )
     known = joint_values.Plan(persons[0].values.shape[1], None, "") if exact and persons else None
     plan, ordered = known or plan_of(persons, options), iter(persons)
     rows = [Row(row.frame, [next(ordered) for _ in row.persons]) for row in rows]
@@ -93,13 +96,18 @@ def clips_of(
     return records
 
 
-def _untwisted(persons: list[Person]) -> list[Person]:
-    """The persons, of flat lists that hold all x before all y, too. See `axes.untwisted`."""
+def _untwisted(persons: list[Person], layout: Layout | None) -> list[Person]:
+    """The persons, of flat lists that hold all x before all y, too. Raises ValueError where that is unclear."""
     shapes = {person.values.shape for person in persons if person.is_flat}
     if len(shapes) != 1 or not all(person.is_flat for person in persons):
         return persons
     rows, (v, c) = np.stack([person.values.ravel() for person in persons]), shapes.pop()
-    reading = axes.untwisted(rows, axes.Reading("T(VC)", {"T": len(rows), "V": v, "C": c}))
+    try:
+        reading = arrays.untwisted(rows, axes.Reading("T(VC)", {"T": len(rows), "V": v, "C": c}), layout)
+    except DataError:
+        raise ValueError(
+            "lists of numbers can be x, y, … of one joint after the other or all x before all y; name the skeleton with --layout, or write joints as [[x, y], …]"
+        ) from None
     return [replace(one, values=values) for one, values in zip(persons, reading.arranged(rows)[0, 0], strict=True)]
 
 

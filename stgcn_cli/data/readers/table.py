@@ -152,7 +152,7 @@ def _without_header(table: Table, stem: str, options: Options) -> Iterator[dict[
         columns = columns.reshape(-1, options.joints * columns.shape[1])
     try:
         reading = arrays.understand(columns, options.axes or "T(VC)", options)
-        reading = reading if options.axes else axes.untwisted(columns, reading)
+        reading = reading if options.axes else arrays.untwisted(columns, reading, options.layout)
         found = list(arrays.clips_read(columns, reading, options, stem))
     except DataError as error:
         raise ValueError(

@@ -6,8 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from stgcn_cli.config.skeletons import COCO
-from stgcn_cli.data import axes
+from stgcn_cli.config.skeletons import COCO, NTU
 from stgcn_cli.data.findings import unit_problems
 from stgcn_cli.data.readers.inputs import read_inputs
 from stgcn_cli.data.readers.parsing import Options
@@ -43,16 +42,34 @@ def planar(x):
 
 @pytest.mark.parametrize("x", [BODY, BODY[..., :2], BODY - BODY.mean((0, 1)), PIXELS])
 def test_rows_are_read_whichever_way_x_and_y_stand(x, tmp_path):
-    layout = {"layout": COCO} if x.shape[1] == 17 else {}
+    layout = COCO if x.shape[1] == 17 else NTU
     for name, rows in (("a", x.reshape(30, -1)), ("b", planar(x))):
         np.save(tmp_path / f"{name}.npy", rows)
         np.savetxt(tmp_path / f"{name}.csv", rows, "%.5f", ",")
         people = [{"frame": t, "keypoints": row.tolist()} for t, row in enumerate(rows)]
         (tmp_path / f"{name}.json").write_text(json.dumps(people))
         for suffix in ("npy", "csv", "json"):
-            (clip,) = read(tmp_path / f"{name}.{suffix}", **layout)
+            (clip,) = read(tmp_path / f"{name}.{suffix}", layout=layout)
             np.testing.assert_allclose(clip.record["keypoint"][0], x, rtol=1e-5, atol=1e-4)
-    assert axes.untwisted(planar(x), axes.Reading("T(VC)", dict(zip("TVC", x.shape, strict=True)))).order == "T(CV)"
+
+
+FAR = (np.add(BODY, [0, 0, 3]), np.add(PIXELS, [400, 0]))  # from the camera, or to one side of the picture
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("x", [*FAR, BODY, BODY[..., :2], PIXELS, PIXELS - PIXELS.mean((0, 1))])
+def test_joints_in_an_order_of_ones_own_are_read_or_asked_about(x, seed, tmp_path):
+    """The bones of built-in skeletons say nothing of them; coordinates far apart do."""
+    is_far = any(x is each for each in FAR)
+    x = x[:, np.random.default_rng(seed).permutation(x.shape[1])]
+    for rows in (x.reshape(30, -1), *([planar(x)] if is_far else [])):
+        np.save(tmp_path / "a.npy", rows)
+        try:
+            (clip,) = read(tmp_path / "a.npy")
+        except DataError as error:
+            assert "say which: --axes" in str(error) and not is_far
+        else:
+            np.testing.assert_allclose(clip.record["keypoint"][0], x, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize(
