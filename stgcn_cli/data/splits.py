@@ -1,15 +1,15 @@
 """The clips of a named split, out of one or several stores."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from stgcn_cli.data.store import Store, open_store
 from stgcn_cli.errors import DataError
 from stgcn_cli.io.own_files import cache_folder
+from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.io.text import nearest
 
 
@@ -31,15 +31,10 @@ class Split:
         return [self.store.names[self.indices[clip]] for clip in clips]
 
 
-def open_stores(
-    pickles: Sequence[Path],
-    progress: Callable[[int], Any] = lambda n: None,
-    *,
-    note: Callable[[str], Any] = lambda text: None,
-    verify: bool = False,
-) -> list[Store]:
+def open_stores(pickles: Iterable[Path], reporter: Reporter = SILENT, *, verify: bool = False) -> list[Store]:
     """Return the stores of the pickles, building those that do not exist; see `open_store`. Raises DataError, RunError."""
-    return [open_store(path, cache_folder(), progress, note=note, verify=verify) for path in pickles]
+    with reporter.progress("verify the store" if verify else "read the annotations", None) as advance:
+        return [open_store(path, cache_folder(), advance, note=reporter.warn, verify=verify) for path in pickles]
 
 
 def find_split(stores: Sequence[Store], name: str, whole_lists: bool = False) -> Split:

@@ -124,8 +124,7 @@ def _find_split(saved: SavedScores, where: LabelSource, reporter: Reporter) -> S
     """Return the split asked for, that of the result, or the only one with as many clips."""
     preset = preset_for(saved, where.preset)
     wanted = where.split or saved.split or (preset.data.val if where.preset else "")
-    with reporter.progress("read the annotations", None) as advance:
-        stores = open_stores(find_pickles(preset.data.dataset, (wanted,), where.data), advance, note=reporter.warn)
+    stores = open_stores(find_pickles(preset.data.dataset, (wanted,), where.data), reporter)
     if wanted:
         return find_split(stores, wanted, whole_lists=True)
     fitting = [split for split in _splits(stores) if len(split.indices) == len(saved.scores)]

@@ -61,9 +61,7 @@ def open_data(
     """The annotation files and the split to evaluate. Raises DataError for missing ones."""
     wanted = request.split or preset.data.val
     pickles = tuple(find_pickles(preset.data.dataset, (wanted,), given))
-    with reporter.progress("read the annotations", None) as advance:
-        stores = open_stores(pickles, advance, note=reporter.warn)
-    return pickles, find_split(stores, wanted, whole_lists=request.split is None)
+    return pickles, find_split(open_stores(pickles, reporter), wanted, whole_lists=request.split is None)
 
 
 def _data_of_run(folder: Path, reporter: Reporter) -> tuple[Path, ...]:

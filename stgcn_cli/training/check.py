@@ -76,8 +76,7 @@ def _published_batch(name: str) -> int | None:
 def _check_data(options: RunOptions, pickles: Iterable[Path], reporter: Reporter) -> tuple[Preset, int]:
     """Check the splits against the preset; return the preset with class counts as numbers, and the training clips."""
     preset = options.preset
-    with reporter.progress("read the annotations", None) as advance:
-        stores = open_stores(list(pickles), advance, note=reporter.warn)
+    stores = open_stores(pickles, reporter)
     train_split = find_split(stores, preset.data.train)
     warnings, used = preflight.check(preset, train_split, training=True), [train_split]
     warnings += _missing_classes(preset, train_split)

@@ -165,8 +165,7 @@ def _stores(preset: Preset, split: str, pickles: Sequence[Path], reporter: Repor
         found = find_pickles(
             preset.data.dataset, (preset.data.train, split), [p for p in pickles if p.is_file() or p.is_dir()]
         )
-        with reporter.progress("read the annotations", None) as advance:
-            return open_stores(found, advance, note=reporter.warn)
+        return open_stores(found, reporter)
     except DataError:
         return []
 

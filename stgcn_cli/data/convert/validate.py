@@ -38,8 +38,7 @@ def validate(options: ValidateOptions, reporter: Reporter) -> Findings:
         found.add("note", str(options.file), "record", "not an annotation pickle; convert it before training", "")
         return found
     if options.verify and not found.count("error"):
-        with reporter.progress("verify the store", None) as advance:
-            open_stores([options.file], advance, note=reporter.warn, verify=True)
+        open_stores([options.file], reporter, verify=True)
     if preset is None or found.count("error"):
         return found
     try:
