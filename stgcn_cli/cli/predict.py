@@ -89,14 +89,16 @@ def predict(
         (later and not checkpoint.endswith((".pth", ".pt", ".onnx", ".pt2")), "The checkpoint comes before the clips.",
          f"Type: stgcn predict {later} {checkpoint}"),
     )  # fmt: skip
-    from stgcn_cli.data.readers.units import expand
+    from stgcn_cli.data.readers.units import list_units
     from stgcn_cli.runs.resolve import EvalOptions, require
 
     read_as = options.reading(
         axes=axes, score_last=score_last, image_size=image_size, layout=layout, max_persons=max_persons,
         format=source_format,
     )  # fmt: skip
-    files = expand(inputs or [], read_as)  # missing files are refused before torch is imported
+    files = {
+        unit.path for unit in list_units(inputs or [], read_as)
+    }  # missing files are refused before torch is imported
     require(checkpoint)
     from stgcn_cli.evaluation import predictions
 

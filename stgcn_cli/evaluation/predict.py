@@ -23,7 +23,7 @@ from stgcn_cli.data.clips import Clip
 from stgcn_cli.data.findings import Findings
 from stgcn_cli.data.readers.inputs import read_inputs
 from stgcn_cli.data.readers.parsing import MAX_PERSONS, Options
-from stgcn_cli.data.readers.units import expand
+from stgcn_cli.data.readers.units import list_units
 from stgcn_cli.data.records import REFERENCE_SIZE
 from stgcn_cli.data.splits import Split
 from stgcn_cli.data.statistics import parse_statistics
@@ -144,7 +144,7 @@ def opened(
 ) -> tuple[Predictor, Inputs]:
     """The model, and the clips of the inputs as they are read for it. Raises StgcnError as `load` and `read_inputs` do."""
     options = options or Options()
-    expand(words, options)  # a missing file is reported before the model is read
+    list_units(words, options)  # a missing file is reported before the model is read
     predictor = load(dataclasses.replace(request, image_size=options.image_size), reporter)
     return predictor, Inputs(words, read_inputs(words, reporter, predictor.reading(options)))
 

@@ -20,7 +20,7 @@ from stgcn_cli.data.locations import beside, common_layout
 from stgcn_cli.data.output import Target
 from stgcn_cli.data.readers.inputs import read_inputs
 from stgcn_cli.data.readers.parsing import Options
-from stgcn_cli.data.readers.units import expand
+from stgcn_cli.data.readers.units import list_units
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.io.text import one_line
@@ -40,7 +40,8 @@ class ConvertOptions:
 
 def convert(options: ConvertOptions, reporter: Reporter = SILENT) -> ConversionResult:
     """Read, settle, write. Raises UsageError before anything is read, DataError naming the clip and the cause."""
-    files = [path for path in expand(options.inputs, options.rules.options) if path.is_file()]
+    paths = dict.fromkeys(unit.path for unit in list_units(options.inputs, options.rules.options))
+    files = [path for path in paths if path.is_file()]
     options.target.check(files)
     options = _as_beside(options, files)
     with spool_in(options.target.spool_folder) as spool:

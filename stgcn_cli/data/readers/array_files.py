@@ -14,7 +14,7 @@ import numpy as np
 
 from stgcn_cli.data.archives import check_packed
 from stgcn_cli.data.readers import array_labels, arrays
-from stgcn_cli.data.readers.array_labels import Labels
+from stgcn_cli.data.readers.array_labels import ONE_A_CLIP, Labels
 from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.data.readers.person_frames import clips_of, rows_of
 from stgcn_cli.errors import DataError
@@ -97,8 +97,6 @@ def _of_dict(value: dict[str, Any], options: Options, name: str) -> Iterator[dic
     lists = {key: each for key, each in value.items() if isinstance(each, list) and each and _is_clip(each[0])}
     bodies = [found[key] for key in sorted(found, key=natural) if key.startswith("skel_body")]
     if bodies:  # NTU's texts as the scripts that convert them save them
-        if len({body.shape for body in bodies}) > 1:
-            raise ValueError("its bodies (skel_body0, …) have different shapes")
         yield from arrays.clips_in(np.stack(bodies), options, name)
     elif lists and (pair := next((pair for pair in array_labels.pairs_in(value) if pair[0] in lists), None)):
         yield from clips_in_value((value[pair[0]], value[pair[1]]), options, name)
@@ -110,11 +108,9 @@ def _of_dict(value: dict[str, Any], options: Options, name: str) -> Iterator[dic
         yield from clips_by_name({**found, **scalars}, options, name)
 
 
-# A numpy file of named arrays: one clip, keypoint (T V C or M T V C), or many, (N M T V C) with labels, names, subjects and
-# lengths (N,). keypoint_score has the shape of keypoint without C; img_shape is height, width of all. Others' files have
-# other names: x_train and y_train, or one array of joints whatever it is called. The arrays are held whole.
+# Named arrays: one clip, keypoint (T V C or M T V C), or many, (N M T V C) with labels, names, subjects and lengths (N,).
+# Others' files have other names: x_train and y_train, or one array of joints whatever it is called. All are held whole.
 
-_ONE_A_CLIP = {"label": "labels", "subject": "subjects", "frame_dir": "names", "total_frames": "lengths"}  # also called
 _OF_RESULT = {"scores", "labels", "names", "preset"}  # written by `stgcn eval --out`
 _OF_WEIGHTS = re.compile(r"(^|[._/])(weights?|bias|kernel|gamma|running_mean)(_?\d+)?(:0)?$")
 _SCORES = re.compile(r"score|conf|visib|likelihood|prob", re.IGNORECASE)
@@ -124,7 +120,7 @@ _NOT_CLIPS = re.compile(  # names of persons, parts, views and versions of one c
     r"person|player|people|body|bodies|skel|joint|kp|keyp|pose|land|hand|face|left|right|pred|gt|truth|true|target|raw|filt|smooth"
     r"|interp|2d|3d|world|cam|view|x$|data|arr_", re.IGNORECASE,
 )  # fmt: skip
-_WANTED = {*_ONE_A_CLIP, *_ONE_A_CLIP.values(), "keypoint", "keypoint_score", "img_shape"}
+_WANTED = {*ONE_A_CLIP, *ONE_A_CLIP.values(), "keypoint", "keypoint_score", "img_shape"}
 
 
 def read_npz(path: Path, options: Options) -> Iterator[dict[str, Any]]:
@@ -149,15 +145,16 @@ def read_npz(path: Path, options: Options) -> Iterator[dict[str, Any]]:
 
 def clips_by_name(found: Mapping[str, np.ndarray], options: Options, name: str) -> Iterator[dict[str, Any]]:
     """The clips of arrays by name. Raises ValueError listing them where none or several can be clips."""
-    if odd := next((key for key, array in found.items() if not isinstance(array, np.ndarray)), None):
-        raise ValueError(f"{odd} in it is not an array")
     if "keypoint" in found:
         yield from _documented(dict(found), options, name)
     elif pairs := [p for p in array_labels.pairs_in(found) if found[p[1]].size > 1 or found[p[0]].shape[:1] == (1,)]:
         for data, labels, split in pairs:
-            of_split = Labels.from_array(found[labels], len(found[data]), labels, (split,) if split else ())
-            called = f"{name}_{split}" if split else name
-            yield from arrays.clips_in(found[data], options, called, lambda _, of=of_split: of, "N")
+            known = Labels.from_array(found[labels], len(found[data]), labels).labels
+            own = _called_as_documented(found, data) | {"label": np.array(known, object)}
+            for record in _documented(own, options, f"{name}_{split}" if split else name, "lengths" not in own):
+                used = slice(record.pop("total_frames", None))
+                record |= {key: record[key][:, used] for key in ("keypoint", "keypoint_score") if key in record}
+                yield record | ({"splits": (split,)} if split else {})
     else:
         names = _joints_in(found, options)
         note = f"{name}: each of its {len(names)} arrays is taken for a clip: {', '.join(map(printable, names))[:80]}."
@@ -165,14 +162,15 @@ def clips_by_name(found: Mapping[str, np.ndarray], options: Options, name: str) 
             clips = arrays.clips_in(found[called], options, called)
             yield from ({"frame_dir": called} | clip | {"notes": (note,)} for clip in clips)
         if len(names) == 1:
-            called_so = _called_as_documented(found, names[0])
-            yield from _documented(called_so, options, name, padded="lengths" not in found)
+            yield from _documented(_called_as_documented(found, names[0]), options, name, "lengths" not in found)
 
 
 def _called_as_documented(found: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
     """The array `name` as `keypoint`, its scores, and what else is one value or one a clip."""
-    keypoint, beside = found[name], {key: a for key, a in found.items() if key in _WANTED}
-    arrays = {key: a for key, a in beside.items() if a.size == 1 or a.shape[:1] == keypoint.shape[:1]}
+    keypoint = found[name]
+    arrays = {
+        key: a for key, a in found.items() if key in _WANTED and (a.size == 1 or a.shape[:1] == keypoint.shape[:1])
+    }
     arrays |= {key: a for key, a in found.items() if _COUNTS.fullmatch(key) and a.shape == keypoint.shape[:1]}
     scores = [key for key, a in found.items() if _SCORES.search(key) and a.shape == keypoint.shape[:-1]]
     if len(scores) == 1 and keypoint.shape[-1] in (2, 3):
@@ -186,7 +184,8 @@ def _joints_in(found: Mapping[str, np.ndarray], options: Options) -> list[str]:
     for name, array in found.items():
         try:
             arrays.check_numbers(array)
-            if arrays.understand(array, options.axes, options).order not in ("VC", "(VC)") or len(found) == 1:
+            reading = arrays.understand(array, options.axes, options, array_labels.meant(found, array))
+            if reading.order not in ("VC", "(VC)") or len(found) == 1:
                 fitting.append(name)
         except (DataError, ValueError) as error:
             causes[name] = str(error)
@@ -195,8 +194,7 @@ def _joints_in(found: Mapping[str, np.ndarray], options: Options) -> list[str]:
     if len(fitting) == 1 or is_one_each:
         return fitting
     if len(found) == 1:
-        (name,) = found
-        raise ValueError(f"its array {name}: {causes[name]}")
+        raise ValueError("".join(f"its array {name}: {cause}" for name, cause in causes.items()))
     listed = ", ".join(f"{name} {array.shape}" for name, array in found.items()) or "no arrays of numbers"
     if any(map(_OF_WEIGHTS.search, found)):
         raise ValueError(f"it holds {listed[:200]}, …: the weights of a network, not clips")
@@ -210,10 +208,16 @@ def _documented(
     """The clips of `keypoint` and the arrays beside it."""
     keypoint, score = found.pop("keypoint"), found.pop("keypoint_score", None)
     arrays.check_numbers(keypoint)
-    order = options.axes
-    if order is None and keypoint.ndim in _DOCUMENTED and keypoint.shape[-1] in (2, 3) and score is not None:
+    order, meant = options.axes, array_labels.meant(found, keypoint)
+    if (
+        order is None
+        and not meant
+        and keypoint.ndim in _DOCUMENTED
+        and keypoint.shape[-1] in (2, 3)
+        and score is not None
+    ):
         order = _DOCUMENTED[keypoint.ndim]
-    reading = arrays.understand(keypoint, order, options)
+    reading = arrays.understand(keypoint, order, options, meant)
     several = "N" in reading.order
     for key, each in found.items() if reading.order[0] == "T" else ():
         if _COUNTS.fullmatch(key) and len(set(np.diff(arrays.floats_in(each)))) > 1:
@@ -235,7 +239,7 @@ def _beside(
         if score is not None:
             of_clip = score if index is None else score[index]
             record["keypoint_score"] = arrays.floats_in(of_clip).reshape(keypoint.shape[:3])
-        for key, also in _ONE_A_CLIP.items():
+        for key, also in ONE_A_CLIP.items():
             array = found.get(key, found.get(also))
             if array is not None:
                 record[key] = array_labels.plain(array if index is None else array[index])

@@ -17,6 +17,8 @@ _LABEL_FILES = (".pkl", ".npy")
 _FEATURES = re.compile(r"(?:^|(?<=_))(x|X)(?=_|$)")  # X, X_train, train_X
 _DATA = re.compile(r"data(_[a-z]+)*$", re.IGNORECASE)  # data, train_data, train_data_joint
 
+ONE_A_CLIP = {"label": "labels", "subject": "subjects", "frame_dir": "names", "total_frames": "lengths"}  # also called
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -104,6 +106,12 @@ def pairs_in(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
                 pairs.append((name, lower[wanted], split_in_name(Path(name)) or ""))
                 break
     return pairs
+
+
+def meant(found: Mapping[str, np.ndarray], array: np.ndarray) -> str:
+    """ "N" where labels, names or lengths beside an array say that it holds as many clips, else ""."""
+    beside = [found[key] for key in {*ONE_A_CLIP, *ONE_A_CLIP.values()} & found.keys()]
+    return "N" if array.shape[:1] != (1,) and any(each.shape == array.shape[:1] for each in beside) else ""
 
 
 def headers(path: Path) -> dict[str, Header]:

@@ -45,20 +45,20 @@ def clips_in(
     """
     check_numbers(array)
     reading = understand(array, options.axes, options, meant)
-    if meant == "N" and "N" not in reading.order:
-        raise ValueError(f"labels are beside it, but it is one clip ({reading.words}); many have N T V C or N C T V M")
     yield from clips_read(array, reading, options, name, labels)
 
 
 def understand(array: np.ndarray, order: str | None, options: Options, meant: str = "") -> axes.Reading:
     """How the array is to be read. Raises DataError where that is unclear, or it has other joints than --layout."""
-    meant = meant or ("M" if options.max_persons else "")
+    likely = meant or ("M" if options.max_persons else "")
     try:
-        reading = axes.understand(array, order, options.joints, options.score_last, meant)
+        reading = axes.understand(array, order, options.joints, options.score_last, likely)
     except DataError:
         if options.joints is None or not options.layout_is_model:
             raise
-        reading = axes.understand(array, order, None, options.score_last, meant)
+        reading = axes.understand(array, order, None, options.score_last, likely)
+    if meant == "N" and "N" not in reading.order:
+        raise ValueError(f"labels are beside it, but it is one clip ({reading.words}); many have N T V C or N C T V M")
     return reading if order else untwisted(array, reading, options.layout)
 
 

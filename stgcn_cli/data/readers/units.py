@@ -230,11 +230,3 @@ def _name(below: PurePosixPath) -> str:
 
 def _group(below: PurePosixPath) -> str:
     return below.parts[0] if len(below.parts) > 1 else ""
-
-
-def expand(words: Sequence[str], options: Options = PLAIN) -> list[Path]:
-    """The files and folders of OpenPose frames that `words` (files, folders, globs) mean, each once.
-
-    Raises DataError when there is nothing, naming what comes nearest.
-    """
-    return list(dict.fromkeys(unit.path for unit in list_units(words, options)))

@@ -11,7 +11,7 @@ import pytest
 from stgcn_cli.data.clips import Clip
 from stgcn_cli.data.readers.inputs import read_inputs
 from stgcn_cli.data.readers.parsing import Options
-from stgcn_cli.data.readers.units import expand
+from stgcn_cli.data.readers.units import list_units
 from stgcn_cli.errors import DataError, UsageError
 from tests.conftest import make_records
 from tests.factories import foreign, skeletons
@@ -76,7 +76,7 @@ def test_clips_in_folders_are_called_by_their_paths_and_grouped_by_the_first(tmp
     said = [(each.record["frame_dir"], each.group) for each in found]
     each = [(f"{group}/{name}", group) for group in ("kick", "wave") for name in ("001", "day1/001", "frames")]
     assert said == [*each[:3], ("two/x", "two"), ("two/y", "two"), *each[3:]]
-    assert len(expand([str(tmp_path / "own")])) == 7
+    assert len({unit.path for unit in list_units([str(tmp_path / "own")], Options())}) == 7
 
 
 def test_pickles_give_their_records_and_splits(tmp_path):
@@ -97,7 +97,7 @@ def test_missing_and_unreadable_files_are_reported(tmp_path):
     (tmp_path / "note.txt").write_text("nothing")
     for word, said in {"ray": "raw'", "*.foo": "No file matches", "note.txt": "not recognised"}.items():
         with pytest.raises(DataError, match=said):
-            expand([str(tmp_path / word)])
+            list_units([str(tmp_path / word)], Options())
     with pytest.raises(DataError, match=r"A001\.skeleton.*line 3"):
         names(tmp_path / "raw")
     bad = []

@@ -175,3 +175,20 @@ def test_joints_of_other_categories_and_a_joint_0_that_never_occurs(tmp_path):
     rows = [f"{t},{v},{x},{y}" for t in range(30) for v, (x, y) in enumerate(PIXELS[t].tolist()) if v]
     (tmp_path / "b.csv").write_text("\n".join(["frame,joint,x,y", *rows]))
     assert "Joint 0 is in no row" in " ".join(read(tmp_path / "b.csv")[0].notes)
+
+
+@pytest.mark.parametrize("data", ["X", "keypoints"])
+def test_labels_names_and_lengths_beside_an_array_are_of_its_clips(data, tmp_path):
+    x, lengths = np.stack([PIXELS, OTHER, PIXELS + 9]), np.array([20, 30, 7])
+    x[0, 20:] = x[0, 19]  # filled up with the last frame
+    labels = {"y" if data == "X" else "labels": np.array(["b", "a", "b"])}
+    np.savez(tmp_path / "a.npz", **{data: x}, **labels, names=["u", "v", "w"], lengths=lengths, subjects=[3, 3, 4])
+    clips = read(tmp_path / "a.npz")
+    assert [(c.name, c.record["label"], c.record["subject"]) for c in clips] == [
+        ("u", "b", 3),
+        ("v", "a", 3),
+        ("w", "b", 4),
+    ]
+    for clip, one, length in zip(clips, x, lengths, strict=True):
+        assert clip.record["total_frames"] == length
+        np.testing.assert_allclose(clip.record["keypoint"][0, :length], one[:length], rtol=1e-6)
