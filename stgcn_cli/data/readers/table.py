@@ -225,6 +225,8 @@ def _of_bodies(
         return np.concatenate([np.stack(person, axis=1) for person in each])
 
     xyz = np.stack([stacked(axis) for axis in ("xyz" if joints.has_z else "xy")], axis=-1)
+    if any("%" in table.names[values["x"]] for person in joints.columns.values() for values in person):
+        xyz /= 100
     values = values_of(xyz, stacked("score") if joints.scored else None, options)
     names = list(joints.columns)
     person = np.repeat(np.array(names), length)

@@ -124,7 +124,7 @@ def joints_in(names: Sequence[str], given: Layout | None) -> Joints | None:
     persons = _with_numbered_persons(persons)
     for person, joints in persons.items():
         complete = {joint: values for joint, values in joints.items() if {"x", "y"} <= values.keys()}
-        persons[person] = _without_corners({k: v for k, v in complete.items() if k.lower() not in _NO_JOINTS})
+        persons[person] = _without_corners({k: v for k, v in complete.items() if not _is_no_joint(k)})
     persons = {person: joints for person, joints in persons.items() if joints}
     if not persons:
         return None
@@ -138,6 +138,11 @@ def joints_in(names: Sequence[str], given: Layout | None) -> Joints | None:
     order, layout = order_of(list(first), (3 if has_z else 2,), given)
     columns = {person: [joints[joint] for joint in order] for person, joints in persons.items()}
     return Joints(tuple(order), columns, has_z, scored, layout)
+
+
+def _is_no_joint(name: str) -> bool:
+    """Whether a name with x and y is that of a box, an image, or of the rotation or speed of a joint."""
+    return name.lower() in _NO_JOINTS or not joint_words(name).isdisjoint(NAMES["words"]["quantities"])
 
 
 def _with_numbered_persons(persons: Persons) -> Persons:

@@ -192,3 +192,21 @@ def test_labels_names_and_lengths_beside_an_array_are_of_its_clips(data, tmp_pat
     for clip, one, length in zip(clips, x, lengths, strict=True):
         assert clip.record["total_frames"] == length
         np.testing.assert_allclose(clip.record["keypoint"][0, :length], one[:length], rtol=1e-6)
+
+
+def test_rotations_and_speeds_are_no_joints_and_percent_in_a_header_is_percent(tmp_path):
+    def table(columns):  # (name of a joint in the header, its values (T, 2))
+        names = [spell.format(axis) for spell, _ in columns for axis in "xy"]
+        rows = np.concatenate([values for _, values in columns], axis=1)
+        (tmp_path / "a.csv").write_text("\n".join([",".join(names), *(",".join(map(str, row)) for row in rows)]))
+        return tmp_path / "a.csv"
+
+    joints = [(joint, PIXELS[:, v]) for v, joint in enumerate(COCO.joints)]
+    others = [(f"{joint}_{word}_{{}}", x * 0 + 7) for joint, x in joints for word in ("rot", "Velocity")]
+    (clip,) = read(table([*((f"{joint}_{{}}", x) for joint, x in joints), *others]))
+    np.testing.assert_allclose(clip.record["keypoint"][0], PIXELS, rtol=1e-6)
+    with pytest.raises(DataError, match="its columns name no joints"):
+        read(table(others))
+    percent = [(f"{joint}_{{}} (%)", x / np.array([12.8, 7.2])) for joint, x in joints]
+    (clip,) = read(table(percent), image_size=(720, 1280))
+    np.testing.assert_allclose(clip.record["keypoint"][0], PIXELS, rtol=1e-5)
