@@ -110,9 +110,8 @@ def _render_list(items: list["Item"], cache: Path, as_json: bool) -> None:
 def _describe(item: "Item", cache: Path) -> dict[str, Any]:
     from stgcn_cli.config import published_files
 
-    path, entry = item.found(cache), catalog.find(item.name)
+    path, shown = item.found(cache), catalog.find(item.name) if item.kind == "weights" else None
     right, words = published_files.verdict(item, cache)
-    shown = entry if item.kind == "weights" else None
     return {
         "name": item.name,
         "kind": item.kind,

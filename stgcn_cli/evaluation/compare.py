@@ -52,7 +52,12 @@ def with_published(
         for name, value in figures.items()
         if value is not None and name in measured and is_same_task
     ]
-    differs = _of_the_clips(shipped, entry.val_clips, split, clips, classes) + _of_the_recipe(preset, shipped)
+    ours, theirs = presets.flat(preset), presets.flat(shipped)
+    differs = _of_the_clips(shipped, entry.val_clips, split, clips, classes) + [
+        f"{key} = {_setting(ours[key])}, published {_setting(theirs[key])}"
+        for key in theirs
+        if key.startswith(_SCIENCE) and key not in _NO_MATTER and ours[key] != theirs[key]
+    ]
     released = ""
     if entry.released:
         released = (
@@ -78,12 +83,6 @@ def _of_the_clips(shipped: Preset, official: int | None, split: str, clips: int,
     if classes < shipped.model.num_classes:
         found.append(f"{classes} classes have clips, of {shipped.model.num_classes}")
     return found
-
-
-def _of_the_recipe(preset: Preset, shipped: Preset) -> list[str]:
-    ours, theirs = presets.flat(preset), presets.flat(shipped)
-    keys = [key for key in theirs if key.startswith(_SCIENCE) and key not in _NO_MATTER and ours[key] != theirs[key]]
-    return [f"{key} = {_setting(ours[key])}, published {_setting(theirs[key])}" for key in keys]
 
 
 def _setting(value: Any) -> str:

@@ -26,9 +26,7 @@ def evaluate(request: EvalOptions, reporter: Reporter) -> EvalResult | None:
         place = LaunchConfig(device, gpus)
         reporter = reporter if place.is_first else SILENT
         precision = resolve_precision(request.precision, device, training=False)
-        entry = None if Path(request.checkpoint).exists() else catalog.find(request.checkpoint)
-        known = presets.load(request.preset or entry.preset, request.settings) if entry else None
-        found = open_data(known, request, request.data, reporter) if known else None  # before weights are downloaded
+        found = data_of_published(request, reporter)
         path = locate(request, reporter)
         if exported.is_exported(path):
             exported.check_options(request)
@@ -62,6 +60,14 @@ def open_data(
     wanted = request.split or preset.data.val
     pickles = tuple(find_pickles(preset.data.dataset, (wanted,), given))
     return pickles, find_split(open_stores(pickles, reporter), wanted, whole_lists=request.split is None)
+
+
+def data_of_published(request: EvalOptions, reporter: Reporter) -> tuple[tuple[Path, ...], Split] | None:
+    """What `open_data` gives for published weights, before they are downloaded; None for a file. Raises DataError."""
+    entry = None if Path(request.checkpoint).exists() else catalog.find(request.checkpoint)
+    if entry is None:
+        return None
+    return open_data(presets.load(request.preset or entry.preset, request.settings), request, request.data, reporter)
 
 
 def _data_of_run(folder: Path, reporter: Reporter) -> tuple[Path, ...]:

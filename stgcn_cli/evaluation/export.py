@@ -16,7 +16,7 @@ from stgcn_cli.config.schema import Preset
 from stgcn_cli.data.splits import Split
 from stgcn_cli.errors import RunError, UsageError, refuse_first
 from stgcn_cli.evaluation import metrics
-from stgcn_cli.evaluation.evaluate import open_data
+from stgcn_cli.evaluation.evaluate import data_of_published, open_data
 from stgcn_cli.evaluation.predict import Predictor, load
 from stgcn_cli.evaluation.score import score_split
 from stgcn_cli.io.files import atomic_write
@@ -85,9 +85,10 @@ def _check(options: ExportOptions) -> None:
 def write(options: ExportOptions, reporter: Reporter) -> Exported:
     """Export; the file appears only when it computes what torch computes. Raises RunError above LIMIT."""
     _check(options)
-    predictor = load(options.model, reporter)
     given = options.model.data
-    split = open_data(predictor.preset, options.model, given, reporter)[1] if given else None
+    found = data_of_published(options.model, reporter) if given else None
+    predictor = load(options.model, reporter)
+    _, split = (found or open_data(predictor.preset, options.model, given, reporter)) if given else ((), None)
     with reporter.progress(f"export {options.out.name}", None):
         content, model = _content(predictor, options)
     program = export.Program(predictor.model, predictor.preset).eval()

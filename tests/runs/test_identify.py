@@ -12,7 +12,7 @@ import torch
 
 from stgcn_cli.config import catalog, presets
 from stgcn_cli.errors import CheckpointError, DataError
-from stgcn_cli.evaluation import evaluate
+from stgcn_cli.evaluation import evaluate, export
 from stgcn_cli.io.reporter import SILENT, Reporter
 from stgcn_cli.models import build_model
 from stgcn_cli.runs import checkpoint, identify, resolve
@@ -155,6 +155,8 @@ def test_a_missing_split_is_reported_before_weights_are_downloaded(published, tm
     wishes = resolve.EvalOptions(checkpoint="babel60", data=(own,), device="cpu", base_url=mirror.base)
     with pytest.raises(DataError, match="split 'val' not found"):
         evaluate.evaluate(wishes, SILENT)
+    with pytest.raises(DataError, match="split 'val' not found"):
+        export.write(export.ExportOptions(model=wishes, out=tmp_path / "m.pt2"), SILENT)
     assert not mirror.asked
 
 
