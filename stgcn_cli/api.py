@@ -64,7 +64,7 @@ class Recognizer:
 
     def logits(self, clips: Any) -> np.ndarray:
         """Logits (N, classes) float32. Raises DataError for clips of another skeleton."""
-        return self._predictor.scores(self._read(clips))
+        return self._predictor.answer(self._read(clips))[0]
 
     def features(self, clips: Any) -> np.ndarray:
         """Embeddings (N, 256) float32: the input of the head. Raises DataError for clips of another skeleton."""

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -48,22 +48,14 @@ app = typer.Typer(
     rich_markup_mode=None,  # its boxes cut the names of options in 80 columns, and have yellow on a light ground
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("prepare", cls=Command)(prepare)
-app.add_typer(data, name="data")
-app.command("train", cls=Command)(train)
-app.command("eval", cls=Command)(evaluate)
-app.command("fuse", cls=Command)(fuse)
-app.command("predict", cls=Command)(predict)
-app.command("export", cls=Command)(export)
-app.command("view", cls=Command)(view)
-app.command("runs", cls=Command)(runs)
-app.command("report", cls=Command)(report)
-app.add_typer(presets, name="presets")
-app.command("download", cls=Command)(download_command)
-app.add_typer(checkpoint, name="checkpoint")
-app.command("demo", cls=Command)(demo)
-app.command("bench", cls=Command)(bench)
-app.command("doctor", cls=Command)(doctor)
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "prepare": prepare, "train": train, "eval": evaluate, "fuse": fuse, "predict": predict, "export": export, "view": view,
+    "runs": runs, "report": report, "download": download_command, "demo": demo, "bench": bench, "doctor": doctor,
+}  # fmt: skip
+for _name, _function in _COMMANDS.items():
+    app.command(_name, cls=Command)(_function)
+for _name, _group in {"data": data, "presets": presets, "checkpoint": checkpoint}.items():
+    app.add_typer(_group, name=_name)
 
 
 def _print_version(wanted: bool) -> None:

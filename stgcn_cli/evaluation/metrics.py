@@ -76,11 +76,6 @@ def probabilities(scores: Array) -> Array:
         return exp / exp.sum(axis=1, keepdims=True)
 
 
-def thirds(counts: Array) -> list[Array]:
-    """The classes of the most, the middle and the least training clips, a third each (the first larger by a rest)."""
-    return np.array_split(np.argsort(-counts, kind="stable"), 3)
-
-
 def informative(values: Mapping[str, float], classes: int) -> dict[str, float]:
     """The metrics that say something to people: among five classes or fewer every clip is in the top five."""
     return {name: value for name, value in values.items() if classes > 5 or name != "top5_acc"}

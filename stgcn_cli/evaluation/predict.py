@@ -57,12 +57,8 @@ class Predictor:
     batch_size: int | None = None
     image_size: tuple[int, int] | None = None  # of clips that do not state theirs, as given by the user
 
-    def scores(self, inputs: Sequence[Clip]) -> np.ndarray:
-        """Logits (N, classes), float32. Raises DataError where a skeleton is another one."""
-        return self.answer(inputs)[0]
-
     def answer(self, inputs: Sequence[Clip]) -> tuple[np.ndarray, list[Facts]]:
-        """Logits (N, classes) and the facts of every clip."""
+        """Logits (N, classes), float32, and the facts of every clip. Raises DataError where a skeleton is another one."""
         return self.embed(inputs)[:2]
 
     def embed(self, inputs: Sequence[Clip]) -> tuple[np.ndarray, list[Facts], np.ndarray]:

@@ -37,8 +37,7 @@ def describe(read: Checkpoint) -> dict[str, Any]:
         "parameters": sum(tensor.numel() for tensor in weights),
         "tensors": len(read.state),
         "dtypes": sorted({str(tensor.dtype).removeprefix("torch.") for tensor in weights}),
-        "epoch": _number(read.meta.get("epoch")),
-        "iter": _number(read.meta.get("iter")),
+        **{key: value if type(value := read.meta.get(key)) is int else None for key in ("epoch", "iter")},
         "optimizer": isinstance(read.optimizer, Mapping),
         "meta": {printable(key): _shown(key, value) for key, value in read.meta.items() if key != "CLASSES"},
     }
@@ -70,10 +69,6 @@ def _skeleton(read: Checkpoint) -> dict[str, Any]:
         "layouts": list(dict.fromkeys(name for name, _ in same)),
         "graph": list(dict.fromkeys(way for _, way in same)),
     }
-
-
-def _number(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _shown(key: str, value: Any) -> Any:

@@ -137,7 +137,7 @@ def test_pictures_of_another_size_are_normalised_by_their_own(tmp_path, asked, c
     found = [line for line in found if "bodies of another size" not in line]
     assert len(found) == len(told) and all(text in line for text, line in zip(told, found, strict=True)), found
     if not told or change in (in_one_array, without_size):
-        wanted = predictor.scores(list(read_inputs([str(write(tmp_path / "same.pkl", two_d()))])))
+        wanted = predictor.answer(list(read_inputs([str(write(tmp_path / "same.pkl", two_d()))])))[0]
         np.testing.assert_allclose(scores, wanted, rtol=1e-3, atol=1e-4)
 
 
@@ -158,7 +158,7 @@ def test_one_input_and_its_warnings_for_other_rooms(tmp_path):
     predictor = loaded(path)
     np.save(tmp_path / "clip.npy", make_records(1)[0]["keypoint"] * 1000)
     inputs = list(read_inputs([str(tmp_path / "clip.npy")]))
-    assert predictor.scores(inputs).shape == (1, 3) and len(predictor.classes) == 3
+    assert predictor.answer(inputs)[0].shape == (1, 3) and len(predictor.classes) == 3
     assert any("clip has bodies of another size" in line for line in predictor.oddities(predictor.answer(inputs)[1]))
 
 
@@ -167,7 +167,7 @@ def test_images_of_unknown_size_are_taken_for_those_of_training_or_as_the_user_s
     settings = (*WHOLE, "data.image_size=record")
     path = made(tmp_path / "x.pth", "ntu60-xsub-2d", settings, trained_on=write(tmp_path / "train.pkl", sized))
     data = write(tmp_path / "x.pkl", without_size(two_d(size=(720, 1280), scale=0.5)))
-    wanted = loaded(path).scores(list(read_inputs([str(tmp_path / "train.pkl")])))
+    wanted = loaded(path).answer(list(read_inputs([str(tmp_path / "train.pkl")])))[0]
     scores, found = answered(loaded(path), data)
     np.testing.assert_allclose(scores, wanted, atol=1e-5)
     assert any("1280 x 720 pixels are assumed" in line and "--image-size" in line for line in found)

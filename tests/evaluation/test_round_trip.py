@@ -174,6 +174,6 @@ def test_converted_clips_get_the_scores_of_the_originals(name, options, tmp_path
     for word in ("clips", "own.pkl"):
         clips = sorted(read_inputs([word], options=predictor.reading(options)), key=lambda clip: clip.name)
         assert len(clips) == 4
-        found.append(predictor.scores([replace(clip, source=tmp_path) for clip in clips]))
+        found.append(predictor.answer([replace(clip, source=tmp_path) for clip in clips])[0])
     np.testing.assert_allclose(found[0], found[1], atol=1e-6)
     assert np.ptp(found[0], axis=0).max() > 1e-5

@@ -183,7 +183,7 @@ def test_a_model_says_in_the_page_what_it_scores(weights, here):
     page = path.read_text("utf-8")
     from stgcn_cli.data.readers.inputs import read_inputs
 
-    scores = loaded("w.pth").scores(list(read_inputs(["wave.skeleton"])))
+    scores = loaded("w.pth").answer(list(read_inputs(["wave.skeleton"])))[0]
     best = class_names.class_names(presets.load("demo"))[int(scores[0].argmax())]
     assert f"<td>{best}</td>" in page and f"{100 * metrics.probabilities(scores)[0].max():.1f} %" in page
     assert json.loads(outline(page).scripts[0])["clips"]["clip"]["name"] == "wave"

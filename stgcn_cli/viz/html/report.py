@@ -173,7 +173,8 @@ def _groups(scored: Scored) -> dict[int, int]:
     counts = scored.counts
     if counts is None or len(counts) < len(GROUPS) or counts.max() < _UNEVEN * counts.min():
         return {}
-    return {int(each): third for third, classes in enumerate(metrics.thirds(counts)) for each in classes}
+    thirds = np.array_split(np.argsort(-counts, kind="stable"), len(GROUPS))
+    return {int(each): third for third, classes in enumerate(thirds) for each in classes}
 
 
 def _group_table(scored: Scored, groups: Mapping[int, int]) -> Table | None:
