@@ -108,11 +108,9 @@ def _of_dict(value: dict[str, Any], options: Options, name: str) -> Iterator[dic
         yield from clips_by_name({**found, **scalars}, options, name)
 
 
-# Named arrays: one clip, keypoint (T V C or M T V C), or many, (N M T V C) with labels, names, subjects and lengths (N,).
-# Others' files have other names: x_train and y_train, or one array of joints whatever it is called. All are held whole.
-
 _OF_RESULT = {"scores", "labels", "names", "preset"}  # written by `stgcn eval --out`
 _OF_WEIGHTS = re.compile(r"(^|[._/])(weights?|bias|kernel|gamma|running_mean)(_?\d+)?(:0)?$")
+_OF_SMPL = re.compile("betas|dmpls|smpl_poses|root_orient|global_orient|body_pose|pose_body")  # AMASS, AIST++, SMPL-X
 _SCORES = re.compile(r"score|conf|visib|likelihood|prob", re.IGNORECASE)
 _BESIDE = re.compile(r"box|score|conf|visib|label|time|stamp|index|ids?$", re.IGNORECASE)  # arrays that are no joints
 _COUNTS = re.compile(r"(frame|track|person|object)s?_?(id|idx|index|num|number|indice|indexe)?s?", re.IGNORECASE)
@@ -145,6 +143,8 @@ def read_npz(path: Path, options: Options) -> Iterator[dict[str, Any]]:
 
 def clips_by_name(found: Mapping[str, np.ndarray], options: Options, name: str) -> Iterator[dict[str, Any]]:
     """The clips of arrays by name. Raises ValueError listing them where none or several can be clips."""
+    if any(map(_OF_SMPL.fullmatch, found)) and not re.search("joint|key", " ".join(found)):
+        raise ValueError(f"it holds {', '.join(found)[:80]}: rotations of SMPL. Save the joints of the body model")
     if "keypoint" in found:
         yield from _documented(dict(found), options, name)
     elif pairs := [p for p in array_labels.pairs_in(found) if found[p[1]].size > 1 or found[p[0]].shape[:1] == (1,)]:
@@ -220,12 +220,11 @@ def _documented(
     reading = arrays.understand(keypoint, order, options, meant)
     several = "N" in reading.order
     for key, each in found.items() if reading.order[0] == "T" else ():
-        if _COUNTS.fullmatch(key) and len(set(np.diff(arrays.floats_in(each)))) > 1:
+        if _COUNTS.fullmatch(key) and len(set(np.diff(np.nan_to_num(arrays.floats_in(each))))) > 1:
             raise ValueError(
                 f"{key} in it is not in even steps: write a frame below the other, zeros for one without a person"
             )
-    if score is not None:
-        options = replace(options, score_last=False)
+    options = options if score is None else replace(options, score_last=False)
     for index, record in enumerate(arrays.clips_read(keypoint, reading, options, name, padded=padded)):
         yield record | _beside(record["keypoint"], score, found, index if several else None)
 
@@ -237,8 +236,8 @@ def _beside(
     record: dict[str, Any] = {}
     try:
         if score is not None:
-            of_clip = score if index is None else score[index]
-            record["keypoint_score"] = arrays.floats_in(of_clip).reshape(keypoint.shape[:3])
+            floats = arrays.floats_in(score if index is None else score[index])
+            record["keypoint_score"] = floats.reshape(keypoint.shape[:3])
         for key, also in ONE_A_CLIP.items():
             array = found.get(key, found.get(also))
             if array is not None:

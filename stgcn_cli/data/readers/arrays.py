@@ -50,6 +50,10 @@ def clips_in(
 
 def understand(array: np.ndarray, order: str | None, options: Options, meant: str = "") -> axes.Reading:
     """How the array is to be read. Raises DataError where that is unclear, or it has other joints than --layout."""
+    if array.dtype == np.uint8:
+        raise ValueError(
+            f"the array {array.shape} has the type uint8: pictures? Coordinates need another type, such as float32"
+        )
     likely = meant or ("M" if options.max_persons else "")
     try:
         reading = axes.understand(array, order, options.joints, options.score_last, likely)

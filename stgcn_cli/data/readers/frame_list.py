@@ -74,7 +74,7 @@ def videos_in(value: Any) -> list[tuple[str, Any]]:
         for item in value:
             videos.setdefault(str(item[key]), []).append({k: v for k, v in item.items() if k != key})
         return [(name, its[0] if len(its) == 1 else its) for name, its in videos.items()] if len(videos) > 1 else []
-    if not all(map(_is_video, value)):
+    if not all(map(_is_video, value)) or _is_video(value):  # or each is a frame by its number
         return []
     names = [str(next((item[key] for key in ("name", "id", "file") if item.get(key)), "")) for item in value]
     unique = all(names) and len(set(names)) == len(names)

@@ -39,7 +39,7 @@ def fits(head: bytes) -> bool:
         first = np.array([float(line[0]) for line in lines])
     except (ValueError, IndexError):
         return False
-    if len(first) > 2 and (np.diff(first) == 1).all():
+    if len(first) > 2 and (np.diff(np.nan_to_num(first)) == 1).all():
         return False  # a table whose frames are counted
     if len(row) < _BOX + 4 or not np.isfinite(row).all() or not row[0] == row[0] // 1 >= 0:
         return False

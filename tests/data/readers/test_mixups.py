@@ -141,6 +141,23 @@ def test_the_size_in_an_object_about_the_video(tmp_path):
     assert read(tmp_path / "a.json")[0].record["img_shape"] == (720, 1280)
 
 
+def test_frames_by_number_with_predictions_are_no_videos(tmp_path):  # as OpenPifPaf writes them
+    lines = [
+        json.dumps({"frame": t + 1, "predictions": [{"keypoints": x.ravel().tolist()}]}) for t, x in enumerate(PIXELS)
+    ]
+    (tmp_path / "a.json").write_text("\n".join(lines))
+    (clip,) = read(tmp_path / "a.json")
+    np.testing.assert_allclose(clip.record["keypoint"][0], PIXELS, rtol=1e-6)
+
+
+def test_rotations_of_smpl_and_pictures_are_no_joints(tmp_path):
+    np.savez(tmp_path / "a.npz", poses=np.zeros((30, 156)) + 0.1, trans=np.ones((30, 3)), betas=np.ones(16))
+    np.save(tmp_path / "b.npy", np.ones((30, 64, 64, 3), np.uint8))
+    for name, said in (("a.npz", "rotations of SMPL"), ("b.npy", "pictures")):
+        with pytest.raises(DataError, match=said):
+            read(tmp_path / name)
+
+
 OTHER = PIXELS + np.array([400, 0])
 
 
