@@ -141,6 +141,14 @@ def test_the_size_in_an_object_about_the_video(tmp_path):
     assert read(tmp_path / "a.json")[0].record["img_shape"] == (720, 1280)
 
 
+@pytest.mark.parametrize("column", ["trial", "Take", "rep", "segment_id"])
+def test_a_column_that_counts_takes_tells_the_clips(column, tmp_path):
+    header = ",".join([column, *(f"x{v},y{v}" for v in range(17))])
+    rows = [",".join(map(str, [1 + t // 20, *x.ravel()])) for t, x in enumerate(PIXELS)]
+    (tmp_path / "a.csv").write_text("\n".join([header, *rows]))
+    assert [(clip.name, clip.record["total_frames"]) for clip in read(tmp_path / "a.csv")] == [("1", 20), ("2", 10)]
+
+
 def test_frames_by_number_with_predictions_are_no_videos(tmp_path):  # as OpenPifPaf writes them
     lines = [
         json.dumps({"frame": t + 1, "predictions": [{"keypoints": x.ravel().tolist()}]}) for t, x in enumerate(PIXELS)
