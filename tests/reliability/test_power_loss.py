@@ -100,6 +100,19 @@ NAMELESS = re.compile(r"/#\d+$")
 FREE = (".lock", ".part.json")  # may be lost: a lock ends with its process, and what was fetched is looked at again
 
 
+def calls_in(log: Path) -> Iterator[tuple[str, str]]:
+    """Name and arguments of each call, when it ended; the line of one breaks where another thread is heard."""
+    begun: dict[str, str] = {}
+    for line in log.read_text().splitlines():
+        pid, _, rest = line.partition(" ")
+        if rest.endswith("<unfinished ...>"):
+            begun[pid] = rest.removesuffix("<unfinished ...>")
+        elif resumed := re.match(r" *<\.\.\. \w+ resumed>(.*)", rest):
+            line = f"{pid} {begun.pop(pid)}{resumed[1]}"
+        if found := TRACED.match(line):
+            yield found[1], found[2]
+
+
 class Trace:
     """What was written and not synced yet, call by call, below `root`."""
 
@@ -142,9 +155,8 @@ def test_nothing_gets_its_name_before_it_is_on_the_disk(tmp_path, name):
             pytest.skip("strace is not allowed here")
         assert said.code == 0, said.err
         trace = Trace(place.path)
-        for line in log.read_text().splitlines():
-            if found := TRACED.match(line):
-                trace.take(found[1], found[2])
+        for call, arguments in calls_in(log):
+            trace.take(call, arguments)
     assert trace.renames and not trace.unnamed, trace.unnamed
     named = [path for path in trace.unsynced if not path.endswith(FREE) and not NAMELESS.search(path)]
     assert not [path for path in named if ".part/" not in path], trace.unsynced
