@@ -35,11 +35,19 @@ def read(path: Path, options: Options) -> Iterator[dict[str, Any]]:
         return
     images, (category, *others) = dicts_in(listed["images"], "images"), _categories(listed.get("categories"))
     unlike = [each.get("id") for each in others if each["keypoints"] != category["keypoints"]]
-    annotations = [each for each in annotations if each.get("category_id") not in unlike]
+    kept = [each for each in annotations if each.get("category_id") not in unlike]
+    lost = len(annotations) - len(kept)
+    kind = category.get("name") or category.get("id")
+    notes = (
+        (f"{path.stem}: {lost:,} of {len(annotations):,} annotations have other keypoints than {kind}: left out.",)
+        if lost
+        else ()
+    )
     names, links = category.get("keypoints"), category.get("skeleton")
     ends = [end for link in links if isinstance(link, list) for end in link] if isinstance(links, list) else []
     first = 0 if any(type(end) is int and end == 0 for end in ends) else 1  # links count from 1
-    for clip in _of_images(images, listed, _by(annotations, "image_id"), options, path.stem):
+    for clip in _of_images(images, listed, _by(kept, "image_id"), options, path.stem):
+        clip["notes"] = (*clip.get("notes", ()), *notes)
         yield named_joints.described(clip, names, links, category.get("name"), options.layout, first)
 
 

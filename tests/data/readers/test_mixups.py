@@ -197,6 +197,7 @@ def test_joints_of_other_categories_and_a_joint_0_that_never_occurs(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"images": images, "annotations": seen, "categories": categories}))
     (clip,) = read(tmp_path / "a.json")
     np.testing.assert_allclose(clip.record["keypoint"], PIXELS[None], rtol=1e-6)
+    assert "30 of 60 annotations have other keypoints than 1: left out." in clip.notes[-1]
     rows = [f"{t},{v},{x},{y}" for t in range(30) for v, (x, y) in enumerate(PIXELS[t].tolist()) if v]
     (tmp_path / "b.csv").write_text("\n".join(["frame,joint,x,y", *rows]))
     assert "Joint 0 is in no row" in " ".join(read(tmp_path / "b.csv")[0].notes)
