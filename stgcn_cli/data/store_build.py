@@ -18,7 +18,7 @@ from stgcn_cli.data.findings import Findings
 from stgcn_cli.data.records import frame_dir_of, frames_of, image_size_of, label_of, name_of
 from stgcn_cli.errors import DataError, RunError
 from stgcn_cli.io.files import make_dirs, part_folder, sync_folder, writing
-from stgcn_cli.io.own_files import open_own_regular
+from stgcn_cli.io.own_files import read_regular
 
 MOST_JSON = 1 << 30  # bytes of names
 _NAMED = 5  # bad records in a message
@@ -28,8 +28,7 @@ _BATCH = 1 << 19  # bytes of records that are checked and written together
 def key_of(folder: Path) -> str | None:
     """Return the fingerprint of the pickle that a complete store was built from; None without one."""
     try:
-        with open(folder / "meta.json", "rb", opener=open_own_regular) as stream:
-            return json.loads(stream.read(MOST_JSON))["key"]
+        return json.loads(read_regular(folder / "meta.json", MOST_JSON, own=True))["key"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from stgcn_cli.io.own_files import open_own_regular
+from stgcn_cli.io.own_files import open_own_regular, read_regular
 
 NAME = "sums.json"
 _BLOCK, _SAMPLED = 1 << 18, 16  # bytes; blocks looked at when a store is opened: some milliseconds
@@ -87,8 +87,7 @@ def check(folder: Path, files: Collection[str] = (), whole: bool = False) -> Non
 
     `files`: those that must have sums. `whole`: look at every block.
     """
-    with open(folder / NAME, "rb", opener=open_own_regular) as stream:
-        sums = json.loads(stream.read(_MOST))
+    sums = json.loads(read_regular(folder / NAME, _MOST, own=True))
     if missing := set(files) - sums.keys():
         raise ValueError(f"its {min(missing)} has no checksum")
     parts = []

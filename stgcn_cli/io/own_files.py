@@ -53,10 +53,14 @@ def is_own(state: os.stat_result) -> bool:
     return not hasattr(os, "geteuid") or state.st_uid == os.geteuid()
 
 
-def read_regular(path: Path, most: int = -1) -> bytes:
-    """Return the content of a regular file, its first `most` bytes. Raises OSError, for pipes and devices too."""
-    with open(path, "rb", opener=open_regular) as stream:
-        return stream.read(most)
+def read_regular(path: Path, most: int | None = None, own: bool = False) -> bytes:
+    """Return the content of a regular file, its first `most` bytes; `own`: one that may not be a link.
+
+    Raises OSError, for pipes and devices too.
+    """
+    with open(path, "rb", opener=open_own_regular if own else open_regular) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        return stream.read(size if most is None else min(most, size))  # Python reserves as many bytes as it is to read
 
 
 def open_regular(path: str, flags: int) -> int:
