@@ -59,7 +59,7 @@ HOMES = {  # library -> where it may be imported
     ),
 }
 NO_TORCH = ("cli/", "config/", "io/", "data/")  # at module level, so that commands answer quickly
-MAX_LINES, MAX_FILE, MAX_FUNCTION, MAX_TOP = 29_284, 250, 60, 15
+MAX_LINES, MAX_FILE, MAX_FUNCTION, MAX_TOP = 29_299, 250, 60, 15
 FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
 TREES = {name: ast.parse(path.read_text("utf-8")) for name, path in FILES.items()}
 MODULES = {name.removesuffix(".py").removesuffix("/__init__").replace("/", "."): name for name in FILES}

@@ -7,6 +7,7 @@ without suffix: "wave/clip1"; NTU's names stay as they are.
 import contextlib
 import glob
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -31,11 +32,14 @@ from stgcn_cli.data.readers.parsing import Options
 from stgcn_cli.data.readers.unzipped import gunzipped, is_gzip, unzipped
 from stgcn_cli.errors import DataError, UsageError
 from stgcn_cli.io import foreign
-from stgcn_cli.io.text import nearest, nearest_file
+from stgcn_cli.io.text import nearest, nearest_file, some
 
 _SUFFIXES = {suffix for format in FORMATS.values() for suffix in format.suffixes} - {".txt"}  # that tell the format
 _KNOWN = "Read are:\n" + "\n".join(f"  {name:9} {format.what}" for name, format in FORMATS.items())
 _FOLDERS_OF_FRAMES = 3  # that are taken for those of one clip, at least
+_BESIDE = re.compile(
+    r".*(label|split|subject|meta).*|class(es|_?names)?|info|index|list|train|val|test", re.IGNORECASE
+)  # no clips
 _UNZIPPED = {suffix for format in FORMATS.values() if format.raw for suffix in format.suffixes} - {".skeleton"}
 PLAIN = Options()
 
@@ -117,8 +121,9 @@ def _units_of(path: Path, options: Options) -> list[Unit]:
 
 
 def _in_folder(root: Path, options: Options) -> list[Unit]:
-    """Everything readable below `root`; files of other kinds are passed over."""
+    """Everything readable below `root`; files of other kinds are passed over, tables among tables with a note."""
     units: list[Unit] = []
+    passed: list[Path] = []  # files that are called as one format alone is, but do not look like it
     format = options.format
     for parent, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -138,12 +143,22 @@ def _in_folder(root: Path, options: Options) -> list[Unit]:
                 units.append(_file(path, root, known, options))
             elif format is not None and known is None and path.suffix.lower() not in _SUFFIXES:
                 units.append(_file(path, root, format, options))  # named by --from, whatever the files are called
+            elif format is None and by_suffix(path) and not _BESIDE.fullmatch(path.stem):
+                passed.append(path)
         for known, found in pictures.items():
             units += _videos(folder, root, known, found, options)
-    if not units:
+    if not units and not passed:
         raise DataError(f"There is nothing in {root} that can be read.", _KNOWN)
-    units = _across(units, root, options)
-    return sorted(units, key=lambda unit: unit.place)
+    units = _across(units or [_file(path, root, by_suffix(path) or "", options) for path in passed], root, options)
+    units.sort(key=lambda unit: unit.place)
+    if lost := [str(path) for path in passed if path.suffix in {unit.path.suffix for unit in units} - {""}]:
+        note = f"{root}: passed over, since no columns name joints: {some(lost, 3)}."
+        units[0] = replace(units[0], read=partial(_noted, units[0].read, note))
+    return units
+
+
+def _noted(read: Callable[[], Iterator[dict[str, Any]]], note: str) -> Iterator[dict[str, Any]]:
+    yield from (record | {"notes": (*record.get("notes", ()), note)} for record in read())
 
 
 def _videos(folder: Path, root: Path, format: str, files: Sequence[Path], options: Options) -> list[Unit]:

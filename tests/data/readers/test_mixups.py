@@ -236,3 +236,17 @@ def test_rotations_and_speeds_are_no_joints_and_percent_in_a_header_is_percent(t
     percent = [(f"{joint}_{{}} (%)", x / np.array([12.8, 7.2])) for joint, x in joints]
     (clip,) = read(table(percent), image_size=(720, 1280))
     np.testing.assert_allclose(clip.record["keypoint"][0], PIXELS, rtol=1e-5)
+
+
+def test_a_table_that_is_no_clip_among_those_that_are_is_named(tmp_path):
+    rows = [",".join(["frame", *(f"x{v},y{v}" for v in range(17))])]
+    rows += [",".join(map(str, [t, *frame.ravel()])) for t, frame in enumerate(PIXELS)]
+    (tmp_path / "titled.csv").write_text("\n".join(["Recording of 3 May", *rows]))
+    with pytest.raises(DataError, match=r"titled\.csv.*its columns name no joints: Recording of 3 May"):
+        read(tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text("\n".join(rows))
+    (tmp_path / "labels.csv").write_text("name,label\na,wave\n")
+    clips = read(tmp_path)
+    assert [clip.name for clip in clips] == ["a", "b"]
+    assert [note.partition("name joints: ")[2] for note in clips[0].notes] == [f"{tmp_path / 'titled.csv'}."]
