@@ -51,9 +51,7 @@ def clips_in(
 def understand(array: np.ndarray, order: str | None, options: Options, meant: str = "") -> axes.Reading:
     """How the array is to be read. Raises DataError where that is unclear, or it has other joints than --layout."""
     if array.dtype == np.uint8:
-        raise ValueError(
-            f"the array {array.shape} has the type uint8: pictures? Coordinates need another type, such as float32"
-        )
+        raise ValueError(f"the array {array.shape} has the type uint8, as pictures have; save coordinates as float32")
     likely = meant or ("M" if options.max_persons else "")
     try:
         reading = axes.understand(array, order, options.joints, options.score_last, likely)
@@ -71,6 +69,8 @@ def untwisted(array: np.ndarray, reading: axes.Reading, layout: Layout | None) -
 
     Raises DataError where only the bones of built-in skeletons speak for that, which the skeleton need not have.
     """
+    if "VC)" not in reading.order:
+        return reading
     other = axes.Reading(reading.order.replace("VC)", "CV)"), reading.sizes)
     as_read, twisted = (axis_evidence.sample(each.arranged(array)) for each in (reading, other))
     if axis_evidence.spread(as_read) > _APART * axis_evidence.spread(twisted):
